@@ -1,0 +1,1 @@
+"""Configures, trains, evaluates and samples the character-level network."""

@@ -1,0 +1,59 @@
+"""Reads chat CSVs into messages, text, vocabulary, corpus and training windows.
+
+The names below are charflow's public pipeline; each is loaded when it is first used, so that importing the
+package costs nothing and NumPy-only modules stay free of TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charflow.pipeline.corpus import Corpus, CorpusSettings
+    from charflow.pipeline.corpus_cache import CorpusCache
+    from charflow.pipeline.csv_source import CsvFormat
+    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.messages import Messages, read_messages
+    from charflow.pipeline.sample_chat import write_sample_chat
+    from charflow.pipeline.text import TextSettings, normalise
+    from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
+    from charflow.pipeline.windows import count_windows, make_windows
+
+_HOMES = {
+    "CharacterLookup": "vocabulary",
+    "Corpus": "corpus",
+    "CorpusCache": "corpus_cache",
+    "CorpusSettings": "corpus",
+    "CsvFormat": "csv_source",
+    "Messages": "messages",
+    "TextSettings": "text",
+    "UserError": "errors",
+    "Vocabulary": "vocabulary",
+    "count_windows": "windows",
+    "make_windows": "windows",
+    "normalise": "text",
+    "read_messages": "messages",
+    "write_sample_chat": "sample_chat",
+}
+
+__all__ = [
+    "CharacterLookup",
+    "Corpus",
+    "CorpusCache",
+    "CorpusSettings",
+    "CsvFormat",
+    "Messages",
+    "TextSettings",
+    "UserError",
+    "Vocabulary",
+    "count_windows",
+    "make_windows",
+    "normalise",
+    "read_messages",
+    "write_sample_chat",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,187 @@
+"""Finds CSV files and the two columns that matter in each: who wrote, and what.
+
+The first step of the flow: `messages` reads what this module found; `csv_repair` looks closer when a read fails.
+Paths go through `tf.io.gfile`, so remote file systems that TensorFlow knows work like local ones.
+"""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from charflow.pipeline.errors import UserError
+
+_TAB_SUFFIXES = (".tsv", ".tab")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+BYTE_ORDER_MARK = "\ufeff"
+LONGEST_FIELD = 1 << 20  # characters; also bounds how far an unclosed quote is followed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvFormat:
+    """How the rows of the files are written.
+
+    Attributes:
+        user_column: name of the column that holds the user id; without a header its position, counted from 0.
+        text_column: the same for the message.
+        delimiter: one character; empty picks a tab for `.tsv` and `.tab` files and a comma for all others.
+        header: whether the first row names the columns.
+        skip_bad_rows: leave out, count and report the rows that cannot be read, instead of refusing the file.
+    """
+
+    user_column: str = "fromUser.id"
+    text_column: str = "text"
+    delimiter: str = ""
+    header: bool = True
+    skip_bad_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise UserError(f"The delimiter must be one character other than a quote, not {self.delimiter!r}.")
+        if self.user_column == self.text_column:
+            raise UserError(f"User and text cannot both be column {self.user_column!r}.")
+        if not self.header and not (self.user_column.isdecimal() and self.text_column.isdecimal()):
+            raise UserError(
+                "Without a header, columns are given by position from 0, such as --user-column 1 --text-column 5."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvSource:
+    """One file, its delimiter, and where its user and text columns stand among its `columns` columns."""
+
+    path: str
+    delimiter: str
+    header: bool
+    columns: int
+    user_index: int
+    text_index: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the file is read through gzip."""
+        return self.path.endswith(".gz")
+
+
+def find_sources(paths: str | Sequence[str], csv_format: CsvFormat) -> tuple[CsvSource, ...]:
+    """Resolves files and globs, in the order given (a glob's matches sorted), to readable sources.
+
+    Raises:
+        UserError: no such file, a glob without a match, an empty file, or a missing column.
+    """
+    return tuple(_open_source(file, csv_format) for file in expand_paths(paths))
+
+
+def expand_paths(paths: str | Sequence[str]) -> list[str]:
+    """Lists the files that paths and globs name, in the order given.
+
+    Raises:
+        UserError: nothing was given, a file is missing, a folder was named, or a glob matches nothing.
+    """
+    patterns = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not patterns:
+        raise UserError("No CSV file was given.")
+    return [file for pattern in patterns for file in _expand(str(pattern))]
+
+
+def lines_of(path: str) -> Iterator[str]:
+    """Yields the physical lines with their line ends; bytes that are not UTF-8 become lone surrogates."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        stream: io.RawIOBase | gzip.GzipFile = _GFileStream(file)
+        if path.endswith(".gz"):
+            stream = gzip.GzipFile(fileobj=io.BufferedReader(stream))  # type: ignore[arg-type]
+        with io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="") as text:
+            yield from text
+
+
+class _GFileStream(io.RawIOBase):
+    """Lets the io module read a GFile, which lacks `readinto`."""
+
+    def __init__(self, file: tf.io.gfile.GFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _expand(pattern: str) -> list[str]:
+    if tf.io.gfile.exists(pattern):
+        if tf.io.gfile.isdir(pattern):
+            raise UserError(f"{pattern} is a folder: name its CSV files, or a glob in quotes: '{pattern}/*.csv'.")
+        return [pattern]
+    if any(mark in pattern for mark in "*?["):
+        if matches := sorted(tf.io.gfile.glob(pattern)):
+            return matches
+        raise UserError(f"{pattern}: no file matches.")
+    raise UserError(f"{pattern}: no such file.")
+
+
+def _open_source(path: str, csv_format: CsvFormat) -> CsvSource:
+    stem = path.removesuffix(".gz")
+    delimiter = csv_format.delimiter or ("\t" if stem.endswith(_TAB_SUFFIXES) else ",")
+    names = _first_row(path, delimiter)
+    indices = (
+        [
+            _named_column(path, names, csv_format.user_column, "user"),
+            _named_column(path, names, csv_format.text_column, "text"),
+        ]
+        if csv_format.header
+        else [_numbered_column(path, names, column) for column in (csv_format.user_column, csv_format.text_column)]
+    )
+    return CsvSource(
+        path=path,
+        delimiter=delimiter,
+        header=csv_format.header,
+        columns=len(names),
+        user_index=indices[0],
+        text_index=indices[1],
+    )
+
+
+def _first_row(path: str, delimiter: str) -> list[str]:
+    csv.field_size_limit(LONGEST_FIELD)
+    lines = lines_of(path)
+    try:
+        row = next((row for row in csv.reader(lines, delimiter=delimiter) if row), None)
+    except (OSError, EOFError, gzip.BadGzipFile, tf.errors.OpError) as error:
+        raise UserError(f"{path} cannot be read: {_reason(error)}.") from error
+    except csv.Error as error:
+        raise UserError(f"{path}: the first row cannot be read as CSV ({error}).") from error
+    if row is None:
+        raise UserError(f"{path} is empty: it has no header and no rows.")
+    row[0] = row[0].removeprefix(BYTE_ORDER_MARK)
+    if row[0].encode(errors="surrogateescape").startswith(_UTF16_MARKS):
+        raise UserError(f"{path} is UTF-16, not UTF-8: save it again as UTF-8 (iconv -f utf-16 -t utf-8).")
+    return row
+
+
+def _reason(error: Exception) -> str:
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return text.strip().rstrip(".") or type(error).__name__
+
+
+def _named_column(path: str, names: Sequence[str], wanted: str, role: str) -> int:
+    if wanted not in names:
+        shown = ", ".join(name or "(unnamed)" for name in names)
+        example = next((name for name in names if name), "NAME")
+        raise UserError(
+            f"{path}: no column {wanted!r}. Columns are: {shown}."
+            f" Pass --{role}-column, such as --{role}-column {example}."
+        )
+    return list(names).index(wanted)
+
+
+def _numbered_column(path: str, first_row: Sequence[str], column: str) -> int:
+    if int(column) >= len(first_row):
+        raise UserError(f"{path}: no column {column}: its rows have {len(first_row)} columns, counted from 0.")
+    return int(column)

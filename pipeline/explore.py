@@ -1,0 +1,149 @@
+"""Describes a chat before anything is trained on it: who writes how much, and what a training run would get.
+
+Reads the same `messages` as `corpus` does; `charflow explore` prints what these functions return.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.messages import Messages
+from charflow.pipeline.windows import count_windows
+
+_LABEL_LENGTH = 26  # characters of a user id that fit beside a bar
+
+
+@dataclass(frozen=True)
+class ChatSummary:
+    """Figures of a whole chat.
+
+    Attributes:
+        rows: readable rows.
+        bad_rows: rows that were skipped because they cannot be read.
+        empty: readable rows without text.
+        characters: code points of all messages, separators not counted.
+        users: a table of `user`, `messages`, `characters`, most messages first (ties in order of appearance).
+    """
+
+    rows: int
+    bad_rows: int
+    empty: int
+    characters: int
+    users: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class UserSummary:
+    """Figures of one user's messages, after normalisation.
+
+    Attributes:
+        user: the id.
+        messages: the user's messages, empty ones included.
+        characters: code points of the messages, separators not counted.
+        distinct_characters: size of the vocabulary without `[UNK]`; the separator counts.
+        windows: training windows of the corpus (without its held-out tail).
+        corpus_bytes: memory of the encoded corpus on the host.
+        one_hot_bytes: what dense boolean one-hot arrays of the same windows would take (the tutorial recipe's way).
+        first: the first messages as they stand in the file.
+    """
+
+    user: str
+    messages: int
+    characters: int
+    distinct_characters: int
+    windows: int
+    corpus_bytes: int
+    one_hot_bytes: int
+    first: list[str]
+
+
+def count_users(messages: Messages) -> Counter[str]:
+    """Counts rows by user id."""
+    counts: Counter[str] = Counter()
+    for users, _ in messages.dataset().as_numpy_iterator():
+        counts.update(user.decode() for user in users)
+    return counts
+
+
+def summarise_chat(messages: Messages) -> ChatSummary:
+    """Reads all rows once and counts them."""
+    tables = [
+        pd.DataFrame({"user": users, "characters": lengths})
+        for users, lengths in messages.dataset()
+        .map(lambda users, texts: (users, tf.strings.length(texts, unit="UTF8_CHAR")))
+        .as_numpy_iterator()
+    ]
+    table = pd.concat(tables)
+    users = (
+        table.groupby("user", sort=False)["characters"]
+        .agg(messages="size", characters="sum")
+        .sort_values("messages", ascending=False, kind="stable")
+        .reset_index()
+    )
+    users["user"] = users["user"].str.decode("utf-8")
+    return ChatSummary(
+        rows=messages.rows,
+        bad_rows=len(messages.bad_rows),
+        empty=int((table["characters"] == 0).sum()),
+        characters=int(table["characters"].sum()),
+        users=users,
+    )
+
+
+def summarise_user(
+    messages: Messages, corpus: Corpus, user: str, *, length: int, shift: int, first: int = 20
+) -> UserSummary:
+    """Describes one user, and the windows that training on the user's `corpus` would see.
+
+    Raises:
+        UserError: the training part is shorter than one window.
+    """
+    texts = _texts_of(messages, user)
+    windows = count_windows(corpus.split, length=length, shift=shift)
+    size = len(corpus.vocabulary.chars)
+    return UserSummary(
+        user=user,
+        messages=len(texts),
+        characters=_count_characters(texts),
+        distinct_characters=size,
+        windows=windows,
+        corpus_bytes=corpus.ids.nbytes,
+        one_hot_bytes=windows * (length + 1) * size,
+        first=[text.decode() for text in texts[:first]],
+    )
+
+
+def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> None:
+    """Draws messages by user as a bar chart (PNG): one bar a row of `users`, the largest on top."""
+    from matplotlib.figure import Figure
+
+    labels = [user if len(user) <= _LABEL_LENGTH else user[: _LABEL_LENGTH - 1] + "…" for user in users["user"]]
+    figure = Figure(figsize=(8, 0.42 * len(users) + 1.3), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(users)), users["messages"], color="#3b6ea5", height=0.72)
+    axes.bar_label(bars, labels=[f"{count:,}" for count in users["messages"]], padding=4, fontsize=9, color="#333333")
+    axes.set_yticks(range(len(users)), labels, family="monospace", fontsize=9)
+    axes.invert_yaxis()
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("messages")
+    axes.margins(x=0.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.savefig(path)
+
+
+def _texts_of(messages: Messages, user: str) -> list[bytes]:
+    batches = messages.dataset().map(lambda users, texts: tf.boolean_mask(texts, users == user))
+    return list(np.concatenate([[], *batches.as_numpy_iterator()]))
+
+
+def _count_characters(texts: Sequence[bytes]) -> int:
+    return sum(len(text.decode()) for text in texts)

@@ -1,0 +1,143 @@
+"""Maps characters (Unicode code points) to ids and back.
+
+`corpus` builds it from the text; `model` sizes its network by it; `export` ships its file as an asset.
+V is the vocabulary size: id 0 is `[UNK]`, ids 1 to V-1 are the characters in code point order, so the same text
+gives the same ids on every machine.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from charflow.pipeline.errors import UserError
+
+UNKNOWN_ID = 0
+UNKNOWN_TOKEN = "[UNK]"
+REPLACEMENT = "\ufffd"  # what an unknown character reads as in decoded text
+
+# The file has one character a line, so the two that TensorFlow's line reader would swallow get a name.
+_LINE_TOKENS = {"\n": "[LF]", "\r": "[CR]"}
+
+
+class Vocabulary:
+    """The distinct characters of a corpus.
+
+    >>> vocabulary = Vocabulary("cab")
+    >>> vocabulary.chars, vocabulary.encode("abz").tolist(), vocabulary.decode([3, 1])
+    (('a', 'b', 'c'), [1, 2, 0], 'ca')
+
+    Attributes:
+        chars: the known characters, sorted by code point; `chars[i]` has id `i + 1`.
+    """
+
+    def __init__(self, chars: Sequence[str]) -> None:
+        if wrong := [char for char in chars if len(char) != 1]:
+            raise UserError(f"A vocabulary holds single characters, not {wrong[0]!r}.")
+        if not chars:
+            raise UserError("A vocabulary needs at least one character.")
+        self.chars = tuple(sorted(set(chars)))
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], *, min_count: int = 1) -> "Vocabulary":
+        """Keeps the characters that occur at least `min_count` times; the others become `[UNK]`."""
+        kept = [char for char, count in counts.items() if count >= min_count]
+        if not kept:
+            raise UserError(f"No character occurs {min_count:,} times: lower --min-count.")
+        return cls(kept)
+
+    @property
+    def size(self) -> int:
+        """V: the known characters and `[UNK]`."""
+        return len(self.chars) + 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest unsigned integer type that holds every id: uint8 up to V = 256, else uint16 or uint32."""
+        return np.min_scalar_type(self.size - 1)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.chars == other.chars
+
+    def __hash__(self) -> int:
+        return hash(self.chars)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Maps text to ids [number of code points] of `dtype`; unknown characters become 0."""
+        points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32)
+        places = np.searchsorted(self._points, points).clip(max=len(self.chars) - 1)
+        return np.where(self._points[places] == points, places + 1, UNKNOWN_ID).astype(self.dtype)
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Maps ids back to text; `[UNK]` becomes U+FFFD.
+
+        Raises:
+            IndexError: an id is not in the vocabulary.
+        """
+        return "".join(np.array([REPLACEMENT, *self.chars], dtype=object)[np.asarray(ids, dtype=np.int64)])
+
+    def unknown_chars(self, text: str) -> list[str]:
+        """Lists the distinct characters of `text` that have no id, in order of appearance."""
+        known = set(self.chars)
+        return [char for char in dict.fromkeys(text) if char not in known]
+
+    def save(self, path: Path) -> None:
+        """Writes one character a line (line feed and carriage return as `[LF]` and `[CR]`), UTF-8."""
+        lines = (_LINE_TOKENS.get(char, char) for char in self.chars)
+        path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: the file is missing or is not a vocabulary.
+        """
+        try:
+            lines = path.read_bytes().decode().split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not a readable vocabulary: {error}.") from error
+        named = {token: char for char, token in _LINE_TOKENS.items()}
+        chars = [named.get(line, line) for line in lines[:-1]]
+        vocabulary = cls(chars) if all(len(char) == 1 for char in chars) and chars else None
+        if lines[-1] or vocabulary is None or vocabulary.chars != tuple(chars):
+            raise UserError(f"{path} is not a vocabulary: it needs one character a line, sorted and distinct.")
+        return vocabulary
+
+    @cached_property
+    def _points(self) -> np.ndarray:
+        return np.array([ord(char) for char in self.chars], np.uint32)
+
+
+class CharacterLookup(tf.Module):
+    """The vocabulary as TensorFlow ops: StringLookup tables fed by the vocabulary file.
+
+    Saved in a SavedModel, the file becomes an asset and the tables initialise themselves from it.
+    """
+
+    def __init__(self, vocabulary_file: Path) -> None:
+        super().__init__(name="characters")
+        options = {"vocabulary": str(vocabulary_file), "mask_token": None, "oov_token": UNKNOWN_TOKEN}
+        self._ids = keras.layers.StringLookup(**options)
+        self._chars = keras.layers.StringLookup(**options, invert=True)
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Splits strings [B] into characters and looks up their ids, int64 [B, (T)]."""
+        chars = tf.strings.unicode_split(text, "UTF-8")
+        return chars.with_flat_values(self.ids_of(chars.flat_values))
+
+    def ids_of(self, chars: tf.Tensor) -> tf.Tensor:
+        """Looks up single characters: string [N] to int64 [N]."""
+        for char, token in _LINE_TOKENS.items():
+            chars = tf.where(chars == char, token, chars)
+        return self._ids(chars)
+
+    def chars_of(self, ids: tf.Tensor) -> tf.Tensor:
+        """Looks up ids of any shape; `[UNK]` becomes U+FFFD."""
+        chars = self._chars(ids)
+        for char, token in (*_LINE_TOKENS.items(), (REPLACEMENT, UNKNOWN_TOKEN)):
+            chars = tf.where(chars == token, char, chars)
+        return chars
