@@ -92,9 +92,9 @@ def expand_paths(paths: str | Sequence[str]) -> list[str]:
 def lines_of(path: str) -> Iterator[str]:
     """Yields the physical lines with their line ends; bytes that are not UTF-8 become lone surrogates."""
     with tf.io.gfile.GFile(path, "rb") as file:
-        stream: io.RawIOBase | gzip.GzipFile = _GFileStream(file)
+        stream: Any = _GFileStream(file)
         if path.endswith(".gz"):
-            stream = gzip.GzipFile(fileobj=io.BufferedReader(stream))  # type: ignore[arg-type]
+            stream = gzip.GzipFile(fileobj=io.BufferedReader(stream))
         with io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="") as text:
             yield from text
 

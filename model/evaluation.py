@@ -1,0 +1,78 @@
+"""Measures a model on text it was not trained on: bits per character and accuracy.
+
+`trainer` calls it during a run, `charflow evaluate` afterwards; both through `decoder`, which is what will serve.
+R is the number of rows that are read side by side, T the characters of a row.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.model.decoder import Decoder
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.vocabulary import UNKNOWN_ID
+
+_MOST_ROWS = 64
+_LEAST_ROW = 256  # characters; shorter texts are read in fewer rows
+_RUN_UP = 200  # characters read, not scored, before each row, so that cutting the text costs no context
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model predicts a text.
+
+    Attributes:
+        bits_per_char: mean negative base-2 logarithm of the probability of each known character.
+        accuracy: share of known characters that were the most likely one.
+        characters: how many were scored.
+        unknown_characters: characters outside the vocabulary, read but not scored.
+    """
+
+    bits_per_char: float
+    accuracy: float
+    characters: int
+    unknown_characters: int
+
+
+class Evaluator:
+    """Scores texts with one decoder; its graph is traced once."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._score = tf.function(self._score_rows, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+
+    def __call__(self, ids: np.ndarray, *, before: np.ndarray) -> Evaluation:
+        """Scores `ids` [N] as the continuation of `before`, whose end gives each row of `ids` its run-up.
+
+        Where `before` is shorter than the run-up, every row gets as little, which costs it some context.
+
+        Raises:
+            UserError: there is nothing to score.
+        """
+        if not len(ids):
+            raise UserError("There is no held-out text to evaluate on: give more messages or a larger held-out share.")
+        run_up = min(len(before), _RUN_UP)
+        text = np.concatenate([before[len(before) - run_up :], ids]).astype(np.int32)
+        n_rows = max(1, min(_MOST_ROWS, len(ids) // _LEAST_ROW))
+        length = -(-len(ids) // n_rows)
+        # Row r scores ids[r * length :][:length] after a run-up; what reaches over the end is not scored.
+        places = np.arange(n_rows)[:, None] * length + np.arange(run_up + length)
+        inside = places < len(text)
+        rows = np.where(inside, text[places.clip(max=len(text) - 1)], UNKNOWN_ID)
+        log_probs, hits = (part.numpy()[:, run_up:] for part in self._score(rows))
+        inside, rows = inside[:, run_up:], rows[:, run_up:]
+        scored = inside & (rows != UNKNOWN_ID)
+        n_scored = int(scored.sum())
+        if not n_scored:
+            raise UserError("No character of the text is in the model's vocabulary.")
+        return Evaluation(
+            bits_per_char=float(-log_probs[scored].mean(dtype=np.float64) / math.log(2)),
+            accuracy=float(hits[scored].mean()),
+            characters=n_scored,
+            unknown_characters=int(inside.sum()) - n_scored,
+        )
+
+    def _score_rows(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._decoder.score(self._decoder.context.zero_state(tf.shape(rows)[0]), rows)

@@ -1,0 +1,189 @@
+"""Completes text in process, with a model loaded from a run folder.
+
+The friendly face of `text_model`: plain Python in and out. `charflow generate` prints what it yields.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from charflow.model.checkpoints import Checkpoints
+from charflow.model.contexts import ContextKind
+from charflow.model.decoder import LONGEST_STOP
+from charflow.model.network import Network
+from charflow.model.run_dir import RunDir
+from charflow.model.text_model import Completion, Limits, TextModel
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.text import normalise
+from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
+
+_CHUNK = 256  # characters a call; longer texts carry the state from call to call
+_LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """How to sample.
+
+    Attributes:
+        max_chars: most characters to write.
+        temperature: 1 is the model itself, lower is safer, 0 takes the most likely character.
+        top_k: sample among the k most likely characters; 0 is off.
+        top_p: sample among the most likely characters that together reach this probability; 1 is off.
+        seed: same seed, same text. Row i of several uses seed + i.
+        stop: writing this ends the text; "" is off.
+    """
+
+    max_chars: int = 400
+    temperature: float = 0.5
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: str = ""
+
+    def __post_init__(self) -> None:
+        if self.max_chars < 0:
+            raise UserError(f"The length must be at least 0, not {self.max_chars}.")
+        if not self.temperature >= 0:
+            raise UserError(f"The temperature must be at least 0, not {self.temperature:g} (0 is greedy).")
+        if self.top_k < 0:
+            raise UserError(f"top-k must be at least 0, not {self.top_k} (0 is off).")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p:g} (1 is off).")
+        if len(self.stop) > LONGEST_STOP:
+            raise UserError(f"The stop string has {len(self.stop)} characters; at most {LONGEST_STOP} are compared.")
+        if not -(2**63) <= self.seed < 2**63:
+            raise UserError(f"The seed must fit 64 bits, not {self.seed}.")
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """One completion.
+
+    Attributes:
+        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop".
+        log_prob: sum of natural logarithms under the model (temperature 1, no filter).
+        length: characters written.
+        finish_reason: "length" or "stop".
+    """
+
+    text: str
+    log_prob: float
+    length: int
+    finish_reason: str
+
+
+class Generator:
+    """A trained model that writes.
+
+    Attributes:
+        vocabulary: its characters.
+        text_model: the TensorFlow module underneath.
+    """
+
+    def __init__(self, text_model: TextModel, vocabulary: Vocabulary) -> None:
+        self.text_model = text_model
+        self.vocabulary = vocabulary
+        self._complete = tf.function(text_model.complete, reduce_retracing=True)
+
+    @classmethod
+    def load(cls, run_dir: Path | str, *, context: ContextKind = "stream") -> "Generator":
+        """Loads the best checkpoint of a run.
+
+        Args:
+            run_dir: the run folder.
+            context: "stream" carries the state along; "window" sees the last window of characters only, as the
+                tutorial recipe does.
+
+        >>> generator = Generator.load("runs/a")  # doctest: +SKIP
+        >>> generator.generate(["how do i "], seed=7)[0].text  # doctest: +SKIP
+
+        Raises:
+            UserError: there is no run, or its checkpoint is damaged.
+        """
+        limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
+        text_model, vocabulary = load_text_model(RunDir(run_dir), limits=limits, context=context)
+        return cls(text_model, vocabulary)
+
+    def generate(self, prompts: str | Sequence[str], **settings: Any) -> list[GeneratedText]:
+        """Completes every prompt, all in one batch.
+
+        Args:
+            prompts: one or several; an empty one begins a message.
+            settings: fields of `SamplingSettings`.
+
+        Raises:
+            UserError: a setting is out of range.
+        """
+        rows = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not rows:
+            return []
+        wanted = SamplingSettings(**settings)
+        chunks = list(self._chunks(rows, wanted))
+        texts, lengths, log_probs, stopped = ["" for _ in rows], [0] * len(rows), [0.0] * len(rows), [False] * len(rows)
+        for chunk in chunks:
+            for row, text in enumerate(chunk.text.numpy()):
+                texts[row] += text.decode()
+                lengths[row] += int(chunk.length[row])
+                log_probs[row] += float(chunk.log_prob[row])
+                stopped[row] = stopped[row] or chunk.finish_reason[row].numpy() == b"stop"
+        reasons = ["stop" if end else "length" for end in stopped]
+        return [GeneratedText(*row) for row in zip(texts, log_probs, lengths, reasons, strict=True)]
+
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """Completes one prompt piece by piece; joined, the pieces are the text of `generate`.
+
+        Raises:
+            UserError: a setting is out of range.
+        """
+        return (chunk.text.numpy()[0].decode() for chunk in self._chunks([prompt], SamplingSettings(**settings)))
+
+    def unknown_chars(self, prompt: str) -> list[str]:
+        """Lists the characters of a prompt, once normalised, that the model has never seen."""
+        return self.vocabulary.unknown_chars(self.normalise(prompt))
+
+    def normalise(self, text: str) -> str:
+        """Treats text as the training text was treated."""
+        return normalise(tf.constant(text), self.text_model.settings).numpy().decode()
+
+    def _chunks(self, prompts: list[str], settings: SamplingSettings) -> Iterator[Completion]:
+        rows = len(prompts)
+        left = tf.fill([rows], settings.max_chars)
+        seeds = tf.constant([settings.seed + row for row in range(rows)], tf.int64)
+        prompt = tf.constant(prompts)
+        state = tf.zeros([rows, self.text_model.state_size])
+        position = tf.zeros([rows], tf.int64)
+        while True:
+            chunk = self._complete(
+                prompt,
+                tf.minimum(left, _CHUNK),
+                tf.fill([rows], float(settings.temperature)),
+                tf.fill([rows], settings.top_k),
+                tf.fill([rows], float(settings.top_p)),
+                seeds,
+                tf.fill([rows], settings.stop),
+                state,
+                position,
+            )
+            yield chunk
+            left = tf.where(chunk.finish_reason == "stop", 0, left - chunk.length)
+            if not tf.reduce_any(left > 0):
+                return
+            state, position, prompt = chunk.state, chunk.position, tf.fill([rows], "")
+
+
+def load_text_model(run_dir: RunDir, *, limits: Limits, context: ContextKind) -> tuple[TextModel, Vocabulary]:
+    """Builds the network of a run, restores its best weights, and wraps it for text.
+
+    Raises:
+        UserError: there is no run, or its checkpoint is damaged.
+    """
+    config, vocabulary = run_dir.load()
+    network = Network(config.network, vocabulary.size, targets=config.training.targets, seed=config.training.seed)
+    Checkpoints(run_dir.checkpoints, network.model).restore_best()
+    decoder = network.decoder(context, config.training.window_length)
+    lookup = CharacterLookup(run_dir.vocabulary_file)
+    return TextModel(decoder, lookup, config.corpus.text, limits), vocabulary

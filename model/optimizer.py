@@ -1,0 +1,38 @@
+"""The update rule and its learning rate over the run.
+
+`trainer` assigns the rate of every step from `Rate`; a schedule inside Keras could not follow a time limit.
+"""
+
+import math
+
+import keras
+
+from charflow.model.config import TrainingConfig
+
+_CLASSES = {
+    "adam": keras.optimizers.Adam,
+    "nadam": keras.optimizers.Nadam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    """Builds the optimizer; call it, and `.build`, inside the strategy's scope."""
+    return _CLASSES[config.optimizer](config.learning_rate)
+
+
+def learning_rate(config: TrainingConfig, *, step: int, progress: float) -> float:
+    """The rate of one step.
+
+    Args:
+        config: peak rate, warm-up and schedule.
+        step: steps done before.
+        progress: share of the run that is done, 0 to 1, by whichever limit will end it first.
+
+    >>> learning_rate(TrainingConfig(learning_rate=1.0, warmup_steps=0, steps=9), step=5, progress=0.5)
+    0.5
+    """
+    warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    decay = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress))) if config.schedule == "cosine" else 1.0
+    return config.learning_rate * warmup * decay

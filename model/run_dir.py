@@ -1,0 +1,122 @@
+"""The folder of one run: where every file stands, who may write it, and what it was trained with.
+
+`trainer` writes it, `generator`, `export` and the command line read it.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from charflow.model.config import Config, load_toml, override
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.vocabulary import Vocabulary
+
+
+class RunDir:
+    """Paths of a run folder.
+
+    Attributes:
+        path: the folder.
+        config_file: resolved settings, TOML.
+        vocabulary_file: one character a line.
+        metrics_file: one JSON object a line and evaluation.
+        curves_file: training and held-out loss, PNG.
+        samples: texts generated during training.
+        checkpoints: best and latest weights.
+        logs: TensorBoard events.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.toml"
+        self.vocabulary_file = self.path / "vocabulary.txt"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.curves_file = self.path / "curves.png"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+        self.logs = self.path / "logs"
+
+    def create(self, config: Config, vocabulary: Vocabulary) -> None:
+        """Makes the folder and writes what the run is.
+
+        Raises:
+            UserError: the folder holds something already.
+        """
+        self.check_free()
+        self.samples.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(self.vocabulary_file)
+        self.config_file.write_text(config.to_toml(), encoding="utf-8")
+
+    def check_free(self) -> None:
+        """Raises UserError unless the folder is new or empty."""
+        if self.config_file.exists():
+            raise UserError(f"{self.path} already holds a run: pass --resume to continue it, or name another folder.")
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file: name a folder for the run.")
+        if self.path.exists() and any(child.name != _LOCK for child in self.path.iterdir()):
+            raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
+
+    def load(self) -> tuple[Config, Vocabulary]:
+        """Reads settings and vocabulary.
+
+        Raises:
+            UserError: there is no run here, or its files are damaged.
+        """
+        if not self.config_file.exists():
+            raise UserError(f"{self.path} holds no run: it has no {self.config_file.name}. Train one with --out.")
+        # Every key is in the file, so what the preset-less Config starts from does not matter.
+        config = override(Config(), load_toml(self.config_file), source=str(self.config_file))
+        return config, Vocabulary.load(self.vocabulary_file)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps the folder for this process while it writes.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        created = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = self.path / _LOCK
+        with lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or "unknown"
+                raise UserError(f"{self.path} is in use by process {owner}: wait, or name another folder.") from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+                if created and not any(self.path.iterdir()):
+                    self.path.rmdir()
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Adds one evaluation."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Reads the evaluations so far; an unfinished last line does not count."""
+        if not self.metrics_file.exists():
+            return []
+        lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drops the evaluations of steps that a resumed run will do again."""
+        kept = [row for row in self.read_metrics() if row["step"] <= step]
+        beside = self.metrics_file.with_suffix(".tmp")
+        beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        beside.replace(self.metrics_file)
+
+
+_LOCK = ".lock"

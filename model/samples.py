@@ -1,0 +1,72 @@
+"""Writes sample texts during training, as the tutorial recipe does: four temperatures, from a piece of the corpus.
+
+`trainer` calls it after the first and the last epoch, or more often.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.model.decoder import LONGEST_STOP, Decoder, SamplingOptions
+from charflow.pipeline.corpus import Corpus
+
+TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
+SAMPLE_CHARS = 400
+_SEED_CHARS = 40
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated text.
+
+    Attributes:
+        step: batches trained before.
+        epoch: epochs trained before, with a fraction.
+        temperature: of the sampling.
+        seed_text: the piece of the corpus that it continues.
+        text: SAMPLE_CHARS characters.
+    """
+
+    step: int
+    epoch: float
+    temperature: float
+    seed_text: str
+    text: str
+
+
+class Sampler:
+    """Continues a random piece of the training text at all temperatures at once; traced once."""
+
+    def __init__(self, decoder: Decoder, corpus: Corpus, *, seed: int) -> None:
+        self._decoder, self._corpus, self._seed = decoder, corpus, seed
+        self._write = tf.function(self._write_ids)
+
+    def __call__(self, step: int, *, epoch: float) -> Iterator[Sample]:
+        """Yields one sample a temperature; the piece of the corpus depends on (seed, step)."""
+        ids = self._corpus.train_ids
+        start = int(np.random.default_rng([self._seed, step]).integers(max(1, len(ids) - _SEED_CHARS)))
+        seed_ids = np.asarray(ids[start : start + _SEED_CHARS])
+        written = self._write(tf.constant(seed_ids, tf.int32), tf.constant(self._seed, tf.int64)).numpy()
+        decode = self._corpus.vocabulary.decode
+        for temperature, row in zip(TEMPERATURES, written, strict=True):
+            yield Sample(step, epoch, temperature, decode(seed_ids), decode(row))
+
+    def _write_ids(self, seed_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        rows = len(TEMPERATURES)
+        state = self._decoder.read(
+            self._decoder.context.zero_state(rows),
+            tf.repeat(seed_ids[tf.newaxis], rows, axis=0),
+            tf.fill([rows], tf.size(seed_ids)),
+        )
+        options = SamplingOptions(
+            max_chars=tf.fill([rows], SAMPLE_CHARS),
+            temperature=tf.constant(TEMPERATURES),
+            top_k=tf.zeros([rows], tf.int32),
+            top_p=tf.ones([rows]),
+            seed=tf.fill([rows], seed),
+            stop_ids=tf.fill([rows, LONGEST_STOP], -1),
+        )
+        tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
+        return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options).ids

@@ -1,0 +1,78 @@
+"""Draws the next character from a distribution: inverse CDF with one uniform number a character.
+
+`decoder` calls it once a step. The uniform number depends on (seed, position) of its own row alone, so a text does
+not depend on its neighbours in a batch, nor on how it is cut into chunks. B is the batch, V the vocabulary size.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+# SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_UNIFORM_BITS = 23  # then u * total < total holds in float32 for every u
+
+
+def uniforms(seed: tf.Tensor, position: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Makes the numbers for `count` characters from `position` on.
+
+    Args:
+        seed: int64 [B].
+        position: int64 [B], characters generated before.
+        count: scalar int32.
+
+    Returns:
+        float32 [count, B] in [0, 1), multiples of 2**-23.
+    """
+    places = position[tf.newaxis] + tf.range(tf.cast(count, tf.int64))[:, tf.newaxis]  # [count, B]
+    start = _mix(tf.cast(seed, tf.uint64) * _GAMMA)  # neighbouring seeds start far apart
+    bits = _mix(start[tf.newaxis] + tf.cast(places + 1, tf.uint64) * _GAMMA)
+    top = tf.bitwise.right_shift(bits, tf.constant(64 - _UNIFORM_BITS, tf.uint64))
+    return tf.cast(top, tf.float32) * 2.0**-_UNIFORM_BITS
+
+
+def draw(probabilities: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Takes the first id whose cumulative probability exceeds the uniform number.
+
+    Args:
+        probabilities: float32 [B, V], non-negative, in any scale; ids of probability 0 are never drawn.
+        uniform: float32 [B] in [0, 1).
+
+    Returns:
+        int32 [B].
+    """
+    cumulative = tf.cumsum(probabilities, axis=1)
+    threshold = uniform[:, tf.newaxis] * cumulative[:, -1:]
+    return tf.reshape(tf.searchsorted(cumulative, threshold, side="right"), [-1])
+
+
+def keep_most_likely(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
+    """Zeroes all but the `top_k` most likely ids, and of those all but the nucleus of mass `top_p`.
+
+    Args:
+        probabilities: float32 [B, V].
+        top_k: int32 [B]; 0 or less keeps all.
+        top_p: float32 [B]; 1 or more keeps all. The nucleus (Holtzman et al. 2020, arXiv:1904.09751) is the
+            smallest set of most likely ids that together reach `top_p` of what `top_k` left, at least one id.
+
+    Returns:
+        float32 [B, V], not rescaled. Ties go to the lower id. A row with neither filter comes back unchanged.
+    """
+    size = tf.shape(probabilities)[1]
+    order = tf.argsort(probabilities, direction="DESCENDING", stable=True)  # [B, V]
+    ordered = tf.gather(probabilities, order, batch_dims=1)
+    k = tf.where(top_k > 0, tf.minimum(top_k, size), size)[:, tf.newaxis]
+    ordered = tf.where(tf.range(size) < k, ordered, 0.0)
+    before = tf.cumsum(ordered, axis=1, exclusive=True)
+    mass = top_p[:, tf.newaxis] * tf.reduce_sum(ordered, axis=1, keepdims=True)
+    nucleus = tf.maximum(1, tf.reduce_sum(tf.cast(before < mass, tf.int32), axis=1, keepdims=True))
+    kept = tf.minimum(k, tf.where(top_p[:, tf.newaxis] < 1.0, nucleus, size))
+    rank = tf.argsort(order, stable=True)  # the inverse permutation
+    return tf.where(rank < kept, probabilities, 0.0)
+
+
+def _mix(bits: tf.Tensor) -> tf.Tensor:
+    for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
+        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64))) * factor
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(31, tf.uint64)))

@@ -1,0 +1,113 @@
+"""Normalisation by TensorFlow ops against Python's own."""
+
+import doctest
+import os
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charflow.pipeline import text as text_module
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.text import TextSettings, normalise
+
+few = settings(max_examples=40, deadline=None)
+
+# Old, settled blocks: Python's and TensorFlow's Unicode versions differ on newer characters.
+LETTERS = st.characters(min_codepoint=1, max_codepoint=0x52F, exclude_categories=["Cn"]) | st.sampled_from(
+    "ΑΣς İIı ẞ 𐐀 Ꭰ ﬁ 😀 \n"
+)
+SIGNS = st.characters(max_codepoint=0x2FFF, exclude_categories=["Cn", "Cs"])
+
+
+def normalised(*texts: str, **settings: object) -> list[str]:
+    encoded = tf.constant([text.encode() for text in texts])
+    return [text.decode() for text in normalise(encoded, TextSettings(**settings)).numpy()]
+
+
+def test_text_examples_hold() -> None:
+    assert doctest.testmod(text_module) == (0, 1)
+
+
+@few
+@given(text=st.text(LETTERS))
+def test_normalise_lowercases_like_python(text: str) -> None:
+    assert normalised(text) == [text.lower()]
+
+
+def test_normalise_keeps_what_follows_a_nul() -> None:
+    assert normalised("A\0B \0") == ["a\0b \0"]
+
+
+@few
+@given(text=st.text(LETTERS))
+def test_normalise_can_leave_text_as_it_is(text: str) -> None:
+    assert normalised(text, lowercase=False) == [text]
+
+
+@few
+@given(text=st.text(SIGNS), form=st.sampled_from(["NFC", "NFKC"]))
+def test_normalise_to_a_unicode_form_like_python(text: str, form: str) -> None:
+    assert normalised(text, unicode_form=form, lowercase=False) == [unicodedata.normalize(form, text)]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [("", "℡ a\u030a \u212b"), ("NFC", "℡ å Å"), ("NFKC", "TEL å Å")],
+    ids=["no form", "NFC", "NFKC"],
+)
+def test_normalise_to_a_unicode_form_by_example(form: str, expected: str) -> None:
+    assert normalised("℡ a\u030a \u212b", unicode_form=form, lowercase=False) == [expected]
+
+
+def test_normalise_lowercases_after_the_unicode_form() -> None:
+    assert normalised("℡", unicode_form="NFKC") == ["tel"]
+
+
+@pytest.mark.parametrize("lowercase", [True, False], ids=["and lowercase", "alone"])
+@pytest.mark.parametrize("word", ["Straße", "ΤΈΛΟΣ τέλος", "ŉ ǰ", "ЖЁЛТЫЙ", "ﬁn", "𐐀𐐨", "ΐ"])
+def test_normalise_folds_case_like_python(word: str, lowercase: bool) -> None:
+    folded = unicodedata.normalize("NFC", word.casefold())
+    assert normalised(word, case_fold=True, lowercase=lowercase) == [folded]
+
+
+def test_normalise_folds_case_with_compatibility_as_tensorflow_text_does() -> None:
+    assert normalised("x² ½\xa0\xad!", case_fold=True) == ["x2 1\u20442 !"]
+
+
+@pytest.mark.parametrize("shape", [[], [0], [3], [2, 2], [1, 0, 2]], ids=str)
+@pytest.mark.parametrize("options", [{}, {"unicode_form": "NFC"}, {"case_fold": True}], ids=["lower", "NFC", "fold"])
+def test_normalise_keeps_the_shape(shape: list[int], options: dict) -> None:
+    result = normalise(tf.fill(shape, "Å"), TextSettings(**options))
+    assert result.shape == shape
+    assert set(result.numpy().flatten()) <= {"å".encode()} if shape else result.numpy() == "å".encode()
+
+
+@pytest.mark.parametrize("options", [{}, {"unicode_form": "NFKC"}, {"case_fold": True}], ids=["lower", "NFKC", "fold"])
+def test_normalise_traced_into_a_graph_equals_eager(options: dict) -> None:
+    traced = tf.function(
+        lambda texts: normalise(texts, TextSettings(**options)), input_signature=[tf.TensorSpec([None], tf.string)]
+    )
+    texts = ["ΑΣ Straße", "", "Ⅷ ﬁ İ"]
+    assert [text.decode() for text in traced(tf.constant(texts)).numpy()] == normalised(*texts, **options)
+
+
+def test_normalise_lowercases_the_same_in_every_country() -> None:
+    program = (
+        "import tensorflow as tf\n"
+        "from charflow.pipeline.text import TextSettings, normalise\n"
+        "print(normalise(tf.constant('I WILL'), TextSettings()).numpy().decode().encode('ascii', 'backslashreplace'))"
+    )
+    turkey = os.environ | {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}
+    result = subprocess.run([sys.executable, "-c", program], env=turkey, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "b'i will'"
+
+
+@pytest.mark.parametrize("form", ["NFD", "nfc", "utf-8"])
+def test_text_settings_refuse_an_unknown_form(form: str) -> None:
+    with pytest.raises(UserError, match=rf"^Unknown Unicode form '{form}': use NFC, NFKC, or nothing\.$"):
+        TextSettings(unicode_form=form)
