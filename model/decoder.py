@@ -72,6 +72,11 @@ class Decoder:
         self._kernel = kernel
         self._bias = bias
 
+    @property
+    def weights(self) -> list[tf.Tensor]:
+        """All weights, as the variables they are."""
+        return [*(weight for layer in self.context.layers for weight in layer), self._kernel, self._bias]
+
     def logits(self, state: State) -> tf.Tensor:
         """Scores of the next character, [B, V]."""
         return self._prepared().logits(state)
@@ -101,18 +106,18 @@ class Decoder:
         network = self._prepared()
         by_time = tf.transpose(ids)
         shape = tf.shape(by_time)
-        arrays = (tf.TensorArray(tf.float32, shape[0]), tf.TensorArray(tf.bool, shape[0]))
+        arrays = (_array_like(tf.zeros([shape[1]]), shape[0]), _array_like(tf.zeros([shape[1]], tf.bool), shape[0]))
 
         def body(t, state, log_probs, hits):  # type: ignore[no-untyped-def]
             logits = network.logits(state)
             log_prob = -tf.nn.sparse_softmax_cross_entropy_with_logits(by_time[t], logits)
             hit = tf.argmax(logits, axis=1, output_type=tf.int32) == by_time[t]
-            return t + 1, network.advance(state, by_time[t]), log_probs.write(t, log_prob), hits.write(t, hit)
+            return t + 1, network.advance(state, by_time[t]), log_probs.write(t + 1, log_prob), hits.write(t + 1, hit)
 
         _, _, log_probs, hits = tf.while_loop(lambda t, *_: t < shape[0], body, (0, state, *arrays))
         return (
-            tf.transpose(tf.reshape(log_probs.stack(), shape)),
-            tf.transpose(tf.reshape(hits.stack(), shape)),
+            tf.transpose(log_probs.stack()[1:]),
+            tf.transpose(hits.stack()[1:]),
         )
 
     def write(self, state: State, tail: tf.Tensor, position: tf.Tensor, options: SamplingOptions) -> Written:
@@ -146,11 +151,11 @@ class Decoder:
         def body(t, state, written, log_prob):  # type: ignore[no-untyped-def]
             logits = network.logits(state)
             ids, nll = sample(logits, numbers[t])
-            return t + 1, network.advance(state, ids), written.write(t, ids), log_prob - nll
+            return t + 1, network.advance(state, ids), written.write(t + 1, ids), log_prob - nll
 
-        start = (0, state, tf.TensorArray(tf.int32, steps), tf.zeros_like(options.temperature))
+        start = (0, state, _array_like(options.max_chars, steps), tf.zeros_like(options.temperature))
         _, state, written, log_prob = tf.while_loop(lambda t, *_: t < steps, body, start)
-        ids = tf.transpose(tf.reshape(written.stack(), [steps, tf.shape(tail)[0]]))  # [B, T]
+        ids = tf.transpose(written.stack()[1:])  # [B, T]
         length = options.max_chars
         return Written(ids, length, log_prob, tf.zeros_like(length, tf.bool), state, _latest(tail, ids, length))
 
@@ -171,16 +176,16 @@ class Decoder:
                 t + 1,
                 stopped | (active & _ends_with(tail, options.stop_ids)),
                 _select(active, network.advance(state, ids), state),
-                written.write(t, tf.where(active, ids, UNKNOWN_ID)),
+                written.write(t + 1, tf.where(active, ids, UNKNOWN_ID)),
                 log_prob - tf.where(active, nll, 0.0),
                 length + tf.cast(active, tf.int32),
                 tail,
             )
 
-        written = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])
+        written = _array_like(length, 0)
         start = (0, tf.cast(length, tf.bool), state, written, tf.zeros_like(options.temperature), length, tail)
         _, stopped, state, written, log_prob, length, tail = tf.while_loop(goes_on, body, start)
-        ids = tf.transpose(tf.reshape(written.stack(), [written.size(), tf.size(length)]))  # [B, T]
+        ids = tf.transpose(written.stack()[1:])  # [B, T]
         return Written(ids, length, log_prob, stopped, state, tail)
 
     def _prepared(self) -> "_Network":
@@ -200,6 +205,11 @@ class _Network(NamedTuple):
 
     def logits(self, state: State) -> tf.Tensor:
         return self.context.output(state) @ self.kernel + self.bias
+
+
+def _array_like(first: tf.Tensor, steps: tf.Tensor) -> tf.TensorArray:
+    """An array for `steps` tensors from index 1 on; index 0 holds `first`, because no empty array can be stacked."""
+    return tf.TensorArray(first.dtype, steps + 1, dynamic_size=True, element_shape=[None]).write(0, first)
 
 
 def _sampler(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from charflow.model.config import Config, load_toml, override
+from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -23,6 +24,7 @@ class RunDir:
         path: the folder.
         config_file: resolved settings, TOML.
         vocabulary_file: one character a line.
+        corpus_file: what the corpus was: fingerprint, counts, JSON.
         metrics_file: one JSON object a line and evaluation.
         curves_file: training and held-out loss, PNG.
         samples: texts generated during training.
@@ -34,21 +36,23 @@ class RunDir:
         self.path = Path(path)
         self.config_file = self.path / "config.toml"
         self.vocabulary_file = self.path / "vocabulary.txt"
+        self.corpus_file = self.path / "corpus.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.curves_file = self.path / "curves.png"
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
 
-    def create(self, config: Config, vocabulary: Vocabulary) -> None:
-        """Makes the folder and writes what the run is.
+    def create(self, config: Config, corpus: Corpus) -> None:
+        """Makes the folder and writes what the run is; the settings come last, and make it a run.
 
         Raises:
             UserError: the folder holds something already.
         """
         self.check_free()
         self.samples.mkdir(parents=True, exist_ok=True)
-        vocabulary.save(self.vocabulary_file)
+        corpus.vocabulary.save(self.vocabulary_file)
+        self.corpus_file.write_text(json.dumps(corpus.facts(), indent=2) + "\n", encoding="utf-8")
         self.config_file.write_text(config.to_toml(), encoding="utf-8")
 
     def check_free(self) -> None:
@@ -71,6 +75,36 @@ class RunDir:
         # Every key is in the file, so what the preset-less Config starts from does not matter.
         config = override(Config(), load_toml(self.config_file), source=str(self.config_file))
         return config, Vocabulary.load(self.vocabulary_file)
+
+    def corpus_facts(self) -> dict[str, Any]:
+        """Reads what the corpus was; see `Corpus.facts`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        try:
+            facts: dict[str, Any] = json.loads(self.corpus_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.corpus_file} cannot be read: {error}.") from error
+        return facts
+
+    def check_same_corpus(self, corpus: Corpus) -> None:
+        """Makes sure that a resumed run goes on learning what it began with.
+
+        Raises:
+            UserError: the vocabulary or the text is another.
+        """
+        known = Vocabulary.load(self.vocabulary_file)
+        if known != corpus.vocabulary:
+            raise UserError(
+                f"{self.path} was trained with another vocabulary ({len(known.chars)} characters; the data now has "
+                f"{len(corpus.vocabulary.chars)}): resume with the same data and filters, or name another folder."
+            )
+        if self.corpus_facts()["fingerprint"] != corpus.fingerprint:
+            raise UserError(
+                f"{self.path} was trained on another text: resume with the same data and filters, "
+                "or name another folder."
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -51,6 +51,7 @@ class TextModel(tf.Module):
     def __init__(self, decoder: Decoder, lookup: CharacterLookup, settings: TextSettings, limits: Limits) -> None:
         super().__init__(name="text_model")
         self._decoder = decoder
+        self._weights = decoder.weights  # a tf.Module saves the variables that its own attributes hold
         self._lookup = lookup
         self.settings = settings
         self.limits = limits

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -144,6 +145,20 @@ class Corpus:
         digest.update(np.ascontiguousarray(self.ids).data)
         digest.update(str(self.split).encode())
         return digest.hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """Sums the corpus up, for people and for model cards."""
+        return {
+            "fingerprint": self.fingerprint,
+            "rows": self.rows,
+            "dropped": self.dropped,
+            "messages": self.messages,
+            "held_out_messages": self.held_out_messages,
+            "characters": len(self.ids),
+            "train_characters": self.split,
+            "held_out_characters": len(self.ids) - self.split,
+            "distinct_characters": len(self.vocabulary.chars),
+        }
 
 
 def build_corpus(paths: str | Sequence[str], settings: CorpusSettings, cache: CorpusCache | None = None) -> Corpus:

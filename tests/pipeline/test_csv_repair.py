@@ -16,7 +16,8 @@ BYTES = "the row has bytes that are not UTF-8"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(tmp_path / "clean").mkdir() or tmp_path / "clean"
+    (tmp_path / "clean").mkdir()
+    return tmp_path / "clean"
 
 
 def repaired(

@@ -93,7 +93,7 @@ def test_awkward_characters_survive_the_file_and_the_lookup(chars: str, file: Pa
     lookup = lookup_of(chars, file)
     assert Vocabulary.load(file) == expected
     assert lookup.encode(tensor(chars)).to_list() == [expected.encode(chars).tolist()]
-    assert b"".join(lookup.chars_of(expected.encode(chars).astype(np.int64)).numpy()).decode() == chars
+    assert b"".join(lookup.chars_of(tf.constant(expected.encode(chars), tf.int64)).numpy()).decode() == chars
 
 
 def test_chars_are_sorted_and_distinct() -> None:

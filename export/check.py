@@ -1,0 +1,237 @@
+"""Tries an exported version as servers do, in a fresh process without a GPU.
+
+`publish` made the folder; `charflow export` runs this after each export, and `charflow export --check` on demand.
+The model is loaded twice, into a session (as TensorFlow Serving does) and as a function library (as TensorFlow
+programs do). B is the batch.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charflow.pipeline.errors import UserError
+
+_FORBIDDEN = ("Cudnn", "PyFunc", "EagerPyFunc", "PyFuncStateless")
+_TOLERANCE = 1e-4  # relative and absolute
+_CHUNK = 7  # characters a call of `stream`
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the check: what was tried, whether it held, and what was seen."""
+
+    check: str
+    passed: bool
+    seen: str
+
+
+def check_in_fresh_process(version_folder: Path) -> list[Finding]:
+    """Runs `check` in a new Python process that sees no GPU.
+
+    Raises:
+        UserError: the folder is no SavedModel, or the process died.
+    """
+    if not (version_folder / "saved_model.pb").exists():
+        raise UserError(f"{version_folder} is not an exported version: it has no saved_model.pb.")
+    done = subprocess.run(
+        [sys.executable, "-m", "charflow.export.check", str(version_folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=False,
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"The check of {version_folder} ended with status {done.returncode}: {reason}")
+    return [Finding(**finding) for finding in json.loads(lines[-1])]
+
+
+def check(version_folder: Path) -> list[Finding]:
+    """Tries everything; a step that fails is a finding, and what depends on it is left out."""
+    findings: list[Finding] = []
+
+    def attempt(name: str, step: Callable[[], Any]) -> Any:
+        try:
+            result = step()
+        except Exception as error:  # whatever goes wrong is what this function reports
+            findings.append(Finding(name, False, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))
+            return None
+        findings.append(Finding(name, True, result[0] if isinstance(result, tuple) else result))
+        return result
+
+    from charflow.export.model_card import read_model_card
+    from charflow.export.session import FunctionRunner, SessionRunner, read_graph
+
+    graph = attempt("graph has stock ops only", lambda: _stock_ops(read_graph(version_folder)))
+    session = attempt("loads into a session", lambda: _loaded(SessionRunner(version_folder)))
+    functions = attempt("loads as functions", lambda: _loaded(FunctionRunner(version_folder)))
+    card = attempt("has a model card", lambda: _described(read_model_card(version_folder)))
+    if graph and session and functions and card:
+        runners, facts = (session[1], functions[1]), card[1]
+        attempt("five signatures, batch first, no scalar", lambda: _shapes(session[1].signatures))
+        attempt("defaults where they may be left out", lambda: _defaults(session[1].signatures))
+        attempt("batch of 1 and of 3 agree, both ways", lambda: _batches(runners, facts))
+        attempt("equals the in-process generator", lambda: _self_test(runners, facts["self_test"]))
+        attempt("stream in chunks equals generate", lambda: _chunks(runners, facts))
+        attempt("warm-up file replays", lambda: _warmup(session[1], version_folder))
+    return findings
+
+
+def _stock_ops(nodes: Iterator[tuple[str, Mapping[str, Any]]]) -> str:
+    from tensorflow.python.framework import op_def_registry
+
+    seen = {}
+    for op, attributes in nodes:
+        seen[op] = attributes
+        if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
+            raise ValueError(f"op {op} must be compiled by XLA, which stock TensorFlow Serving has off")
+    if forbidden := sorted(op for op in seen if any(op.startswith(name) for name in _FORBIDDEN)):
+        raise ValueError(f"the graph has {', '.join(forbidden)}")
+    unknown = [op for op in seen if op_def_registry.get(op) is None]
+    if unknown:
+        import tensorflow_text  # noqa: F401  # stock TensorFlow Serving links its ops
+
+        unknown = [op for op in unknown if op_def_registry.get(op) is None]
+    if unknown:
+        raise ValueError(f"the graph has custom ops: {', '.join(sorted(unknown))}")
+    return f"{len(seen)} kinds of ops"
+
+
+def _loaded(runner: Any) -> tuple[str, Any]:
+    return f"{len(runner.signatures)} signatures, tables initialised", runner
+
+
+def _described(card: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return f"version {card['version']}, charflow {card['versions']['charflow']}", card
+
+
+def _shapes(signatures: Mapping[str, Any]) -> str:
+    from charflow.export.signatures import SIGNATURES
+
+    if missing := sorted(set(SIGNATURES) - set(signatures)):
+        raise ValueError(f"no signature {', '.join(missing)}")
+    tensors = 0
+    for name in SIGNATURES:
+        for part in (signatures[name].inputs, signatures[name].outputs):
+            for key, info in part.items():
+                sizes = [dim.size for dim in info.tensor_shape.dim]
+                tensors += 1
+                if info.tensor_shape.unknown_rank or not sizes or sizes[0] != -1:
+                    raise ValueError(f"{name}: {key} has shape {sizes}, whose dimension 0 is not the batch")
+    return f"{tensors} tensors"
+
+
+def _defaults(signatures: Mapping[str, Any]) -> str:
+    counts = []
+    for name in ("generate", "stream"):
+        wanted = set(signatures[name].inputs) - {"prompt"}
+        if missing := sorted(wanted - set(signatures[name].defaults)):
+            raise ValueError(f"{name}: no default for {', '.join(missing)}")
+        counts.append(f"{name} {len(wanted)}")
+    return ", ".join(counts)
+
+
+def _request(test: Mapping[str, Any], rows: int = 1) -> dict[str, np.ndarray]:
+    types = {"max_chars": np.int32, "temperature": np.float32, "top_k": np.int32, "top_p": np.float32, "seed": np.int64}
+    request: dict[str, np.ndarray] = {
+        name: np.array([test[name].encode()] * rows, object) for name in ("prompt", "stop")
+    }
+    return request | {name: np.array([test[name]] * rows, kind) for name, kind in types.items()}
+
+
+def _batches(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
+    tests = card["self_test"][:3]
+    calls = 0
+    for name in runners[0].signatures:
+        singles = [_inputs(name, [test], card) for test in tests]
+        together = _inputs(name, tests, card)
+        answers = [[runner(name, single) for single in singles] for runner in runners]
+        batches = [runner(name, together) for runner in runners]
+        calls += 2 * (len(singles) + 1)
+        for key, value in batches[0].items():
+            _same(f"{name}: {key} of session and functions", value, batches[1][key])
+            for row in range(len(tests)):
+                for answer, batch in zip(answers, batches, strict=True):
+                    alone = answer[row][key][0]
+                    part = batch[key][row][: len(alone)] if np.ndim(alone) else batch[key][row]
+                    _same(f"{name}: {key} alone and in a batch", alone, part)
+    return f"{calls} calls"
+
+
+def _inputs(name: str, tests: list[Mapping[str, Any]], card: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if name == "score":
+        return {"text": np.array([(test["prompt"] or " ").encode() for test in tests], object)}
+    rows = [_request(test) for test in tests]
+    joined = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+    if name in ("serving_default", "next_char"):
+        return {"prompt": joined["prompt"]}
+    if name == "stream":
+        state = np.zeros([len(tests), card["state_size"]], np.float32)
+        return joined | {"state": state, "position": np.zeros(len(tests), np.int64)}
+    return joined
+
+
+def _self_test(runners: tuple[Any, Any], tests: list[dict[str, Any]]) -> str:
+    for runner in runners:
+        for test in tests:
+            answer, expected = runner("generate", _request(test)), test["expected"]
+            for key, value in expected.items():
+                found = answer[key][0]
+                _same(f"{key} after {test['prompt']!r}", found.decode() if isinstance(found, bytes) else found, value)
+    return f"{len(tests)} texts, {sum(test['expected']['length'] for test in tests)} characters, twice"
+
+
+def _chunks(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
+    calls = 0
+    for runner in runners:
+        for test in card["self_test"]:
+            left, text = test["max_chars"], b""
+            inputs = _inputs("stream", [test], card)
+            while left > 0:
+                inputs["max_chars"] = np.array([min(left, _CHUNK)], np.int32)
+                answer = runner("stream", inputs)
+                text += answer["text"][0]
+                left = 0 if answer["finish_reason"][0] == b"stop" else left - int(answer["length"][0])
+                inputs |= {"state": answer["state"], "position": answer["position"]}
+                inputs["prompt"] = np.array([b""], object)
+                calls += 1
+            _same("joined chunks", text.decode(), test["expected"]["text"])
+    return f"{calls} calls"
+
+
+def _warmup(session: Any, version_folder: Path) -> str:
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = version_folder / "assets.extra" / "tf_serving_warmup_requests"
+    records = 0
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        session(request.model_spec.signature_name, inputs)
+        records += 1
+    if not records:
+        raise ValueError("the file is empty")
+    return f"{records} requests"
+
+
+def _same(what: str, found: Any, expected: Any) -> None:
+    found, expected = np.asarray(found), np.asarray(expected)
+    if np.issubdtype(found.dtype, np.floating):
+        equal = found.shape == expected.shape and np.allclose(found, expected, _TOLERANCE, _TOLERANCE)
+    else:
+        equal = bool(np.array_equal(found, expected))
+    if not equal:
+        raise ValueError(f"{what} differ: {found!r} and {expected!r}")
+
+
+if __name__ == "__main__":
+    print(json.dumps([asdict(finding) for finding in check(Path(sys.argv[1]))]))

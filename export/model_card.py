@@ -1,0 +1,107 @@
+"""Writes what an exported model is, as JSON beside it: assets.extra/model_card.json.
+
+`publish` makes it; `check` replays its self-test; people read the rest.
+"""
+
+import json
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from charflow.model.contexts import ContextKind
+from charflow.model.generator import Generator, SamplingSettings
+from charflow.model.run_dir import RunDir
+from charflow.model.text_model import TextModel
+from charflow.pipeline.errors import UserError
+
+_SELF_TEST_CHARS = 60
+
+
+def card_path(version_folder: Path) -> Path:
+    """Where the card of a version stands."""
+    return version_folder / "assets.extra" / "model_card.json"
+
+
+def make_model_card(
+    run: RunDir,
+    version: int,
+    text_model: TextModel,
+    settings: SamplingSettings,
+    context: ContextKind,
+    *,
+    reference: Generator,
+) -> dict[str, Any]:
+    """Collects configuration, data, metrics, limits, versions, and a self-test.
+
+    The self-test holds requests with the answers of `reference`, the in-process generator, so that any later check of
+    the SavedModel, on any machine, can compare with them. Its prompts are the model's own words.
+    """
+    config, _ = run.load()
+    metrics = run.read_metrics()
+    judged = [row for row in metrics if row["held_out_bits"] is not None]
+    return {
+        "name": "charflow character model",
+        "version": version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run.path.name,
+        "configuration": {key: value for key, value in asdict(config).items() if key != "data"},
+        "data": run.corpus_facts(),
+        "metrics": {
+            "last": metrics[-1] if metrics else None,
+            "best_held_out": min(judged, key=lambda row: row["held_out_bits"]) if judged else None,
+        },
+        "serving_default": asdict(settings),
+        "context": context,
+        "limits": text_model.limits._asdict(),
+        "state_size": text_model.state_size,
+        "versions": {
+            "charflow": installed("charflow"),
+            "tensorflow": installed("tensorflow"),
+            "keras": installed("keras"),
+            "python": platform.python_version(),
+        },
+        "self_test": _self_test(reference, min(_SELF_TEST_CHARS, text_model.limits.completion_chars)),
+    }
+
+
+def write_model_card(card: dict[str, Any], version_folder: Path) -> None:
+    """Writes the card into the version's folder."""
+    path = card_path(version_folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_model_card(version_folder: Path) -> dict[str, Any]:
+    """Reads the card of a version.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = card_path(version_folder)
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{version_folder} has no model card: it was not exported by charflow.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}.") from error
+    return card
+
+
+def _self_test(reference: Generator, max_chars: int) -> list[dict[str, Any]]:
+    own_words = reference.generate("", max_chars=24, temperature=0.5)[0].text
+    requests = [
+        ("", SamplingSettings(max_chars=max_chars)),
+        (own_words, SamplingSettings(max_chars=max_chars, temperature=1.0, seed=7)),
+        (own_words[:9], SamplingSettings(max_chars=max_chars, temperature=0.0)),
+        (
+            own_words[:5],
+            SamplingSettings(max_chars=max_chars, temperature=1.2, top_k=5, top_p=0.9, seed=-3, stop=own_words[-1:]),
+        ),
+    ]
+    return [
+        {"prompt": prompt, **asdict(request), "expected": asdict(reference.generate(prompt, **asdict(request))[0])}
+        for prompt, request in requests
+    ]

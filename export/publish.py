@@ -1,0 +1,107 @@
+"""Publishes a trained run as a new version of a SavedModel.
+
+`signatures` builds what is saved, `model_card` and `warmup` what lies beside it, `check` tries the result. A version
+is written under a hidden name and renamed, so a server that watches the folder never loads half a model.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from charflow.export.model_card import make_model_card, write_model_card
+from charflow.export.signatures import make_servable
+from charflow.export.warmup import write_warmup
+from charflow.model.contexts import ContextKind
+from charflow.model.generator import Generator, SamplingSettings, load_text_model
+from charflow.model.run_dir import RunDir
+from charflow.model.text_model import Limits
+from charflow.pipeline.errors import UserError
+
+
+def export_run(
+    run_dir: RunDir | Path | str,
+    base: Path | str,
+    *,
+    version: int | None = None,
+    settings: SamplingSettings | None = None,
+    context: ContextKind = "stream",
+    limits: Limits | None = None,
+) -> Path:
+    """Exports the best checkpoint of a run.
+
+    Args:
+        run_dir: the run.
+        base: folder of the model's versions, such as models/a; made if it is missing.
+        version: its number; None takes the one after the highest.
+        settings: of `serving_default`, and the defaults of the other signatures.
+        context: how much the exported model sees of what it wrote.
+        limits: longest prompt and completion.
+
+    Returns:
+        The folder of the new version.
+
+    Raises:
+        UserError: no run, a damaged checkpoint, a base folder that holds something else, a version that exists, or
+            a disk that is full; nothing is left behind then.
+    """
+    run = run_dir if isinstance(run_dir, RunDir) else RunDir(run_dir)
+    folder, settings = Path(base), settings or SamplingSettings()
+    limits = limits or Limits(prompt_chars=4096, completion_chars=4096)
+    if limits.prompt_chars < 1 or limits.completion_chars < 1:
+        raise UserError("The longest prompt and the longest completion must be at least 1 character.")
+    if settings.max_chars > limits.completion_chars:
+        raise UserError(
+            f"The default length of {settings.max_chars:,} is over the longest completion, "
+            f"{limits.completion_chars:,}: lower --length or raise --max-completion."
+        )
+    version = _next_version(folder) if version is None else _free_version(folder, version)
+    text_model, _ = load_text_model(run, limits=limits, context=context)
+    servable, signatures = make_servable(text_model, settings)
+    card = make_model_card(
+        run, version, text_model, settings, context, reference=Generator.load(run.path, context=context)
+    )
+    made_base = not folder.exists()
+    beside = folder / f".{version}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tf.saved_model.save(servable, str(beside), signatures=signatures)
+        write_model_card(card, beside)
+        write_warmup(beside, model_name=folder.name, text_model=text_model, settings=settings)
+        beside.rename(folder / str(version))
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if made_base and folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+        text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+        raise UserError(f"Version {version} could not be written to {folder}: {text.splitlines()[0]}.") from error
+    return folder / str(version)
+
+
+def _versions(base: Path) -> list[int]:
+    """Lists the versions in a base folder, and makes sure that it is one."""
+    if not base.exists():
+        return []
+    if not base.is_dir():
+        raise UserError(f"{base} is a file: name a folder for the model's versions.")
+    if (base / "saved_model.pb").exists():
+        raise UserError(f"{base} is itself a SavedModel: name the folder above its version number.")
+    visible = [child for child in base.iterdir() if not child.name.startswith(".")]
+    if others := sorted(child.name for child in visible if not (child.is_dir() and child.name.isdecimal())):
+        raise UserError(
+            f"{base} holds something other than model versions ({others[0]}): name another folder, or empty this one."
+        )
+    return [int(child.name) for child in visible]
+
+
+def _next_version(base: Path) -> int:
+    return max(_versions(base), default=0) + 1
+
+
+def _free_version(base: Path, version: int) -> int:
+    if version < 1:
+        raise UserError(f"A version is a number from 1 on, not {version}.")
+    if version in _versions(base):
+        raise UserError(f"{base} already has version {version}: leave --version out for the next number.")
+    return version

@@ -1,0 +1,69 @@
+"""Calls the signatures of a SavedModel in the two ways the world does.
+
+`check` compares the two. Both take and give NumPy arrays by name; texts are bytes in object arrays.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+_TAG = "serve"
+
+
+class SessionRunner:
+    """A session with signatures as feeds and fetches, through TensorFlow's session loader, as TensorFlow Serving does.
+
+    Attributes:
+        signatures: SignatureDef protos by name, without TensorFlow's own.
+    """
+
+    def __init__(self, version_folder: Path) -> None:
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        meta_graph = tf.compat.v1.saved_model.load(self._session, [_TAG], str(version_folder))
+        self.signatures = {
+            name: signature for name, signature in meta_graph.signature_def.items() if not name.startswith("__")
+        }
+
+    def __call__(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs a signature; inputs left out take the signature's defaults."""
+        signature = self.signatures[name]
+        defaults = {key: tf.make_ndarray(value) for key, value in signature.defaults.items()}
+        feeds = {signature.inputs[key].name: value for key, value in {**defaults, **inputs}.items()}
+        fetches = {key: info.name for key, info in signature.outputs.items()}
+        outputs: dict[str, np.ndarray] = self._session.run(fetches, feeds)
+        return outputs
+
+
+class FunctionRunner:
+    """The functions of `tf.saved_model.load`, as a TensorFlow program embeds them.
+
+    Attributes:
+        signatures: functions by name.
+    """
+
+    def __init__(self, version_folder: Path) -> None:
+        self._module = tf.saved_model.load(str(version_folder))  # functions live as long as their module
+        self.signatures: dict[str, Any] = dict(self._module.signatures)
+
+    def __call__(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs a signature with all its inputs."""
+        outputs = self.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        return {key: value.numpy() for key, value in outputs.items()}
+
+
+def read_graph(version_folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields `(op, attributes)` of every node, those in functions too."""
+    proto = saved_model_pb2.SavedModel.FromString((version_folder / "saved_model.pb").read_bytes())
+    for meta_graph in proto.meta_graphs:
+        graph = meta_graph.graph_def
+        for node in graph.node:
+            yield node.op, node.attr
+        for function in graph.library.function:
+            yield "NoOp", function.attr
+            for node in function.node_def:
+                if not any(node.op == f.signature.name for f in graph.library.function):
+                    yield node.op, node.attr

@@ -1,0 +1,135 @@
+"""Tiny networks, corpora and clocks that the tests of this package share.
+
+`make_network` has random weights: what it says is arbitrary, but sure of itself. `make_chain` has weights set by hand,
+so that the next character depends on the last one alone, with probabilities the test chose: a fake model whose
+output is a word.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from charflow.model.config import NetworkConfig
+from charflow.model.generator import Generator
+from charflow.model.network import Network
+from charflow.model.text_model import Limits, TextModel
+from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.text import TextSettings
+from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
+
+Follows = Mapping[str, Mapping[str, float]]
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[..., Network]:
+    """Makes networks of 6 units with random weights and biases; the same call gives the same object: do not train it."""
+
+    @cache
+    def make(cell: str = "lstm", layers: int = 1, targets: str = "next", vocabulary_size: int = 5) -> Network:
+        network = Network(NetworkConfig(cell=cell, units=6, layers=layers), vocabulary_size, targets=targets, seed=1)
+        random = np.random.default_rng(7)
+        for variable in network.model.trainable_variables:
+            variable.assign(random.normal(scale=0.9, size=variable.shape))
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_chain() -> Callable[[str, Follows], Network]:
+    """Makes LSTMs of which the next character depends on the last one alone.
+
+    `follows["a"]` has the probabilities of what comes after "a"; `follows["?"]` is for what follows an unknown
+    character. Before any character all are equally likely.
+    """
+
+    def make(chars: str, follows: Follows) -> Network:
+        vocabulary = Vocabulary(chars)
+        size = vocabulary.size
+        network = Network(NetworkConfig(units=size), size, targets="next", seed=0)
+        forget, remember, one = np.full(size, -100.0), np.full(size, 100.0), 100 * np.eye(size)
+        network.layers[0].kernel.assign(np.concatenate([0 * one, 0 * one, one, 0 * one], axis=1))
+        network.layers[0].recurrent.assign(np.zeros([size, 4 * size]))
+        network.layers[0].bias.assign(np.concatenate([remember, forget, np.zeros(size), remember]))
+        probabilities = np.full([size, size], 1e-30)
+        for before, after in follows.items():
+            for char, probability in after.items():
+                probabilities[vocabulary.encode(before)[0], vocabulary.encode(char)[0]] = probability
+        kernel, bias = network.model.get_layer("logits").trainable_variables
+        kernel.assign(np.log(probabilities) / np.tanh(1))
+        bias.assign(np.zeros(size))
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_generator(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Generator]:
+    """Wraps a network for text, without a run folder."""
+
+    def make(
+        network: Network, chars: str, *, context: str = "stream", limits: Limits | None = None, lowercase: bool = True
+    ) -> Generator:
+        vocabulary = Vocabulary(chars)
+        file = tmp_path_factory.mktemp("vocabulary") / "vocabulary.txt"
+        vocabulary.save(file)
+        text_model = TextModel(
+            network.decoder(context, 4),
+            CharacterLookup(file),
+            TextSettings(lowercase=lowercase),
+            limits or Limits(prompt_chars=1 << 20, completion_chars=256),
+        )
+        return Generator(text_model, vocabulary)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_corpus() -> Callable[..., Corpus]:
+    """Makes a corpus of a training text and a held-out text, without a CSV."""
+
+    def make(train: str, held_out: str = "") -> Corpus:
+        vocabulary = Vocabulary(train + held_out)
+        return Corpus(
+            ids=vocabulary.encode(train + held_out),
+            split=len(train),
+            vocabulary=vocabulary,
+            rows=2,
+            dropped={},
+            messages=2,
+            held_out_messages=1 if held_out else 0,
+        )
+
+    return make
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Gives `trainer` a clock that advances by the same seconds at every look, so that runs do not depend on speed.
+
+    From one second on, every call of the graph is one step, so evaluations stand exactly where they were planned.
+    """
+
+    def tick(seconds: float) -> None:
+        looks = itertools.count()
+        monkeypatch.setattr("charflow.model.trainer.time", SimpleNamespace(monotonic=lambda: next(looks) * seconds))
+
+    tick(1.0)
+    return tick
+
+
+def checkpoint_values(folder: Path) -> dict[str, np.ndarray]:
+    """Reads every tensor of the newest checkpoint in a folder."""
+    reader = tf.train.load_checkpoint(str(folder))
+    return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+
+
+@pytest.fixture(scope="session")
+def read_checkpoint() -> Callable[[Path], dict[str, np.ndarray]]:
+    return checkpoint_values

@@ -1,0 +1,324 @@
+"""The corpus against the tutorial recipe's `' '.join(texts).lower()` on pandas' rows."""
+
+import itertools
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from charflow.pipeline import messages as messages_module
+from charflow.pipeline.corpus import Corpus, CorpusSettings
+from charflow.pipeline.csv_source import CsvFormat
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.sample_chat import SAMPLE_BOT, SAMPLE_USERS, write_sample_chat
+from charflow.pipeline.text import TextSettings
+
+SMALL_CHAT = [
+    ("ada", "One"),
+    ("bo", "Two"),
+    ("ada", ""),
+    ("ada", "Three"),
+    ("cy", "x"),
+    ("bot", "BEEP"),
+    ("ada", "Four"),
+]
+
+
+def text_of(ids: np.ndarray, corpus: Corpus) -> str:
+    return corpus.vocabulary.decode(ids)
+
+
+def write_chat(path: Path, rows: list[tuple[str, str]]) -> str:
+    pd.DataFrame(rows, columns=["fromUser.id", "text"]).to_csv(path, index=False)
+    return str(path)
+
+
+def recipe_texts(
+    table: pd.DataFrame,
+    *,
+    user: str | list[str] | None = None,
+    drop_users: list[str] | tuple = (),
+    fraction: float = 1.0,
+    min_length: int = 1,
+) -> list[str]:
+    table = table[~table["fromUser.id"].isin(drop_users)]
+    if user is not None:
+        table = table[table["fromUser.id"].isin([user] if isinstance(user, str) else user)]
+    texts = [text for text in table["text"] if len(text) >= max(1, min_length)]
+    return texts[: int(len(texts) * fraction)]
+
+
+def recipe_text(texts: list[str]) -> str:
+    return " ".join(map(str, texts)).lower()
+
+
+@pytest.fixture
+def small_chat(tmp_path: Path) -> str:
+    return write_chat(tmp_path / "small.csv", SMALL_CHAT)
+
+
+@pytest.mark.parametrize("user", SAMPLE_USERS)
+def test_corpus_of_a_user_equals_the_recipe(user: str, sample_chat: str, sample_table: pd.DataFrame) -> None:
+    corpus = Corpus.from_csv(sample_chat, user=user)
+    text = recipe_text(recipe_texts(sample_table, user=user))
+    assert text_of(corpus.ids, corpus) == text
+    assert corpus.vocabulary.chars == tuple(sorted(set(text)))
+    assert corpus.ids.dtype == np.uint8
+    assert corpus.ids.min() >= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"fraction": 0.2},
+        {"user": "mira", "fraction": 0.2},
+        {"user": "noor", "fraction": 0.999},
+        {"drop_users": [SAMPLE_BOT]},
+        {"drop_users": [SAMPLE_BOT, "mira"], "fraction": 0.5},
+        {"user": ["ada", "olena", "ada"]},
+        {"user": ["ada", "nobody"], "drop_users": ["mira"]},
+        {"min_length": 60},
+        {"min_length": 0},
+        {"user": "bram", "min_length": 30, "fraction": 0.7},
+    ],
+    ids=str,
+)
+def test_corpus_equals_the_recipe_with(options: dict, sample_chat: str, sample_table: pd.DataFrame) -> None:
+    corpus = Corpus.from_csv(sample_chat, **options)
+    texts = recipe_texts(sample_table, **options)
+    assert text_of(corpus.ids, corpus) == recipe_text(texts)
+    assert corpus.messages == len(texts)
+    assert corpus.messages + sum(corpus.dropped.values()) == corpus.rows == len(sample_table)
+
+
+def test_corpus_reads_several_files_one_after_the_other(tmp_path: Path, sample_chat: str) -> None:
+    first = write_chat(tmp_path / "1.csv", [("a", "b"), ("a", "")])
+    last = write_chat(tmp_path / "2.csv", [("a", ""), ("a", "C")])
+    corpus = Corpus.from_csv([last, f"{tmp_path}/1.*", last])
+    assert text_of(corpus.ids, corpus) == "c b c"
+    assert corpus.rows == 6
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 2, 3, 5])
+@pytest.mark.parametrize("fraction", [1.0, 0.8, 0.6, 0.4, 0.2])
+def test_corpus_does_not_depend_on_the_batch(
+    rows_per_batch: int, fraction: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["", "", "One", "", "Two", "three", "", "", "", "4", "five", "", ""]
+    chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
+    monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", rows_per_batch)
+    corpus = Corpus.from_csv(chat, fraction=fraction, held_out=0.4)
+    kept = [text.lower() for text in texts if text][: int(5 * fraction)]
+    assert text_of(corpus.ids, corpus) == " ".join(kept)
+    assert text_of(corpus.held_out_ids, corpus) == " ".join(kept[len(kept) - int(len(kept) * 0.4) :])[
+        : len(corpus.ids)
+    ] or (int(len(kept) * 0.4) == 0)
+
+
+def test_corpus_counts_dropped_rows_by_reason(small_chat: str) -> None:
+    corpus = Corpus.from_csv(small_chat, user="ada", drop_users=["bot"], min_length=4, fraction=0.5)
+    assert corpus.dropped == {
+        "dropped user": 1,
+        "other user": 2,
+        "empty": 1,
+        "too short": 1,
+        "beyond the fraction": 1,
+    }
+    assert (corpus.rows, corpus.messages) == (7, 1)
+    assert text_of(corpus.ids, corpus) == "three"
+
+
+def test_corpus_counts_only_reasons_that_occurred(small_chat: str) -> None:
+    assert Corpus.from_csv(small_chat).dropped == {"empty": 1}
+
+
+def test_corpus_counts_bad_rows(tmp_path: Path) -> None:
+    write_sample_chat(tmp_path / "whole.csv", messages=100)
+    write_sample_chat(tmp_path / "broken.csv", messages=100, broken_rows=6)
+    whole = Corpus.from_csv(str(tmp_path / "whole.csv"))
+    corpus = Corpus.from_csv(str(tmp_path / "broken.csv"), csv=CsvFormat(skip_bad_rows=True))
+    assert corpus.dropped == {"bad row": 6, **whole.dropped}
+    assert corpus.rows == 106
+    assert corpus.fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize("held_out", [0, 0.05, 0.1, 0.5, 0.99])
+def test_corpus_is_split_at_a_message(held_out: float, sample_chat: str, sample_table: pd.DataFrame) -> None:
+    corpus = Corpus.from_csv(sample_chat, user="ada", held_out=held_out)
+    texts = [text.lower() for text in recipe_texts(sample_table, user="ada")]
+    n_tail = int(len(texts) * held_out)
+    n_train = len(texts) - n_tail
+    assert corpus.held_out_messages == n_tail
+    assert text_of(corpus.train_ids, corpus) == " ".join(texts[:n_train]) + (" " if n_tail else "")
+    assert text_of(corpus.held_out_ids, corpus) == " ".join(texts[n_train:])
+    np.testing.assert_array_equal(np.concatenate([corpus.train_ids, corpus.held_out_ids]), corpus.ids, strict=True)
+
+
+def test_corpus_vocabulary_knows_the_held_out_text(tmp_path: Path) -> None:
+    chat = write_chat(tmp_path / "chat.csv", [("a", "aa"), ("a", "bz")])
+    corpus = Corpus.from_csv(chat, held_out=0.5)
+    assert corpus.vocabulary.chars == (" ", "a", "b", "z")
+    assert text_of(corpus.held_out_ids, corpus) == "bz"
+
+
+def test_corpus_min_count_makes_rare_characters_unknown(tmp_path: Path) -> None:
+    chat = write_chat(tmp_path / "chat.csv", [("a", "aab"), ("a", "Bcb😀"), ("a", "a")])
+    corpus = Corpus.from_csv(chat, min_count=2)
+    assert corpus.vocabulary.chars == (" ", "a", "b")
+    assert text_of(corpus.ids, corpus) == "aab b\ufffdb\ufffd a"
+
+
+@pytest.mark.parametrize(
+    ("n_chars", "dtype"), [(255, np.uint8), (256, np.uint16), (4000, np.uint16)], ids=["255", "256", "4000"]
+)
+def test_corpus_ids_take_the_smallest_type(n_chars: int, dtype: type, tmp_path: Path) -> None:
+    text = "".join(chr(0x4E00 + i) for i in range(n_chars))
+    corpus = Corpus.from_csv(write_chat(tmp_path / "chat.csv", [("a", text)]))
+    assert corpus.ids.dtype == dtype
+    assert corpus.ids.tolist() == list(range(1, n_chars + 1))
+
+
+AWKWARD = ["\n", "a\r\nb", "\r", "\t", '"', '""', "\\", "[LF]", "[UNK]", "\u2028\x85", "\ufffd", "\ufeffa", "😀e\u0301"]
+
+
+def test_corpus_keeps_awkward_characters(tmp_path: Path) -> None:
+    corpus = Corpus.from_csv(write_chat(tmp_path / "chat.csv", [("a", text) for text in AWKWARD]))
+    assert text_of(corpus.ids, corpus) == recipe_text(AWKWARD)
+
+
+def test_corpus_keeps_what_follows_a_nul(tmp_path: Path) -> None:
+    corpus = Corpus.from_csv(write_chat(tmp_path / "chat.csv", [("a", "One\0Two"), ("a", "3")]))
+    assert text_of(corpus.ids, corpus) == "one\0two 3"
+
+
+COMPOSED = ["Cafe\u0301 ﬁn", "\u212bngström Ⅷ", "Straße ΤΈΛΟΣ"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (TextSettings(lowercase=False), COMPOSED),
+        (TextSettings(unicode_form="NFC"), [unicodedata.normalize("NFC", text).lower() for text in COMPOSED]),
+        (TextSettings(unicode_form="NFKC"), [unicodedata.normalize("NFKC", text).lower() for text in COMPOSED]),
+        (TextSettings(case_fold=True), [unicodedata.normalize("NFKC", text.casefold()) for text in COMPOSED]),
+    ],
+    ids=["as it is", "NFC", "NFKC", "case folding"],
+)
+def test_corpus_normalises_each_message(settings: TextSettings, expected: list[str], tmp_path: Path) -> None:
+    corpus = Corpus.from_csv(write_chat(tmp_path / "chat.csv", [("a", text) for text in COMPOSED]), text=settings)
+    assert text_of(corpus.ids, corpus) == " ".join(expected)
+
+
+def test_corpus_fingerprint_is_the_same_on_every_machine(small_chat: str) -> None:
+    known = "5061be1d1a3a2191ffce0e5751bcec80d83fe54ac38403b350f3ee7bcd282616"
+    assert Corpus.from_csv(small_chat).fingerprint == known
+
+
+def test_corpus_fingerprint_depends_on_what_is_trained_on_alone(tmp_path: Path, small_chat: str) -> None:
+    base = Corpus.from_csv(small_chat).fingerprint
+    other_file = write_chat(tmp_path / "other.csv", [(f"user {user}", text) for user, text in SMALL_CHAT])
+    other_text = write_chat(tmp_path / "text.csv", [*SMALL_CHAT[:-1], ("ada", "Fout")])
+    same_ids = write_chat(tmp_path / "shifted.csv", [(user, text.replace("x", "y")) for user, text in SMALL_CHAT])
+    assert Corpus.from_csv(other_file, min_length=1).fingerprint == base
+    different = [
+        Corpus.from_csv(other_text),
+        Corpus.from_csv(same_ids),
+        Corpus.from_csv(small_chat, held_out=0.5),
+        Corpus.from_csv(small_chat, fraction=0.9),
+    ]
+    assert len({base, *(corpus.fingerprint for corpus in different)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"user": "zoe"}, "No messages from user zoe: 0 of 7 rows. Most active: ada (4), bo (1), cy (1)."),
+        (
+            {"user": ["zoe", "yan"]},
+            "No messages from users zoe, yan: 0 of 7 rows. Most active: ada (4), bo (1), cy (1).",
+        ),
+        (
+            {"min_length": 9},
+            "No message is left of 7 rows: all were filtered out as dropped users, empty or too short."
+            " Most active: ada (4), bo (1), cy (1).",
+        ),
+        (
+            {"user": "cy", "min_length": 2},
+            "No message is left of 7 rows: all were filtered out as dropped users, empty or too short."
+            " Most active: ada (4), bo (1), cy (1).",
+        ),
+        ({"user": "ada", "fraction": 0.2}, "A fraction of 0.2 leaves none of the 3 messages."),
+        ({"min_count": 1000}, "No character occurs 1,000 times: lower --min-count."),
+        ({"fraction": 0}, "The fraction of messages must be above 0 and at most 1, not 0."),
+        ({"fraction": 1.5}, "The fraction of messages must be above 0 and at most 1, not 1.5."),
+        ({"fraction": float("nan")}, "The fraction of messages must be above 0 and at most 1, not nan."),
+        ({"held_out": 1}, "The held-out share must be at least 0 and below 1, not 1."),
+        ({"held_out": -0.1}, "The held-out share must be at least 0 and below 1, not -0.1."),
+        ({"min_length": -1}, "The least message length is 0 or more, and the least character count 1 or more."),
+        ({"min_count": 0}, "The least message length is 0 or more, and the least character count 1 or more."),
+        ({"user": ["ada", "bo"], "drop_users": ["bo"]}, "User bo is both kept and dropped."),
+    ],
+    ids=[
+        "no such user",
+        "no such users",
+        "all too short",
+        "user too short",
+        "fraction leaves none",
+        "every character rare",
+        "fraction 0",
+        "fraction above 1",
+        "fraction nan",
+        "nothing to train on",
+        "negative share",
+        "negative length",
+        "count 0",
+        "kept and dropped",
+    ],
+)
+def test_corpus_refuses(options: dict, message: str, small_chat: str) -> None:
+    with pytest.raises(UserError) as error:
+        Corpus.from_csv(small_chat, **options)
+    assert str(error.value) == message
+
+
+def test_corpus_refuses_wrong_settings_before_it_looks_for_files() -> None:
+    with pytest.raises(UserError, match="^The fraction of messages"):
+        Corpus.from_csv("missing.csv", fraction=2)
+    with pytest.raises(UserError, match=r"^missing\.csv: no such file\.$"):
+        Corpus.from_csv("missing.csv")
+
+
+def test_corpus_settings_default_to_everybody_and_a_tenth_held_out() -> None:
+    settings = CorpusSettings()
+    assert (settings.users, settings.fraction, settings.held_out) == ((), 1.0, 0.1)
+
+
+def equal(corpus: Corpus, text: str) -> bool:
+    """Compares by truth, so that a failure does not print the chat."""
+    return text_of(corpus.ids, corpus) == text
+
+
+def test_corpus_of_one_person_of_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
+    user = "54ee77ff15522ed4b3dc7cbb"
+    corpus = Corpus.from_csv(gitter_csv, user=user)
+    assert (gitter_table["fromUser.id"] == user).sum() == 6_860
+    assert corpus.messages + corpus.dropped.get("empty", 0) == 6_860
+    assert corpus.ids.shape == (557_591,)
+    assert len(corpus.vocabulary.chars) == 76
+    assert equal(corpus, recipe_text(recipe_texts(gitter_table, user=user)))
+    recipe = recipe_text(recipe_texts(gitter_table, user=user, fraction=0.2))
+    assert equal(Corpus.from_csv(gitter_csv, user=user, fraction=0.2), recipe)
+
+
+def test_corpus_of_everybody_in_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
+    corpus = Corpus.from_csv(gitter_csv)
+    texts = recipe_texts(gitter_table)
+    assert (corpus.rows, corpus.messages) == (125_384, len(texts))
+    assert corpus.dropped == {"empty": 125_384 - len(texts)}
+    assert equal(corpus, recipe_text(texts))
+    assert corpus.held_out_messages == int(len(texts) * 0.1)
+    before = sum(len(text.lower()) + 1 for text in itertools.islice(texts, len(texts) - corpus.held_out_messages))
+    assert corpus.split == before
