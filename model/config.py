@@ -56,8 +56,9 @@ class TrainingConfig:
         window_shift: distance between the starts of neighbouring windows.
         targets: "next" trains on the character after each window, "all" on every position.
         batch_size: windows in a global batch.
-        optimizer: update rule, with Keras's defaults.
+        optimizer: update rule; what is not set here has Keras's defaults.
         learning_rate: its peak.
+        beta_2: decay of the squared gradients' mean (adam, nadam); below Keras's 0.999 for runs of few steps.
         schedule: "cosine" decays to 0 over the run; "constant" does not.
         warmup_steps: steps over which the rate rises linearly.
         clip_norm: largest global norm of the gradient; 0 is off.
@@ -77,13 +78,14 @@ class TrainingConfig:
     batch_size: int = 32
     optimizer: OptimizerKind = "adam"
     learning_rate: float = 0.01
+    beta_2: float = 0.99
     schedule: Schedule = "cosine"
     warmup_steps: int = 100
     clip_norm: float = 1.0
     epochs: int = 0
     steps: int = 0
     time_limit: float = 0.0
-    evaluations: int = 8
+    evaluations: int = 5
     patience: int = 0
     best_by: BestBy = "held-out"
     sample_every: int = 0
@@ -99,6 +101,8 @@ class TrainingConfig:
         _at_least(0, warmup_steps=self.warmup_steps, clip_norm=self.clip_norm, patience=self.patience)
         _at_least(0, epochs=self.epochs, steps=self.steps, time_limit=self.time_limit)
         _at_least(0, sample_every=self.sample_every)
+        if not 0 < self.beta_2 < 1:
+            raise UserError(f"beta_2 must be between 0 and 1, not {self.beta_2:g}.")
         if self.learning_rate <= 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate:g}.")
         if not (self.epochs or self.steps or self.time_limit):

@@ -16,7 +16,7 @@ from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _MOST_ROWS = 64
 _LEAST_ROW = 256  # characters; shorter texts are read in fewer rows
-_RUN_UP = 200  # characters read, not scored, before each row, so that cutting the text costs no context
+_RUN_UP = 100  # characters read, not scored, before each row, so that cutting the text costs no context
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from charflow.pipeline.text import normalise
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
 _CHUNK = 256  # characters a call; longer texts carry the state from call to call
+_PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
 
 
@@ -122,7 +123,7 @@ class Generator:
         if not rows:
             return []
         wanted = SamplingSettings(**settings)
-        chunks = list(self._chunks(rows, wanted))
+        chunks = list(self._chunks(rows, wanted, _CHUNK))
         texts, lengths, log_probs, stopped = ["" for _ in rows], [0] * len(rows), [0.0] * len(rows), [False] * len(rows)
         for chunk in chunks:
             for row, text in enumerate(chunk.text.numpy()):
@@ -139,7 +140,9 @@ class Generator:
         Raises:
             UserError: a setting is out of range.
         """
-        return (chunk.text.numpy()[0].decode() for chunk in self._chunks([prompt], SamplingSettings(**settings)))
+        return (
+            chunk.text.numpy()[0].decode() for chunk in self._chunks([prompt], SamplingSettings(**settings), _PIECE)
+        )
 
     def unknown_chars(self, prompt: str) -> list[str]:
         """Lists the characters of a prompt, once normalised, that the model has never seen."""
@@ -149,7 +152,7 @@ class Generator:
         """Treats text as the training text was treated."""
         return normalise(tf.constant(text), self.text_model.settings).numpy().decode()
 
-    def _chunks(self, prompts: list[str], settings: SamplingSettings) -> Iterator[Completion]:
+    def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completion]:
         rows = len(prompts)
         left = tf.fill([rows], settings.max_chars)
         seeds = tf.constant([settings.seed + row for row in range(rows)], tf.int64)
@@ -159,7 +162,7 @@ class Generator:
         while True:
             chunk = self._complete(
                 prompt,
-                tf.minimum(left, _CHUNK),
+                tf.minimum(left, size),
                 tf.fill([rows], float(settings.temperature)),
                 tf.fill([rows], settings.top_k),
                 tf.fill([rows], float(settings.top_p)),
@@ -175,8 +178,8 @@ class Generator:
             state, position, prompt = chunk.state, chunk.position, tf.fill([rows], "")
 
 
-def load_text_model(run_dir: RunDir, *, limits: Limits, context: ContextKind) -> tuple[TextModel, Vocabulary]:
-    """Builds the network of a run, restores its best weights, and wraps it for text.
+def load_network(run_dir: RunDir) -> Network:
+    """Builds the network of a run and restores its best weights.
 
     Raises:
         UserError: there is no run, or its checkpoint is damaged.
@@ -184,6 +187,12 @@ def load_text_model(run_dir: RunDir, *, limits: Limits, context: ContextKind) ->
     config, vocabulary = run_dir.load()
     network = Network(config.network, vocabulary.size, targets=config.training.targets, seed=config.training.seed)
     Checkpoints(run_dir.checkpoints, network.model).restore_best()
-    decoder = network.decoder(context, config.training.window_length)
+    return network
+
+
+def load_text_model(run_dir: RunDir, *, limits: Limits, context: ContextKind) -> tuple[TextModel, Vocabulary]:
+    """Loads the network of a run and wraps it for text; raises as `load_network`."""
+    config, vocabulary = run_dir.load()
+    decoder = load_network(run_dir).decoder(context, config.training.window_length)
     lookup = CharacterLookup(run_dir.vocabulary_file)
     return TextModel(decoder, lookup, config.corpus.text, limits), vocabulary

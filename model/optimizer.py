@@ -19,7 +19,8 @@ _CLASSES = {
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
     """Builds the optimizer; call it, and `.build`, inside the strategy's scope."""
-    return _CLASSES[config.optimizer](config.learning_rate)
+    options = {"beta_2": config.beta_2} if config.optimizer in ("adam", "nadam") else {}
+    return _CLASSES[config.optimizer](config.learning_rate, **options)
 
 
 def learning_rate(config: TrainingConfig, *, step: int, progress: float) -> float:

@@ -5,6 +5,7 @@ on two CPU cores (docs/performance.md has the search).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from charflow.model.config import Config, override
@@ -33,6 +34,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+_LIMITS = ("epochs", "steps", "time_limit")
+
 
 def preset(name: str) -> Config:
     """Looks up a preset.
@@ -43,3 +46,32 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         raise UserError(f"Unknown preset {name!r}: use {' or '.join(PRESETS)}.")
     return override(Config(), PRESETS[name], source=f"preset {name}")
+
+
+def with_limits(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Completes changes of a `Config` that set a limit of the run: those limits alone then end it.
+
+    >>> with_limits({"training": {"epochs": 3}})
+    {'training': {'epochs': 3, 'steps': 0, 'time_limit': 0.0}}
+    """
+    training = changes.get("training", {})
+    if not any(name in training for name in _LIMITS):
+        return dict(changes)
+    none = {"epochs": 0, "steps": 0, "time_limit": 0.0}
+    return {**changes, "training": {**training, **{name: training.get(name, none[name]) for name in _LIMITS}}}
+
+
+def continued(config: Config, changes: Mapping[str, Any], *, source: str) -> Config:
+    """Applies changes to the settings of a run that is resumed: only what keeps the run the same run.
+
+    Raises:
+        UserError: a change other than of limits, evaluations, patience or samples.
+    """
+    changed = override(config, with_limits(changes), source=source)
+    free = {name: getattr(config.training, name) for name in (*_LIMITS, "evaluations", "patience", "sample_every")}
+    if replace(changed, training=replace(changed.training, **free)) != config:
+        raise UserError(
+            "A resumed run keeps its settings: only --epochs, --steps, --time-limit, --evaluations, --patience and "
+            "--sample-every may change."
+        )
+    return changed

@@ -3,7 +3,7 @@
 `trainer` calls it after the first and the last epoch, or more often.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ class Sample:
         epoch: epochs trained before, with a fraction.
         temperature: of the sampling.
         seed_text: the piece of the corpus that it continues.
-        text: SAMPLE_CHARS characters.
+        text: what it wrote.
     """
 
     step: int
@@ -39,8 +39,17 @@ class Sample:
 class Sampler:
     """Continues a random piece of the training text at all temperatures at once; traced once."""
 
-    def __init__(self, decoder: Decoder, corpus: Corpus, *, seed: int) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        corpus: Corpus,
+        *,
+        seed: int,
+        temperatures: Sequence[float] = TEMPERATURES,
+        chars: int = SAMPLE_CHARS,
+    ) -> None:
         self._decoder, self._corpus, self._seed = decoder, corpus, seed
+        self._temperatures, self._chars = tuple(temperatures), chars
         self._write = tf.function(self._write_ids)
 
     def __call__(self, step: int, *, epoch: float) -> Iterator[Sample]:
@@ -50,19 +59,19 @@ class Sampler:
         seed_ids = np.asarray(ids[start : start + _SEED_CHARS])
         written = self._write(tf.constant(seed_ids, tf.int32), tf.constant(self._seed, tf.int64)).numpy()
         decode = self._corpus.vocabulary.decode
-        for temperature, row in zip(TEMPERATURES, written, strict=True):
+        for temperature, row in zip(self._temperatures, written, strict=True):
             yield Sample(step, epoch, temperature, decode(seed_ids), decode(row))
 
     def _write_ids(self, seed_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        rows = len(TEMPERATURES)
+        rows = len(self._temperatures)
         state = self._decoder.read(
             self._decoder.context.zero_state(rows),
             tf.repeat(seed_ids[tf.newaxis], rows, axis=0),
             tf.fill([rows], tf.size(seed_ids)),
         )
         options = SamplingOptions(
-            max_chars=tf.fill([rows], SAMPLE_CHARS),
-            temperature=tf.constant(TEMPERATURES),
+            max_chars=tf.fill([rows], self._chars),
+            temperature=tf.constant(self._temperatures),
             top_k=tf.zeros([rows], tf.int32),
             top_p=tf.ones([rows]),
             seed=tf.fill([rows], seed),

@@ -32,7 +32,7 @@ from charflow.pipeline.windows import make_windows
 _SECONDS_PER_CALL = 0.5  # of steps in one call of the graph: often enough for Ctrl-C and the progress bar
 _MOST_STEPS_PER_CALL = 1000
 _SAVE_EVERY = 300.0  # seconds between saves where evaluations are further apart
-_MONITORED_CHARS = 1 << 16  # held-out characters that the evaluations during training score
+_MONITORED_CHARS = 1 << 15  # held-out characters that the evaluations during training score
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ def count_users(messages: Messages) -> Counter[str]:
     return counts
 
 
-def summarise_chat(messages: Messages) -> ChatSummary:
-    """Reads all rows once and counts them."""
+def summarise_chat(messages: Messages, *, drop_users: Sequence[str] = ()) -> ChatSummary:
+    """Reads all rows once and counts them; `drop_users` are left out of the table of users only."""
     tables = [
         pd.DataFrame({"user": users, "characters": lengths})
         for users, lengths in messages.dataset()
@@ -87,6 +87,7 @@ def summarise_chat(messages: Messages) -> ChatSummary:
         .reset_index()
     )
     users["user"] = users["user"].str.decode("utf-8")
+    users = users[~users["user"].isin(list(drop_users))]
     return ChatSummary(
         rows=messages.rows,
         bad_rows=len(messages.bad_rows),

@@ -1,1 +1,1 @@
-"""charflow.serving"""
+"""Serves exported models over the protocol of TensorFlow Serving, and calls them."""

@@ -94,5 +94,7 @@ def test_step_of_one_unit_by_hand(kind: str, z: list, state: list, expected: lis
     gates = len(z)
     bias = tf.zeros([4]) if kind == "lstm" else tf.zeros([2, 3])
     weights = CellWeights(tf.zeros([1, gates]), tf.zeros([1, gates]), bias)
-    found = step(kind, tf.constant([z], tf.float32), tuple(tf.constant([[part]], tf.float32) for part in state), weights)
+    found = step(
+        kind, tf.constant([z], tf.float32), tuple(tf.constant([[part]], tf.float32) for part in state), weights
+    )
     np.testing.assert_allclose(np.ravel(found), expected, atol=1e-6)

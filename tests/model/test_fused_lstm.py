@@ -72,9 +72,7 @@ def test_loss_and_gradients_equal_the_keras_model(make_network: Callable, batch,
     assert_same(found, keras_loss_and_gradients(network, ids, by_kind[targets]))
 
 
-@pytest.mark.parametrize(
-    ("layers", "targets"), [(1, "next"), (2, "all")], ids=["1 layer, next", "2 layers, all"]
-)
+@pytest.mark.parametrize(("layers", "targets"), [(1, "next"), (2, "all")], ids=["1 layer, next", "2 layers, all"])
 def test_loss_and_gradients_with_masks_equal_an_eager_loop(
     make_network: Callable, batch, layers: int, targets: str
 ) -> None:

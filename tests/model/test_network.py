@@ -31,9 +31,7 @@ def test_network_makes_one_hot_of_ids_itself(make_network: Callable, cell: str) 
     assert bias.shape == {"lstm": (24,), "gru": (2, 18)}[cell]
 
 
-@pytest.mark.parametrize(
-    ("targets", "shape"), [("next", [2, 5]), ("all", [2, 3, 5])], ids=["next", "all"]
-)
+@pytest.mark.parametrize(("targets", "shape"), [("next", [2, 5]), ("all", [2, 3, 5])], ids=["next", "all"])
 @each_cell
 def test_network_logits_have_the_shape_of_the_targets(
     make_network: Callable, cell: str, targets: str, shape: list
@@ -139,7 +137,9 @@ def test_dropout_is_off_where_the_model_is_not_training(cell: str) -> None:
 def test_decoder_follows_the_weights_as_they_change(kind: str) -> None:
     network = Network(NetworkConfig(units=4), 5, targets="next", seed=1)
     decoder = network.decoder(kind, 3)
-    logits = tf.function(lambda ids: decoder.logits(decoder.read(decoder.context.zero_state(2), ids, tf.constant([3, 3]))))
+    logits = tf.function(
+        lambda ids: decoder.logits(decoder.read(decoder.context.zero_state(2), ids, tf.constant([3, 3])))
+    )
     np.testing.assert_allclose(logits(IDS.astype(np.int32))[:, 1:], network.model(IDS)[:, 1:], atol=1e-6)
     network.model.set_weights([weight + 0.3 for weight in network.model.get_weights()])
     np.testing.assert_allclose(logits(IDS.astype(np.int32))[:, 1:], network.model(IDS)[:, 1:], atol=1e-6)

@@ -1,5 +1,6 @@
 """Figures of a chat against pandas, and the bar chart."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.image
@@ -105,7 +106,7 @@ def blue_columns(path: Path) -> list[int]:
     image = matplotlib.image.imread(path)[..., :3]
     blue = np.abs(image - np.array([0x3B, 0x6E, 0xA5]) / 255).max(axis=2) < 0.01
     widths = blue.sum(axis=1)
-    return [int(width) for before, width in zip(widths, widths[1:]) if width > 3 >= before]
+    return [int(width) for before, width in pairwise(widths) if width > 3 >= before]
 
 
 def test_plot_users_draws_the_largest_on_top(tmp_path: Path) -> None:
@@ -137,3 +138,4 @@ def test_summarise_chat_equals_pandas_on_the_real_chat(gitter_csv: str, gitter_t
     counts = gitter_table["fromUser.id"].value_counts()
     assert summary.users["messages"].tolist() == counts.tolist()
     assert dict(zip(summary.users["user"], summary.users["messages"])) == counts.to_dict()
+    assert summary.users.loc[0].tolist() == ["54ee77ff15522ed4b3dc7cbb", 6_860, 557_591]

@@ -20,7 +20,7 @@ from charflow.pipeline.messages import VERDICTS, Messages, judge, read_messages
 from charflow.pipeline.sample_chat import write_sample_chat
 
 Rows = list[tuple[str, str]]
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=20, deadline=None)
 
 HEADER = b"fromUser.id,text\n"
 NO_HEADER = {"header": False, "user_column": "0", "text_column": "1"}

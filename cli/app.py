@@ -1,0 +1,78 @@
+"""Joins the commands, and turns every error into one sentence and an exit status.
+
+Nothing here or in the command modules imports TensorFlow before a command runs, so `--help` answers at once.
+"""
+
+import errno
+import os
+import sys
+from importlib.metadata import version as installed
+from typing import Annotated
+
+import typer
+
+from charflow.cli.demo import demo
+from charflow.cli.evaluate import evaluate
+from charflow.cli.explore import explore
+from charflow.cli.export import export
+from charflow.cli.generate import generate
+from charflow.cli.status import INTERRUPTED, USER_MISTAKE, Interrupted
+from charflow.cli.train import train
+from charflow.pipeline.errors import UserError
+
+app = typer.Typer(
+    name="charflow",
+    help="Turn a chat export (CSV) into a text generator that any TensorFlow system can use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (explore, train, evaluate, generate, export, demo):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def charflow(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    """Turn a chat export (CSV) into a text generator that any TensorFlow system can use."""
+    if show_version:
+        typer.echo(f"charflow {installed('charflow')}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 2 a mistake the user can put right, 130 interrupted."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    try:
+        status = app(arguments, standalone_mode=False) or 0
+        return _say("interrupted.", status) if status == INTERRUPTED else status
+    except typer.TyperException as error:  # wrong usage of the command line
+        return _say(f"{error.format_message()} Try --help.", error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return _say("interrupted.", INTERRUPTED)
+    except Interrupted as interruption:
+        return _say(str(interruption), INTERRUPTED)
+    except UserError as error:
+        return _say(str(error), USER_MISTAKE)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _say(_os_message(error), USER_MISTAKE)
+
+
+def _say(message: str, status: int) -> int:
+    print(f"charflow: {message}", file=sys.stderr)
+    return status
+
+
+def _os_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    advice = " Free some room and try again." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{where}{error.strerror or error}.{advice}"

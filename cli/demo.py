@@ -1,0 +1,73 @@
+"""`charflow demo`: the whole way, on the sample chat that charflow writes itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charflow.cli import console
+from charflow.cli.explore import explore
+from charflow.cli.export import export
+from charflow.cli.train import train
+
+_USER = "mira"
+_MESSAGES = 6000
+
+# Runs in a process of its own: all it needs is TensorFlow and the exported folder.
+_COMPLETE = """
+import sys
+import tensorflow as tf
+generate = tf.saved_model.load(sys.argv[1]).signatures["generate"]
+for temperature in (0.2, 0.5, 1.0, 1.2):
+    text = generate(
+        prompt=tf.constant([sys.argv[2]]), max_chars=tf.constant([200]), temperature=tf.constant([temperature]),
+        top_k=tf.constant([0]), top_p=tf.constant([1.0]), seed=tf.constant([7], tf.int64), stop=tf.constant([""]),
+    )["text"].numpy()[0].decode()
+    print(f"--- temperature {temperature} ---\\n{sys.argv[2]}{text}\\n")
+"""
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")] = Path("demo"),
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Time to train.")] = 60.0,
+) -> None:
+    """Write a sample chat, explore it, train on one of its users, export, check, and complete a prompt."""
+    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.sample_chat import write_sample_chat
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not an empty folder: name another one with --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    chat = out / "chat.csv"
+    write_sample_chat(chat, messages=_MESSAGES)
+    _step(f"charflow explore {chat} --user {_USER} --plot {out / 'users.png'}")
+    explore([str(chat)], user=_USER, plot=out / "users.png")
+    _step(f"charflow train {chat} --user {_USER} --out {out / 'run'} --time-limit {seconds:g}")
+    train([str(chat)], out=out / "run", user=[_USER], time_limit=seconds, no_cache=True)
+    _step(f"charflow export {out / 'run'} --to {out / 'model'}")
+    export(out / "run", to=out / "model")
+    _step("a fresh process that has only TensorFlow and the exported model")
+    _complete(out / "model" / "1")
+    console.out.print(f"Look at {out / 'users.png'} and {out / 'run' / 'curves.png'}.")
+
+
+def _step(title: str) -> None:
+    console.out.print(f"\n[bold]$ {title}[/bold]")
+
+
+def _complete(version_folder: Path) -> None:
+    from charflow.pipeline.errors import UserError
+
+    done = subprocess.run(
+        [sys.executable, "-c", _COMPLETE, str(version_folder), "oh my dears, "],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"The exported model could not be used: {done.stderr.strip().splitlines()[-1]}")
+    console.out.print(done.stdout, end="", markup=False)

@@ -1,0 +1,105 @@
+"""`charflow evaluate`: how good a run is, beside models that cost nothing."""
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charflow.cli import console, options
+from charflow.cli.quiet import load_tensorflow
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from charflow.model.config import Config
+    from charflow.pipeline.corpus import Corpus
+    from charflow.pipeline.vocabulary import Vocabulary
+
+
+def evaluate(
+    run: options.RunFolder,
+    data: Annotated[
+        list[str] | None, typer.Argument(metavar="DATA", help="Other CSV files. [default: the run's own]")
+    ] = None,
+    user: options.Users = None,
+    context: options.Context = "stream",
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+) -> None:
+    """Measure held-out bits per character and accuracy, beside n-gram and gzip baselines.
+
+    On the run's own data it scores the held-out tail. On other data it scores every message, of the users the run was
+    trained on unless --user says otherwise; the baselines learn from the run's training text in both cases.
+    """
+    load_tensorflow()
+    from charflow.model.baselines import baselines
+    from charflow.model.evaluation import Evaluator
+    from charflow.model.generator import load_network
+    from charflow.model.run_dir import RunDir
+    from charflow.pipeline.corpus_cache import CorpusCache
+
+    run_dir = RunDir(run)
+    config, vocabulary = run_dir.load()
+    store = None if no_cache else CorpusCache(cache)
+    decoder = load_network(run_dir).decoder(options.context_kind(context), config.training.window_length)
+    train_ids, ids, before = _texts(run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store)
+    found = Evaluator(decoder)(ids, before=before)
+    beside = (
+        baselines(train_ids, ids, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
+        if train_ids is not None
+        else {}
+    )
+    if json:
+        console.print_json({"run": str(run), "context": context, **asdict(found), "baselines": beside})
+        return
+    rows = [(f"charflow ({context})", found.bits_per_char), *beside.items()]
+    console.columns(
+        console.out,
+        ["model", "bits per character"],
+        [(name, f"{bits:.3f}") for name, bits in sorted(rows, key=lambda row: row[1])],
+        right=1,
+    )
+    unknown = f", {found.unknown_characters:,} unknown ones left out" if found.unknown_characters else ""
+    console.out.print(f"\naccuracy {found.accuracy:.1%} on {found.characters:,} characters{unknown}")
+    best = min(beside.values(), default=None)
+    if best is not None and best <= found.bits_per_char:
+        console.out.print("A table of counts predicts this text better than the model: train longer, or on more text.")
+
+
+def _texts(
+    fingerprint: str,
+    config: "Config",
+    vocabulary: "Vocabulary",
+    data: list[str] | None,
+    user: list[str] | None,
+    store: object,
+) -> "tuple[np.ndarray | None, np.ndarray, np.ndarray]":
+    """The run's training text (None if its files are gone), what to score, and what comes before that."""
+    import numpy as np
+
+    from charflow.pipeline.corpus import SEPARATOR, build_corpus
+    from charflow.pipeline.errors import UserError
+
+    own: Corpus | None
+    try:
+        own = build_corpus(config.data, config.corpus, store)  # type: ignore[arg-type]
+    except UserError:
+        if not data:
+            raise
+        own = None
+    if own is not None and own.fingerprint != fingerprint:
+        if not data:
+            raise UserError(f"{', '.join(config.data)}: changed since the run was trained; name the data to score.")
+        own = None
+    train_ids = own.train_ids if own else None
+    if not data:
+        assert own is not None
+        return train_ids, own.held_out_ids, own.train_ids
+    settings = replace(config.corpus, users=tuple(user)) if user else config.corpus
+    other = build_corpus(data, settings, store)  # type: ignore[arg-type]
+    if other.fingerprint == fingerprint:
+        return other.train_ids, other.held_out_ids, other.train_ids
+    everything = build_corpus(data, replace(settings, held_out=0.0, fraction=1.0, min_count=1), store)  # type: ignore[arg-type]
+    text = everything.vocabulary.decode(everything.ids)
+    return train_ids, vocabulary.encode(text), np.asarray(vocabulary.encode(SEPARATOR))

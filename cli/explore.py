@@ -1,0 +1,116 @@
+"""`charflow explore`: what is in a chat, before anything is trained on it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charflow.cli import console, options
+from charflow.cli.quiet import load_tensorflow
+
+if TYPE_CHECKING:
+    from charflow.pipeline.explore import ChatSummary, UserSummary
+    from charflow.pipeline.messages import Messages
+
+_MOST_ACTIVE = 10
+_FIRST = 20
+
+
+def explore(
+    data: options.Data,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Describe this user too.")] = None,
+    drop_user: options.DropUsers = None,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the most active users here.")] = None,
+    window_length: Annotated[int, typer.Option(metavar="N", help="Characters in a training window.")] = 40,
+    window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows.")] = 3,
+    keep_case: options.KeepCase = None,
+    unicode_form: options.UnicodeForm = None,
+    case_fold: options.CaseFold = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    skip_bad_rows: options.SkipBadRows = None,
+    json: options.Json = False,
+) -> None:
+    """Show who writes how much, and what training on a user would get."""
+    load_tensorflow()
+    from charflow.pipeline.corpus import CorpusSettings, build_corpus
+    from charflow.pipeline.csv_source import CsvFormat
+    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.explore import plot_users, summarise_chat, summarise_user
+    from charflow.pipeline.messages import read_messages
+    from charflow.pipeline.text import TextSettings
+
+    csv = CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows))
+    text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold))
+    if plot and not plot.parent.is_dir():
+        raise UserError(f"{plot.parent} is not a folder: --plot cannot write there.")
+    messages = read_messages(data, csv)
+    chat = summarise_chat(messages, drop_users=drop_user or ())
+    described = None
+    if user is not None:
+        corpus = build_corpus(data, CorpusSettings(users=(user,), text=text, csv=csv))
+        described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
+    if plot:
+        plot_users(chat.users.head(_MOST_ACTIVE), plot, title=f"Most active of {len(chat.users):,} users")
+    if json:
+        console.print_json(_figures(chat, described))
+        return
+    _show(messages, chat)
+    if described:
+        _show_user(described, window_length, window_shift)
+    if plot:
+        console.out.print(f"\nBar chart: {plot}")
+
+
+def _figures(chat: "ChatSummary", user: "UserSummary | None") -> dict[str, Any]:
+    return {
+        "rows": chat.rows,
+        "users": len(chat.users),
+        "characters": chat.characters,
+        "dropped_rows": chat.bad_rows,
+        "empty_messages": chat.empty,
+        "most_active": chat.users.head(_MOST_ACTIVE).to_dict("records"),
+        **({"user": asdict(user)} if user else {}),
+    }
+
+
+def _show(messages: "Messages", chat: "ChatSummary") -> None:
+    console.pairs(
+        console.out,
+        [
+            ("rows", f"{chat.rows:,}"),
+            ("users", f"{len(chat.users):,}"),
+            ("characters", f"{chat.characters:,}"),
+            ("empty messages", f"{chat.empty:,}"),
+            ("dropped rows", f"{chat.bad_rows:,}"),
+        ],
+    )
+    for bad in messages.bad_rows[:3]:
+        console.out.print(f"  {bad.path}, line {bad.line:,}: {bad.reason}", markup=False)
+    console.out.print("\nMost active:")
+    console.columns(
+        console.out,
+        ["user", "messages", "characters"],
+        [(row.user, f"{row.messages:,}", f"{row.characters:,}") for row in chat.users.head(_MOST_ACTIVE).itertuples()],
+        right=2,
+    )
+
+
+def _show_user(user: "UserSummary", length: int, shift: int) -> None:
+    console.out.print(f"\nUser {user.user}:", markup=False)
+    console.pairs(
+        console.out,
+        [
+            ("messages", f"{user.messages:,}"),
+            ("characters", f"{user.characters:,}"),
+            ("distinct characters", f"{user.distinct_characters:,}"),
+            ("training windows", f"{user.windows:,} of {length} characters, one every {shift}"),
+            ("memory", f"{console.size(user.corpus_bytes)} (dense one-hot: {console.size(user.one_hot_bytes)})"),
+        ],
+    )
+    console.out.print(f"\nFirst {len(user.first)} messages:")
+    for number, text in enumerate(user.first, 1):
+        console.out.print(f"{number:3d}  " + text.replace("\n", "\n     "), markup=False)

@@ -1,0 +1,141 @@
+"""`charflow generate`: complete prompts with a trained run, in process."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charflow.cli import console, options
+from charflow.cli.quiet import load_tensorflow
+
+if TYPE_CHECKING:
+    from charflow.model.generator import Generator, SamplingSettings
+
+
+def generate(
+    run: options.RunFolder,
+    prompt: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue; - reads standard input.")
+    ] = None,
+    prompts_file: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="A prompt a line, UTF-8.")
+    ] = None,
+    length: Annotated[int, typer.Option(metavar="N", help="Characters to write.")] = 400,
+    temperature: Annotated[float, typer.Option(metavar="T", help="1 is the model, lower is safer, 0 greedy.")] = 0.5,
+    top_k: Annotated[int, typer.Option(metavar="K", help="Sample among the K most likely; 0 is off.")] = 0,
+    top_p: Annotated[float, typer.Option(metavar="P", help="Sample among the likeliest of mass P; 1 is off.")] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same text.")] = 0,
+    stop: Annotated[str, typer.Option(metavar="TEXT", help="End after writing this.")] = "",
+    count: Annotated[int, typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on.")] = 1,
+    context: options.Context = "stream",
+    unknown: Annotated[
+        str, typer.Option(metavar="warn|skip|error", help="Prompts with characters the model has never seen.")
+    ] = "warn",
+    json: options.Json = False,
+) -> None:
+    """Print completions, character by character."""
+    from charflow.pipeline.errors import UserError
+
+    if count < 1:
+        raise UserError(f"--count must be at least 1, not {count}.")
+    if unknown not in ("warn", "skip", "error"):
+        raise UserError(f"Unknown --unknown {unknown!r}: use warn, skip or error.")
+    load_tensorflow()
+    from charflow.model.generator import Generator, SamplingSettings
+
+    settings = SamplingSettings(
+        max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
+    )
+    generator = Generator.load(run, context=options.context_kind(context))
+    prompts = [_without_unknown(generator, text, unknown) for text in _prompts(prompt, prompts_file)]
+    generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
+    if json:
+        _print_json(generator, prompts, settings, count)
+    else:
+        _print_texts(generator, prompts, settings, count)
+
+
+def _prompts(arguments: list[str] | None, file: Path | None) -> list[str]:
+    from charflow.pipeline.errors import UserError
+
+    def lines() -> Iterator[str]:
+        for argument in arguments or []:
+            if argument == "-":
+                yield from sys.stdin.read().splitlines()
+            else:
+                yield argument
+        if file:
+            try:
+                yield from file.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{file} cannot be read as UTF-8 text: {error}.") from error
+
+    found = list(lines())
+    if not found and not arguments and not file:
+        return [""]
+    if not found:
+        raise UserError("No prompt was found: the input is empty.")
+    return found
+
+
+def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:
+    from charflow.pipeline.errors import UserError
+
+    missing = generator.unknown_chars(prompt)
+    if not missing:
+        return prompt
+    names = ", ".join(repr(char) for char in missing)
+    if unknown == "error":
+        raise UserError(f"The model has never seen {names}: change the prompt, or pass --unknown warn or skip.")
+    read_as = "left out" if unknown == "skip" else "read as [UNK]"
+    console.err.print(f"charflow: the model has never seen {names}: {read_as}.", markup=False)
+    if unknown == "warn":
+        return prompt
+    return "".join(char for char in generator.normalise(prompt) if char not in missing)
+
+
+def _print_texts(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
+    several = len(prompts) * count > 1
+    written, seconds = 0, 0.0
+    for prompt in prompts:
+        for index in range(count):
+            if several:
+                console.err.print(f"--- seed {settings.seed + index} ---")
+            sys.stdout.write(prompt)
+            sys.stdout.flush()
+            began = time.perf_counter()
+            for piece in generator.stream(prompt, **{**asdict(settings), "seed": settings.seed + index}):
+                seconds += time.perf_counter() - began
+                written += len(piece)
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+                began = time.perf_counter()
+            sys.stdout.write("\n")
+    if sys.stderr.isatty():
+        console.err.print(f"{written:,} characters, {written / max(seconds, 1e-9):,.0f} a second")
+
+
+def _print_json(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
+    rows = [prompt for prompt in prompts for _ in range(count)]
+    seeds = [settings.seed + index for _ in prompts for index in range(count)]
+    began = time.perf_counter()
+    texts = [
+        generator.generate(row, **{**asdict(settings), "seed": seed})[0] for row, seed in zip(rows, seeds, strict=True)
+    ]
+    seconds = time.perf_counter() - began
+    written = sum(text.length for text in texts)
+    console.print_json(
+        {
+            "settings": asdict(settings),
+            "completions": [
+                {"prompt": row, "seed": seed, **asdict(text)}
+                for row, seed, text in zip(rows, seeds, texts, strict=True)
+            ],
+            "characters": written,
+            "characters_per_second": written / seconds,
+        }
+    )

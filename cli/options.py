@@ -1,0 +1,86 @@
+"""Options that several commands share, and how the given ones become a `Config`.
+
+An option that was not given is None, so that a preset or a file can decide.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Data = Annotated[list[str], typer.Argument(metavar="DATA", help="CSV files or globs; .gz and .tsv too.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
+
+Users = Annotated[
+    list[str] | None, typer.Option("--user", metavar="ID", help="Keep this user; repeat for several. [default: all]")
+]
+DropUsers = Annotated[
+    list[str] | None, typer.Option("--drop-user", metavar="ID", help="Leave this user out, such as a bot; repeatable.")
+]
+Fraction = Annotated[float | None, typer.Option(metavar="F", help="Use the first F of the messages, 0 to 1.")]
+MinLength = Annotated[int | None, typer.Option(metavar="N", help="Leave out messages of fewer characters.")]
+MinCount = Annotated[int | None, typer.Option(metavar="N", help="Characters that occur less often become [UNK].")]
+HeldOut = Annotated[float | None, typer.Option(metavar="F", help="Share of the messages, at the end, to test on.")]
+KeepCase = Annotated[bool | None, typer.Option("--keep-case", help="Do not lowercase.", show_default=False)]
+UnicodeForm = Annotated[str | None, typer.Option(metavar="NFC|NFKC", help="Normalise Unicode.")]
+CaseFold = Annotated[bool | None, typer.Option("--case-fold", help="Fold case fully.", show_default=False)]
+
+UserColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the user id. [default: fromUser.id]")]
+TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the message. [default: text]")]
+Delimiter = Annotated[str | None, typer.Option(metavar="C", help="Field delimiter. [default: comma; tab for .tsv]")]
+NoHeader = Annotated[
+    bool | None,
+    typer.Option("--no-header", help="The first row is data; give columns by position from 0.", show_default=False),
+]
+SkipBadRows = Annotated[
+    bool | None,
+    typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read, and count them.", show_default=False),
+]
+
+Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where encoded corpora are kept.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the corpus cache.")]
+
+Context = Annotated[
+    str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")
+]
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Keeps the options that were given; empty tables too are left out."""
+    return {name: value for name, value in values.items() if value is not None and value != {}}
+
+
+def csv_changes(
+    user_column: str | None,
+    text_column: str | None,
+    delimiter: str | None,
+    no_header: bool | None,
+    skip_bad_rows: bool | None,
+) -> dict[str, Any]:
+    """Names the settings of `CsvFormat` that options change."""
+    return given(
+        user_column=user_column,
+        text_column=text_column,
+        delimiter=delimiter.replace("\\t", "\t") if delimiter else None,
+        header=False if no_header else None,
+        skip_bad_rows=skip_bad_rows or None,
+    )
+
+
+def text_changes(keep_case: bool | None, unicode_form: str | None, case_fold: bool | None) -> dict[str, Any]:
+    """Names the settings of `TextSettings` that options change."""
+    return given(
+        lowercase=False if keep_case else None,
+        unicode_form=unicode_form.upper() if unicode_form else None,
+        case_fold=case_fold or None,
+    )
+
+
+def context_kind(context: str) -> Any:
+    """Checks the name of a decoding context."""
+    from charflow.pipeline.errors import UserError
+
+    if context not in ("stream", "window"):
+        raise UserError(f"Unknown context {context!r}: use stream or window.")
+    return context

@@ -1,0 +1,287 @@
+"""`charflow train`: from chat CSVs to a run folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn
+
+from charflow.cli import console, options
+from charflow.cli.quiet import load_tensorflow
+from charflow.cli.status import Interrupted
+
+if TYPE_CHECKING:
+    from charflow.model.config import Config
+    from charflow.model.copy_check import CopiedRun
+    from charflow.model.plan import Plan
+    from charflow.model.run_dir import RunDir
+    from charflow.model.samples import Sample
+    from charflow.model.trainer import Report, Result
+    from charflow.pipeline.corpus import Corpus
+
+
+def train(
+    data: options.Data,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run, new or empty.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in that folder.")] = False,
+    preset: Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="TOML", help="Settings over the preset.")] = None,
+    user: options.Users = None,
+    drop_user: options.DropUsers = None,
+    fraction: options.Fraction = None,
+    min_length: options.MinLength = None,
+    min_count: options.MinCount = None,
+    held_out: options.HeldOut = None,
+    keep_case: options.KeepCase = None,
+    unicode_form: options.UnicodeForm = None,
+    case_fold: options.CaseFold = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    skip_bad_rows: options.SkipBadRows = None,
+    cell: Annotated[str | None, typer.Option(metavar="lstm|gru", help="Kind of the recurrent layers.")] = None,
+    units: Annotated[int | None, typer.Option(metavar="N", help="Width of each layer.")] = None,
+    layers: Annotated[int | None, typer.Option(metavar="N", help="Number of recurrent layers.")] = None,
+    dropout: Annotated[float | None, typer.Option(metavar="F", help="Share of outputs dropped in training.")] = None,
+    window_length: Annotated[int | None, typer.Option(metavar="N", help="Characters in a window.")] = None,
+    window_shift: Annotated[int | None, typer.Option(metavar="N", help="Distance between windows.")] = None,
+    targets: Annotated[str | None, typer.Option(metavar="next|all", help="Learn the next character, or all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Windows in a global batch.")] = None,
+    optimizer: Annotated[str | None, typer.Option(metavar="NAME", help="adam, nadam, rmsprop or sgd.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(metavar="F", help="Peak learning rate.")] = None,
+    beta_2: Annotated[float | None, typer.Option(metavar="F", help="Decay of adam's squared gradients.")] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="NAME", help="cosine or constant.")] = None,
+    warmup_steps: Annotated[int | None, typer.Option(metavar="N", help="Steps to the peak rate.")] = None,
+    clip_norm: Annotated[float | None, typer.Option(metavar="F", help="Largest gradient norm; 0 is off.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="End after N passes over the windows.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="End after N batches.")] = None,
+    time_limit: Annotated[float | None, typer.Option(metavar="SECONDS", help="End after this time.")] = None,
+    evaluations: Annotated[int | None, typer.Option(metavar="N", help="Held-out evaluations in the run.")] = None,
+    patience: Annotated[int | None, typer.Option(metavar="N", help="End after N evaluations without gain.")] = None,
+    best_by: Annotated[str | None, typer.Option(metavar="held-out|training", help="What the best is.")] = None,
+    sample_every: Annotated[int | None, typer.Option(metavar="N", help="Print samples every N epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of weights, shuffling, dropout, samples.")] = None,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+) -> None:
+    """Learn to write like the chat, or like one of its users.
+
+    Settings come from the preset, then the TOML file, then the options. The run ends at the first of --epochs, --steps
+    and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
+    """
+    load_tensorflow()
+    changes = options.given(
+        corpus=options.given(
+            users=user,
+            drop_users=drop_user,
+            fraction=fraction,
+            min_length=min_length,
+            min_count=min_count,
+            held_out=held_out,
+            text=options.text_changes(keep_case, unicode_form, case_fold),
+            csv=options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows),
+        ),
+        network=options.given(cell=cell, units=units, layers=layers, dropout=dropout),
+        training=options.given(
+            window_length=window_length,
+            window_shift=window_shift,
+            targets=targets,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            beta_2=beta_2,
+            schedule=schedule,
+            warmup_steps=warmup_steps,
+            clip_norm=clip_norm,
+            epochs=epochs,
+            steps=steps,
+            time_limit=time_limit,
+            evaluations=evaluations,
+            patience=patience,
+            best_by=best_by,
+            sample_every=sample_every,
+            seed=seed,
+        ),
+    )
+    from charflow.model.run_dir import RunDir
+    from charflow.pipeline.corpus import build_corpus
+    from charflow.pipeline.corpus_cache import CorpusCache
+
+    run_dir = RunDir(out)
+    wanted = _config(run_dir, data, preset, config, changes, resume=resume)
+    corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
+    with run_dir.locked():
+        result, copied = _train(wanted, corpus, run_dir, resume=resume, quiet=json)
+    if json:
+        console.print_json(_figures(run_dir, result, copied))
+    if result.reason == "interrupted":
+        raise Interrupted(
+            f"interrupted after step {result.step:,}; saved in {run_dir.path}, --resume goes on from there."
+        )
+
+
+def _config(
+    run_dir: "RunDir",
+    data: list[str],
+    preset_name: str | None,
+    config_file: Path | None,
+    changes: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> "Config":
+    from charflow.model.config import load_toml, override
+    from charflow.model.presets import continued, preset, with_limits
+    from charflow.pipeline.errors import UserError
+
+    if resume:
+        if preset_name or config_file:
+            raise UserError("A resumed run keeps its settings: leave --preset and --config out.")
+        return continued(run_dir.load()[0], changes, source="options")
+    run_dir.check_free()
+    config = preset(preset_name or "default")
+    if config_file:
+        config = override(config, with_limits(load_toml(config_file)), source=str(config_file))
+    return override(config, {**with_limits(changes), "data": [_absolute(path) for path in data]}, source="options")
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).resolve())
+
+
+def _train(
+    config: "Config", corpus: "Corpus", run_dir: "RunDir", *, resume: bool, quiet: bool
+) -> "tuple[Result, CopiedRun | None]":
+    from charflow.model.copy_check import longest_copied_run
+    from charflow.model.strategy import make_strategy
+    from charflow.model.trainer import Trainer
+
+    if resume:
+        run_dir.check_same_corpus(corpus)
+    else:
+        run_dir.check_free()
+    with _Screen(corpus, quiet=quiet) as screen:
+        trainer = Trainer(config, corpus, run_dir, make_strategy(), screen)
+        if resume:
+            trainer.resume()
+            run_dir.config_file.write_text(config.to_toml(), encoding="utf-8")
+        else:
+            run_dir.create(config, corpus)
+        result = trainer.train()
+    copied = None
+    if result.reason != "interrupted":
+        train_text = corpus.vocabulary.decode(corpus.train_ids)
+        runs = [longest_copied_run(sample.text, train_text) for sample in screen.last_samples]
+        copied = max(runs, key=lambda run: run.length, default=None)
+        if not quiet:
+            _show_result(run_dir, result, copied)
+    return result, copied
+
+
+class _Screen:
+    """Shows a run: the plan, a progress bar (on a terminal), evaluations and samples."""
+
+    def __init__(self, corpus: "Corpus", *, quiet: bool) -> None:
+        self._corpus, self._quiet = corpus, quiet
+        self._told_time = False
+        self.last_samples: list[Sample] = []
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}"),
+            console=console.err,
+            transient=True,
+            disable=not console.err.is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=1.0, figures="compiling …")
+
+    def __enter__(self) -> "_Screen":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def planned(self, plan: "Plan") -> None:
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in self._corpus.dropped.items())
+        console.pairs(
+            console.err,
+            [
+                ("messages", f"{plan.messages:,} of {self._corpus.rows:,} rows" + (f" ({dropped})" if dropped else "")),
+                (
+                    "characters",
+                    f"{plan.train_characters:,} to learn, {plan.held_out_characters:,} held out, "
+                    f"{plan.distinct_characters:,} distinct",
+                ),
+                ("windows", f"{plan.windows:,}, {plan.steps_per_epoch:,} steps of {plan.batch_size} an epoch"),
+                ("weights", f"{plan.weights:,}"),
+                (
+                    "memory",
+                    f"{console.size(plan.host_bytes)} on the host, {console.size(plan.device_bytes)} on the device",
+                ),
+                ("ends after", plan.limit),
+            ],
+        )
+        self._progress.start()
+
+    def advanced(self, report: "Report") -> None:
+        left = report.elapsed * (1 - report.progress) / report.progress if report.progress else 0.0
+        self._progress.update(
+            self._task,
+            completed=report.progress,
+            figures=f"{report.train_bits:.3f} bits/char  {report.windows_per_second:,.0f} windows/s  "
+            f"{console.duration(left)} left",
+        )
+        if report.step > 10 and not self._told_time:
+            self._told_time = True
+            console.err.print(f"This will take about {console.duration(report.elapsed + left)}.")
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        held_out = f"  held out {row['held_out_bits']:.3f}" if row["held_out_bits"] is not None else ""
+        console.err.print(
+            f"step {row['step']:>7,}  epoch {row['epoch']:6.2f}  training {row['train_bits']:.3f}{held_out} bits/char  "
+            f"{row['windows_per_second']:,.0f} windows/s  {console.duration(row['elapsed'])}"
+        )
+
+    def sampled(self, sample: "Sample") -> None:
+        if not self.last_samples or self.last_samples[-1].step != sample.step:
+            self.last_samples = []
+            if not self._quiet:
+                console.out.print(f"\nAfter step {sample.step:,}, from “{sample.seed_text}”:", markup=False)
+        self.last_samples.append(sample)
+        if not self._quiet:
+            console.out.print(f"\n--- temperature {sample.temperature:g} ---\n{sample.text}", markup=False)
+
+
+def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") -> None:
+    console.out.print()
+    rows = [("ended", f"{result.reason}, {result.step:,} steps in {console.duration(result.elapsed)}")]
+    if result.held_out:
+        rows.append(
+            (
+                "held out",
+                f"{result.held_out.bits_per_char:.4f} bits per character, accuracy {result.held_out.accuracy:.1%} "
+                f"on {result.held_out.characters:,} characters",
+            )
+        )
+    if copied:
+        rows.append(("copied", f"at most {copied.length} characters in a row of the samples: {copied.text!r}"))
+    rows.append(("written to", str(run_dir.path)))
+    console.pairs(console.out, rows)
+
+
+def _figures(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") -> dict[str, Any]:
+    held_out = result.held_out
+    return {
+        "run": str(run_dir.path),
+        "reason": result.reason,
+        "steps": result.step,
+        "seconds": result.elapsed,
+        "windows_per_second": result.windows_per_second,
+        "train_bits_per_char": result.train_bits,
+        "bits_per_char": held_out.bits_per_char if held_out else None,
+        "accuracy": held_out.accuracy if held_out else None,
+        "held_out_characters": held_out.characters if held_out else 0,
+        "longest_copied_run": copied.length if copied else None,
+    }
