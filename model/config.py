@@ -36,7 +36,7 @@ class NetworkConfig:
     cell: CellKind = "lstm"
     units: int = 256
     layers: int = 1
-    dropout: float = 0.0
+    dropout: float = 0.15
 
     def __post_init__(self) -> None:
         _one_of("cell", self.cell, CellKind)
@@ -77,7 +77,7 @@ class TrainingConfig:
     targets: Targets = "all"
     batch_size: int = 32
     optimizer: OptimizerKind = "adam"
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     beta_2: float = 0.99
     schedule: Schedule = "cosine"
     warmup_steps: int = 100

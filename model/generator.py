@@ -194,5 +194,5 @@ def load_text_model(run_dir: RunDir, *, limits: Limits, context: ContextKind) ->
     """Loads the network of a run and wraps it for text; raises as `load_network`."""
     config, vocabulary = run_dir.load()
     decoder = load_network(run_dir).decoder(context, config.training.window_length)
-    lookup = CharacterLookup(run_dir.vocabulary_file)
+    lookup = CharacterLookup(vocabulary)
     return TextModel(decoder, lookup, config.corpus.text, limits), vocabulary

@@ -15,7 +15,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "tutorial": {
         "corpus": {"fraction": 0.2},
-        "network": {"units": 128},
+        "network": {"units": 128, "dropout": 0.0},
         "training": {
             "window_length": 40,
             "window_shift": 3,

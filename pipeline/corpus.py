@@ -9,14 +9,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.corpus_cache import CorpusCache
+from charflow.pipeline.corpus_cache import FACTS, CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.messages import VERDICTS, Messages, judge, read_messages
@@ -169,8 +167,7 @@ def build_corpus(paths: str | Sequence[str], settings: CorpusSettings, cache: Co
         return Corpus(ids, facts.pop("split"), vocabulary, **facts)
     corpus = _read(read_messages(paths, settings.csv), settings)
     if cache:
-        facts = {name: getattr(corpus, name) for name in ("split", "rows", "dropped", "messages", "held_out_messages")}
-        cache.store(key, corpus.ids, corpus.vocabulary, facts)
+        cache.store(key, corpus.ids, corpus.vocabulary, {name: getattr(corpus, name) for name in FACTS})
     return corpus
 
 
@@ -178,7 +175,10 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
     kept, dropped = _kept_texts(messages, settings)
     n_kept = sum(len(batch) for batch in kept)
     if not n_kept:
-        raise UserError(_nobody(messages, settings))
+        raise UserError(
+            f"No message is left of {messages.rows:,} rows: all were filtered out as dropped users, "
+            f"empty or too short. Most active: {_most_active(messages)}."
+        )
     n_used = int(n_kept * settings.fraction)
     if not n_used:
         raise UserError(f"A fraction of {settings.fraction:g} leaves none of the {n_kept:,} messages.")
@@ -206,10 +206,23 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
     )
 
 
+def _check_users(messages: Messages, settings: CorpusSettings, seen: np.ndarray) -> None:
+    """Refuses user ids without a row, `seen` being the rows of each: a misspelt id would go unnoticed."""
+    absent = [user for user, rows in zip(settings.users, seen, strict=True) if not rows]
+    if absent:
+        who = "user" if len(absent) == 1 else "users"
+        raise UserError(
+            f"No messages from {who} {', '.join(absent)}: 0 of {messages.rows:,} rows."
+            f" Most active: {_most_active(messages)}."
+        )
+
+
 def _kept_texts(messages: Messages, settings: CorpusSettings) -> tuple[list[tf.Tensor], dict[str, int]]:
     """Filters and normalises: batches of texts [B], and how many rows each reason dropped."""
 
-    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    wanted = tf.constant(settings.users, tf.string, shape=[len(settings.users)])
+
+    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         verdicts = judge(
             users,
             texts,
@@ -218,12 +231,15 @@ def _kept_texts(messages: Messages, settings: CorpusSettings) -> tuple[list[tf.T
             min_length=settings.min_length,
         )
         kept = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
-        return kept, tf.math.bincount(verdicts, minlength=len(VERDICTS))
+        seen = tf.reduce_sum(tf.cast(users[:, tf.newaxis] == wanted, tf.int64), axis=0)
+        return kept, tf.math.bincount(verdicts, minlength=len(VERDICTS)), seen
 
-    batches, counts = [], np.zeros(len(VERDICTS), np.int64)
-    for texts, verdict_counts in messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE):
+    batches, counts, seen = [], np.zeros(len(VERDICTS), np.int64), np.zeros(len(settings.users), np.int64)
+    for texts, verdict_counts, user_rows in messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE):
         batches.append(texts)
         counts += verdict_counts.numpy()
+        seen += user_rows.numpy()
+    _check_users(messages, settings, seen)
     return batches, dict(zip(VERDICTS[1:], counts[1:].tolist(), strict=True))
 
 
@@ -253,30 +269,18 @@ def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
 
 def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Looks up every character; returns ids [N] and the length of each message with its separator."""
-    with TemporaryDirectory(prefix="charflow-") as folder:
-        file = Path(folder) / "vocabulary.txt"
-        vocabulary.save(file)
-        lookup = CharacterLookup(file)
+    lookup = CharacterLookup(vocabulary)
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def encode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            ids = lookup.encode(texts)
-            return tf.cast(ids.flat_values, tf.as_dtype(vocabulary.dtype)), ids.row_lengths()
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def encode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        ids = lookup.encode(texts)
+        return tf.cast(ids.flat_values, tf.as_dtype(vocabulary.dtype)), ids.row_lengths()
 
-        encoded = [tuple(part.numpy() for part in encode(texts)) for texts in pieces]
+    encoded = [tuple(part.numpy() for part in encode(texts)) for texts in pieces]
     return np.concatenate([ids for ids, _ in encoded]), np.concatenate([lengths for _, lengths in encoded])
 
 
-def _nobody(messages: Messages, settings: CorpusSettings) -> str:
-    from charflow.pipeline.explore import count_users
+def _most_active(messages: Messages) -> str:
+    from charflow.pipeline.explore import count_users  # explore describes corpora, so it imports this module
 
-    counts = count_users(messages)
-    absent = [user for user in settings.users if user not in counts]
-    most = ", ".join(f"{user} ({count:,})" for user, count in counts.most_common(3))
-    if absent:
-        who = "user" if len(absent) == 1 else "users"
-        return f"No messages from {who} {', '.join(absent)}: 0 of {messages.rows:,} rows. Most active: {most}."
-    return (
-        f"No message is left of {messages.rows:,} rows: all were filtered out as dropped users, "
-        f"empty or too short. Most active: {most}."
-    )
+    return ", ".join(f"{user} ({count:,})" for user, count in count_users(messages).most_common(3))

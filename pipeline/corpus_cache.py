@@ -20,6 +20,7 @@ from charflow.pipeline.csv_source import expand_paths
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import Vocabulary
 
+FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages"})
 _FORMAT = 1  # raise it when what `corpus` computes from the same input changes
 
 
@@ -38,9 +39,7 @@ class CorpusCache:
         """
         digest = hashlib.sha256(f"{_FORMAT}\n{settings}".encode())
         for path in expand_paths(paths):
-            stat = tf.io.gfile.stat(path)
-            name = path if "://" in path else str(Path(path).resolve())
-            digest.update(f"\n{name}\n{stat.length}\n{stat.mtime_nsec}".encode())
+            digest.update(f"\n{_identity(path)}".encode())
         return digest.hexdigest()[:32]
 
     def load(self, key: str) -> tuple[np.ndarray, Vocabulary, dict[str, Any]] | None:
@@ -49,6 +48,8 @@ class CorpusCache:
         try:
             ids = np.load(entry / "ids.npy", mmap_mode="r")
             facts = json.loads((entry / "facts.json").read_text())
+            if not isinstance(facts, dict) or set(facts) != FACTS:
+                return None
             return ids, Vocabulary.load(entry / "vocabulary.txt"), facts
         except (OSError, ValueError, EOFError):  # a UserError of the vocabulary is a ValueError too
             return None
@@ -78,3 +79,11 @@ class CorpusCache:
                 f"The corpus cache {self.folder} cannot be written ({error.strerror}): free some room, "
                 "name another folder with --cache, or pass --no-cache."
             ) from error
+
+
+def _identity(path: str) -> str:
+    if "://" in path:
+        stat = tf.io.gfile.stat(path)
+        return f"{path}\n{stat.length}\n{stat.mtime_nsec}"
+    local = Path(path).resolve()  # gfile would give the time of a local file to the second only
+    return f"{local}\n{local.stat().st_size}\n{local.stat().st_mtime_ns}"

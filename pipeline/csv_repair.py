@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from charflow.pipeline.csv_source import BYTE_ORDER_MARK, LONGEST_FIELD, CsvSource, lines_of
+from charflow.pipeline.csv_source import LONGEST_FIELD, CsvSource, lines_of
 from charflow.pipeline.errors import UserError
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how `surrogateescape` shows undecodable bytes
@@ -20,7 +20,10 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how `surrogateescape` shows undecod
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be read: its file, the physical line it starts on (from 1), and why."""
+    """A row that cannot be read: its file, a physical line (from 1), and why.
+
+    The line is where the row starts; for bytes that are not UTF-8, where they stand.
+    """
 
     path: str
     line: int
@@ -58,17 +61,20 @@ def clean_copy(source: CsvSource, folder: Path, *, skip_bad_rows: bool) -> tuple
             f"{first.path}, line {first.line:,}: {first.reason}.{more}"
             f" Pass --skip-bad-rows to leave {'them' if more else 'it'} out."
         )
-    return (
-        replace(source, path=str(copy), delimiter=",", header=False, columns=2, user_index=0, text_index=1),
-        bad,
+    written = replace(
+        source, path=str(copy), delimiter=",", header=False, columns=2, user_index=0, text_index=1, plain=True
     )
+    return written, bad
 
 
 def _rows(source: CsvSource) -> Iterator[_Row | BadRow]:
-    """Yields every data row of the file, checked; the header and blank lines are passed over."""
-    header = source.header
+    """Yields every data row of the file, checked; blank lines and then the header are passed over."""
+    before_header = source.header
     for row in _records(source):
-        if isinstance(row, _Row) and (not row.fields or (header and row.line == 1)):
+        if isinstance(row, _Row) and not row.fields:
+            continue
+        if before_header:
+            before_header = False
             continue
         if isinstance(row, _Row) and len(row.fields) != source.columns:
             found = f"{len(row.fields)} field{'s' if len(row.fields) > 1 else ''}"
@@ -93,8 +99,6 @@ def _records(source: CsvSource) -> Iterator[_Row | BadRow]:
             waiting.extendleft(reversed(taken[1:]))
             line += 1
             continue
-        if line == 1 and fields:
-            fields[0] = fields[0].removeprefix(BYTE_ORDER_MARK)
         undecodable = next((i for i, text in enumerate(taken) if _NOT_UTF8.search(text)), None)
         if undecodable is None:
             yield _Row(line, fields)

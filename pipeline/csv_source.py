@@ -7,7 +7,9 @@ Paths go through `tf.io.gfile`, so remote file systems that TensorFlow knows wor
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from charflow.pipeline.errors import UserError
 
 _TAB_SUFFIXES = (".tsv", ".tab")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-BYTE_ORDER_MARK = "\ufeff"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UNREADABLE = (OSError, EOFError, zlib.error, tf.errors.OpError)
+_GZIP_BLOCK = 1 << 20  # bytes
 LONGEST_FIELD = 1 << 20  # characters; also bounds how far an unclosed quote is followed
 
 
@@ -42,18 +46,25 @@ class CsvFormat:
 
     def __post_init__(self) -> None:
         if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise UserError(f"The delimiter must be one character other than a quote, not {self.delimiter!r}.")
-        if self.user_column == self.text_column:
-            raise UserError(f"User and text cannot both be column {self.user_column!r}.")
-        if not self.header and not (self.user_column.isdecimal() and self.text_column.isdecimal()):
+            raise UserError(
+                f"The delimiter must be one character other than a quote or a line break, not {self.delimiter!r}."
+            )
+        columns = (self.user_column, self.text_column)
+        if not self.header and not all(column.isdecimal() for column in columns):
             raise UserError(
                 "Without a header, columns are given by position from 0, such as --user-column 1 --text-column 5."
             )
+        if len(set(columns if self.header else map(int, columns))) == 1:
+            raise UserError(f"User and text cannot both be column {self.user_column!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvSource:
-    """One file, its delimiter, and where its user and text columns stand among its `columns` columns."""
+    """One file, its delimiter, and where its user and text columns stand among its `columns` columns.
+
+    `plain` is false where CsvDataset cannot read the file: it starts with a blank line, or with a byte order mark and
+    no header, or the delimiter is not ASCII.
+    """
 
     path: str
     delimiter: str
@@ -61,6 +72,7 @@ class CsvSource:
     columns: int
     user_index: int
     text_index: int
+    plain: bool
 
     @property
     def compressed(self) -> bool:
@@ -90,13 +102,36 @@ def expand_paths(paths: str | Sequence[str]) -> list[str]:
 
 
 def lines_of(path: str) -> Iterator[str]:
-    """Yields the physical lines with their line ends; bytes that are not UTF-8 become lone surrogates."""
+    """Yields the physical lines with their line ends, without a byte order mark.
+
+    Bytes that are not UTF-8 become lone surrogates.
+    """
+    with (
+        _opened(path) as stream,
+        io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+    ):
+        yield from text
+
+
+def check_gzip(path: str) -> None:
+    """Reads a compressed file to its end; CsvDataset would take the end of a truncated one for the end of the data.
+
+    Raises:
+        UserError: the file is damaged or cut short.
+    """
+    try:
+        with _opened(path) as stream:
+            while stream.read(_GZIP_BLOCK):
+                pass
+    except _UNREADABLE as error:
+        raise UserError(f"{path} cannot be read to its end: {_reason(error)}.") from error
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
     with tf.io.gfile.GFile(path, "rb") as file:
-        stream: Any = _GFileStream(file)
-        if path.endswith(".gz"):
-            stream = gzip.GzipFile(fileobj=io.BufferedReader(stream))
-        with io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="") as text:
-            yield from text
+        stream = io.BufferedReader(_GFileStream(file))
+        yield gzip.GzipFile(fileobj=stream) if path.endswith(".gz") else stream
 
 
 class _GFileStream(io.RawIOBase):
@@ -145,6 +180,7 @@ def _open_source(path: str, csv_format: CsvFormat) -> CsvSource:
         columns=len(names),
         user_index=indices[0],
         text_index=indices[1],
+        plain=delimiter.isascii() and _is_plain(path, csv_format.header),
     )
 
 
@@ -153,16 +189,21 @@ def _first_row(path: str, delimiter: str) -> list[str]:
     lines = lines_of(path)
     try:
         row = next((row for row in csv.reader(lines, delimiter=delimiter) if row), None)
-    except (OSError, EOFError, gzip.BadGzipFile, tf.errors.OpError) as error:
+    except _UNREADABLE as error:
         raise UserError(f"{path} cannot be read: {_reason(error)}.") from error
     except csv.Error as error:
         raise UserError(f"{path}: the first row cannot be read as CSV ({error}).") from error
     if row is None:
         raise UserError(f"{path} is empty: it has no header and no rows.")
-    row[0] = row[0].removeprefix(BYTE_ORDER_MARK)
     if row[0].encode(errors="surrogateescape").startswith(_UTF16_MARKS):
         raise UserError(f"{path} is UTF-16, not UTF-8: save it again as UTF-8 (iconv -f utf-16 -t utf-8).")
     return row
+
+
+def _is_plain(path: str, header: bool) -> bool:
+    with _opened(path) as stream:
+        marked = stream.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK
+    return bool(next(lines_of(path)).strip("\r\n")) and (header or not marked)
 
 
 def _reason(error: Exception) -> str:

@@ -40,7 +40,7 @@ class ChatSummary:
 
 @dataclass(frozen=True)
 class UserSummary:
-    """Figures of one user's messages, after normalisation.
+    """Figures of one user's messages; the corpus figures after normalisation.
 
     Attributes:
         user: the id.
@@ -129,9 +129,9 @@ def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> None:
     axes = figure.subplots()
     bars = axes.barh(range(len(users)), users["messages"], color="#3b6ea5", height=0.72)
     axes.bar_label(bars, labels=[f"{count:,}" for count in users["messages"]], padding=4, fontsize=9, color="#333333")
-    axes.set_yticks(range(len(users)), labels, family="monospace", fontsize=9)
+    axes.set_yticks(range(len(users)), [_literal(label) for label in labels], family="monospace", fontsize=9)
     axes.invert_yaxis()
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(_literal(title), loc="left", fontsize=11)
     axes.set_xlabel("messages")
     axes.margins(x=0.1)
     axes.spines[["top", "right"]].set_visible(False)
@@ -139,6 +139,11 @@ def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> None:
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     figure.savefig(path)
+
+
+def _literal(text: str) -> str:
+    """Keeps matplotlib from reading dollar signs as mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _texts_of(messages: Messages, user: str) -> list[bytes]:

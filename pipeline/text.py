@@ -11,6 +11,7 @@ import tensorflow as tf
 from charflow.pipeline.errors import UserError
 
 UNICODE_FORMS = ("", "NFC", "NFKC")
+_STAND_IN = "\ufdd0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,8 @@ class TextSettings:
     """What happens to a message's characters.
 
     Attributes:
-        lowercase: lowercase by Unicode's simple mapping.
-        case_fold: full Unicode case folding instead (ß becomes ss); needs tensorflow-text.
+        lowercase: lowercase by Unicode's full mapping (a final Σ becomes ς), in every locale the same.
+        case_fold: NFKC_Casefold instead (ß becomes ss, ² becomes 2, soft hyphens vanish); needs tensorflow-text.
         unicode_form: "", "NFC" or "NFKC" normalisation, applied first; needs tensorflow-text.
     """
 
@@ -46,5 +47,13 @@ def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
         if settings.case_fold:
             text = tensorflow_text.case_fold_utf8(text)
     if settings.lowercase and not settings.case_fold:
-        text = tf.strings.lower(text, encoding="utf-8")
+        text = _lower(text)
     return text
+
+
+def _lower(text: tf.Tensor) -> tf.Tensor:
+    """Lowercases like Python; the op alone follows the process's locale and stops at a NUL character."""
+    # What Turkish rules lowercase otherwise goes first: I here, İ there. A NUL goes through as a noncharacter.
+    text = tf.strings.regex_replace(tf.strings.lower(text), "\u0130", "i\u0307")
+    text = tf.strings.lower(tf.strings.regex_replace(text, r"\x00", _STAND_IN), encoding="utf-8")
+    return tf.strings.regex_replace(text, _STAND_IN, "\0")

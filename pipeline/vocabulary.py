@@ -5,8 +5,11 @@ V is the vocabulary size: id 0 is `[UNK]`, ids 1 to V-1 are the characters in co
 gives the same ids on every machine.
 """
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import keras
@@ -77,7 +80,10 @@ class Vocabulary:
         Raises:
             IndexError: an id is not in the vocabulary.
         """
-        return "".join(np.array([REPLACEMENT, *self.chars], dtype=object)[np.asarray(ids, dtype=np.int64)])
+        places = np.asarray(ids, dtype=np.int64)
+        if (wrong := places[(places < 0) | (places >= self.size)]).size:
+            raise IndexError(f"Id {wrong[0]} is not in the vocabulary of {self.size}.")
+        return "".join(np.array([REPLACEMENT, *self.chars], dtype=object)[places])
 
     def unknown_chars(self, text: str) -> list[str]:
         """Lists the distinct characters of `text` that have no id, in order of appearance."""
@@ -113,14 +119,14 @@ class Vocabulary:
 
 
 class CharacterLookup(tf.Module):
-    """The vocabulary as TensorFlow ops: StringLookup tables fed by the vocabulary file.
+    """The vocabulary as TensorFlow ops: StringLookup tables fed by a vocabulary file.
 
-    Saved in a SavedModel, the file becomes an asset and the tables initialise themselves from it.
+    Saved in a SavedModel, the file becomes the asset `vocabulary.txt`, and the tables initialise themselves from it.
     """
 
-    def __init__(self, vocabulary_file: Path) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(name="characters")
-        options = {"vocabulary": str(vocabulary_file), "mask_token": None, "oov_token": UNKNOWN_TOKEN}
+        options = {"vocabulary": str(_file_of(vocabulary)), "mask_token": None, "oov_token": UNKNOWN_TOKEN}
         self._ids = keras.layers.StringLookup(**options)
         self._chars = keras.layers.StringLookup(**options, invert=True)
 
@@ -141,3 +147,16 @@ class CharacterLookup(tf.Module):
         for char, token in (*_LINE_TOKENS.items(), (REPLACEMENT, UNKNOWN_TOKEN)):
             chars = tf.where(chars == token, char, chars)
         return chars
+
+
+@cache
+def _file_of(vocabulary: Vocabulary) -> Path:
+    """Writes the vocabulary where only this one ever stands.
+
+    TensorFlow shares a table between all that name the same file, for the life of the process: a run folder's own
+    file, written anew, would give the ids of the old one.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="charflow-vocabulary-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    vocabulary.save(folder / "vocabulary.txt")
+    return folder / "vocabulary.txt"

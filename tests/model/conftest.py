@@ -1,19 +1,15 @@
-"""Tiny networks, corpora and clocks that the tests of this package share.
+"""Tiny networks and corpora that the tests of this package share.
 
 `make_network` has random weights: what it says is arbitrary, but sure of itself. `make_chain` has weights set by hand,
 so that the next character depends on the last one alone, with probabilities the test chose: a fake model whose
 output is a word.
 """
 
-import itertools
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from charflow.model.config import NetworkConfig
 from charflow.model.generator import Generator
@@ -77,11 +73,9 @@ def make_generator(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ge
         network: Network, chars: str, *, context: str = "stream", limits: Limits | None = None, lowercase: bool = True
     ) -> Generator:
         vocabulary = Vocabulary(chars)
-        file = tmp_path_factory.mktemp("vocabulary") / "vocabulary.txt"
-        vocabulary.save(file)
         text_model = TextModel(
             network.decoder(context, 4),
-            CharacterLookup(file),
+            CharacterLookup(vocabulary),
             TextSettings(lowercase=lowercase),
             limits or Limits(prompt_chars=1 << 20, completion_chars=256),
         )
@@ -107,29 +101,3 @@ def make_corpus() -> Callable[..., Corpus]:
         )
 
     return make
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Gives `trainer` a clock that advances by the same seconds at every look, so that runs do not depend on speed.
-
-    From one second on, every call of the graph is one step, so evaluations stand exactly where they were planned.
-    """
-
-    def tick(seconds: float) -> None:
-        looks = itertools.count()
-        monkeypatch.setattr("charflow.model.trainer.time", SimpleNamespace(monotonic=lambda: next(looks) * seconds))
-
-    tick(1.0)
-    return tick
-
-
-def checkpoint_values(folder: Path) -> dict[str, np.ndarray]:
-    """Reads every tensor of the newest checkpoint in a folder."""
-    reader = tf.train.load_checkpoint(str(folder))
-    return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
-
-
-@pytest.fixture(scope="session")
-def read_checkpoint() -> Callable[[Path], dict[str, np.ndarray]]:
-    return checkpoint_values

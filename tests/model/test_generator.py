@@ -28,13 +28,13 @@ def random_generator(request: pytest.FixtureRequest, make_network: Callable, mak
 
 
 @pytest.fixture(scope="module")
-def run_path(tmp_path_factory: pytest.TempPathFactory, make_network: Callable) -> Path:
+def run_path(tmp_path_factory: pytest.TempPathFactory, make_network: Callable, make_corpus: Callable) -> Path:
     """A run folder whose best weights are those of `make_network`, and whose latest are others."""
     config = Config(
         network=NetworkConfig(units=6, layers=2), training=TrainingConfig(steps=1, window_length=4, targets="next")
     )
     run_dir = RunDir(tmp_path_factory.mktemp("runs") / "a")
-    run_dir.create(config, Vocabulary(" abc"))
+    run_dir.create(config, make_corpus(" abc"))
     Checkpoints(run_dir.checkpoints, make_network("lstm", 2).model).save_best(3)
     Checkpoints(run_dir.checkpoints, Network(config.network, 5, targets="next", seed=9).model).save_latest(5)
     return run_dir.path
@@ -91,7 +91,8 @@ def test_a_long_text_over_several_chunks_equals_its_beginnings(random_generator:
     assert long.length == len(long.text) == LONG
     assert texts(random_generator, "ab", max_chars=200, **settings) == [long.text[:200]]
     pieces = list(random_generator.stream("ab", max_chars=LONG, **settings))
-    assert len(pieces) == 3
+    assert len(pieces) > 3
+    assert all(pieces)
     assert "".join(pieces) == long.text
 
 
@@ -114,7 +115,6 @@ def test_the_highest_seed_does_for_a_batch_too(cab: Generator) -> None:
 def test_filters_beyond_the_vocabulary_are_off(random_generator: Generator) -> None:
     plain = texts(random_generator, "a", max_chars=20, temperature=1.0)
     assert texts(random_generator, "a", max_chars=20, temperature=1.0, top_k=2**31 - 1) == plain
-    assert texts(random_generator, "a", max_chars=20, temperature=1.0, top_k=2**40) == plain
 
 
 def test_temperature_0_does_not_depend_on_the_seed(random_generator: Generator) -> None:
@@ -181,8 +181,8 @@ def test_load_without_a_run_says_so(tmp_path: Path) -> None:
         Generator.load(tmp_path / "a")
 
 
-def test_load_of_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
-    RunDir(tmp_path / "a").create(Config(network=NetworkConfig(units=4)), Vocabulary("ab"))
+def test_load_of_a_run_without_a_checkpoint_says_so(tmp_path: Path, make_corpus: Callable) -> None:
+    RunDir(tmp_path / "a").create(Config(network=NetworkConfig(units=4)), make_corpus("ab"))
     with pytest.raises(UserError, match=r"holds no checkpoint: the run was stopped before its first save\.$"):
         Generator.load(tmp_path / "a")
 
@@ -198,10 +198,12 @@ def test_load_of_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         ({"top_p": 1.5}, r"^top-p must be above 0 and at most 1, not 1\.5 \(1 is off\)\.$"),
         ({"top_p": float("nan")}, r"^top-p must be above 0 and at most 1, not nan \(1 is off\)\.$"),
         ({"stop": "x" * 33}, r"^The stop string has 33 characters; at most 32 are compared\.$"),
+        ({"max_chars": 2**31}, r"^The length must .*2,?147,?483,?648"),
+        ({"top_k": 2**31}, r"^top-k must .*2,?147,?483,?648"),
         ({"seed": 2**63}, r"^The seed must fit 64 bits, not 9223372036854775808\.$"),
         ({"seed": -(2**63) - 1}, r"^The seed must fit 64 bits, not -9223372036854775809\.$"),
     ],
-    ids=["length", "temperature", "no number", "top-k", "top-p 0", "top-p over 1", "top-p no number", "stop", "seed", "low seed"],
+    ids=["length", "temperature", "no number", "top-k", "top-p 0", "top-p over 1", "top-p no number", "stop", "length over 32 bits", "top-k over 32 bits", "seed", "low seed"],
 )
 def test_sampling_settings_refuse(cab: Generator, settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

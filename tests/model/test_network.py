@@ -119,10 +119,10 @@ def test_dropout_keeps_the_expected_output() -> None:
     plain = Network(NetworkConfig(units=64), 5, targets="next", seed=1)
     plain.model.set_weights(network.model.get_weights())
     gradient = lambda network, step: network.loss_and_gradients(IDS, TARGETS, tf.constant(step, tf.int64))[1][-2]  # noqa: E731
-    mean = np.mean([gradient(network, step) for step in range(200)], axis=0)
+    mean = np.mean([gradient(network, step) for step in range(100)], axis=0)
     expected = gradient(plain, 0)
-    # 200 draws of keep-or-drop: the standard error of a mean is its value / sqrt(200) = 7 %; 5 of them
-    np.testing.assert_allclose(mean, expected, atol=0.35 * np.abs(expected).max())
+    # 100 draws of keep-or-drop: the standard error of a mean is its value / sqrt(100) = 10 %; 4 of them
+    np.testing.assert_allclose(mean, expected, atol=0.4 * np.abs(expected).max())
     assert np.linalg.norm(mean) == pytest.approx(np.linalg.norm(expected), rel=0.1)
 
 

@@ -79,7 +79,7 @@ def test_corpus_of_a_user_equals_the_recipe(user: str, sample_chat: str, sample_
         {"drop_users": [SAMPLE_BOT]},
         {"drop_users": [SAMPLE_BOT, "mira"], "fraction": 0.5},
         {"user": ["ada", "olena", "ada"]},
-        {"user": ["ada", "nobody"], "drop_users": ["mira"]},
+        {"user": ["ada", "noor"], "drop_users": ["mira"]},
         {"min_length": 60},
         {"min_length": 0},
         {"user": "bram", "min_length": 30, "fraction": 0.7},

@@ -207,9 +207,9 @@ POSITIONS = "Without a header, columns are given by position from 0, such as --u
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"delimiter": "::"}, "The delimiter must be one character other than a quote, not '::'."),
-        ({"delimiter": '"'}, "The delimiter must be one character other than a quote, not '\"'."),
-        ({"delimiter": "\n"}, r"The delimiter must be one character other than a quote, not '\n'."),
+        ({"delimiter": "::"}, "The delimiter must be one character other than a quote or a line break, not '::'."),
+        ({"delimiter": '"'}, "The delimiter must be one character other than a quote or a line break, not '\"'."),
+        ({"delimiter": "\n"}, r"The delimiter must be one character other than a quote or a line break, not '\n'."),
         ({"user_column": "text"}, "User and text cannot both be column 'text'."),
         ({"header": False}, POSITIONS),
         ({"header": False, "user_column": "-1", "text_column": "1"}, POSITIONS),

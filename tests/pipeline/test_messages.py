@@ -299,14 +299,14 @@ def test_read_messages_refuses_a_file_without_rows(suffix: str, tmp_path: Path) 
     file = write(tmp_path / f"chat.csv{suffix}", HEADER)
     with pytest.raises(UserError) as error:
         read_messages([file, file])
-    assert str(error.value) == f"{file}, {file}: there is a header but no readable row below it."
+    assert str(error.value) == f"{file}, {file}: there is no readable row below the header."
 
 
 def test_read_messages_refuses_a_file_of_bad_rows_only(tmp_path: Path) -> None:
     file = write(tmp_path / "chat.csv", HEADER + b"mira\nada\n")
     with pytest.raises(UserError) as error:
         read_messages(file, CsvFormat(skip_bad_rows=True))
-    assert str(error.value) == f"{file}: there is a header but no readable row below it."
+    assert str(error.value) == f"{file}: there is no readable row below the header."
 
 
 def test_read_messages_takes_a_file_without_rows_among_others(tmp_path: Path) -> None:

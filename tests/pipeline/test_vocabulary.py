@@ -45,9 +45,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "vocabulary.txt"
 
 
-def lookup_of(chars: str, file: Path) -> CharacterLookup:
-    Vocabulary(chars).save(file)
-    return CharacterLookup(file)
+def lookup_of(chars: str) -> CharacterLookup:
+    return CharacterLookup(Vocabulary(chars))
 
 
 def tensor(*texts: str) -> tf.Tensor:
@@ -74,7 +73,7 @@ def test_encode_equals_the_slow_lookup(chars: str, text: str) -> None:
 @few
 @given(chars=ANY_TEXT.filter(bool), text=ANY_TEXT)
 def test_character_lookup_equals_encode(tmp_path_factory: pytest.TempPathFactory, chars: str, text: str) -> None:
-    lookup = lookup_of(chars, tmp_path_factory.mktemp("lookup") / "vocabulary.txt")
+    lookup = lookup_of(chars)
     both = chars + text
     assert lookup.encode(tensor(both)).to_list() == [Vocabulary(chars).encode(both).tolist()]
 
@@ -90,7 +89,8 @@ def test_load_gives_what_was_saved(tmp_path_factory: pytest.TempPathFactory, cha
 @pytest.mark.parametrize("chars", AWKWARD.values(), ids=AWKWARD.keys())
 def test_awkward_characters_survive_the_file_and_the_lookup(chars: str, file: Path) -> None:
     expected = Vocabulary(chars)
-    lookup = lookup_of(chars, file)
+    expected.save(file)
+    lookup = lookup_of(chars)
     assert Vocabulary.load(file) == expected
     assert lookup.encode(tensor(chars)).to_list() == [expected.encode(chars).tolist()]
     assert b"".join(lookup.chars_of(tf.constant(expected.encode(chars), tf.int64)).numpy()).decode() == chars
@@ -116,30 +116,30 @@ def test_unknown_characters_have_id_0_and_read_as_the_replacement_character() ->
     assert known.unknown_chars("ca") == []
 
 
-def test_character_lookup_of_unknown_characters_and_ids(file: Path) -> None:
-    lookup = lookup_of("a\nc", file)
+def test_character_lookup_of_unknown_characters_and_ids() -> None:
+    lookup = lookup_of("a\nc")
     assert lookup.encode(tensor("xa", "", "\nb")).to_list() == [[0, 2], [], [1, 0]]
     assert lookup.ids_of(tensor("c", "z", "\n")).numpy().tolist() == [3, 0, 1]
     chars = lookup.chars_of(tf.constant([[0, 1], [2, 3]], tf.int64)).numpy()
     assert chars.tolist() == [["\ufffd".encode(), b"\n"], [b"a", b"c"]]
 
 
-def test_character_lookup_reads_a_file_that_was_written_again(file: Path) -> None:
-    before = lookup_of("ab", file)
-    after = lookup_of("xy", file)
+def test_character_lookups_in_one_process_keep_to_their_own_vocabulary() -> None:
+    before = lookup_of("ab")
+    after = lookup_of("xy")
     assert before.encode(tensor("abxy")).to_list() == [[1, 2, 0, 0]]
     assert after.encode(tensor("abxy")).to_list() == [[0, 0, 1, 2]]
     assert after.chars_of(tf.constant([1, 2], tf.int64)).numpy().tolist() == [b"x", b"y"]
 
 
-def test_character_lookup_is_saved_with_its_file(file: Path, tmp_path: Path) -> None:
+def test_character_lookup_is_saved_with_its_file(tmp_path: Path) -> None:
     module = tf.Module()
-    module.lookup = lookup_of("a\nb", file)
+    module.lookup = lookup_of("a\nb")
     module.encode = tf.function(
         lambda texts: module.lookup.encode(texts).to_tensor(), input_signature=[tf.TensorSpec([None], tf.string)]
     )
     tf.saved_model.save(module, tmp_path / "saved")
-    file.unlink()
+    assert Vocabulary.load(tmp_path / "saved" / "assets" / "vocabulary.txt") == Vocabulary("a\nb")
     loaded = tf.saved_model.load(tmp_path / "saved")
     assert loaded.encode(tensor("ab\nz")).numpy().tolist() == [[2, 3, 1, 0]]
 
