@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
@@ -18,14 +19,11 @@ def print_json(figures: dict[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
-def pairs(console: Console, rows: Iterable[tuple[str, str]], *, title: str | None = None) -> None:
+def pairs(console: Console, rows: Sequence[tuple[str, str]]) -> None:
     """Prints names and values in two columns."""
-    table = Table(box=None, show_header=False, pad_edge=False, title=title, title_justify="left")
-    table.add_column(style="dim")
-    table.add_column()
+    width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        table.add_row(name, value)
-    console.print(table)
+        console.print(f"[dim]{name:<{width}}[/dim]  {escape(value)}")
 
 
 def columns(console: Console, names: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0) -> None:

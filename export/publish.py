@@ -17,7 +17,7 @@ from charflow.model.contexts import ContextKind
 from charflow.model.generator import Generator, SamplingSettings, load_text_model
 from charflow.model.run_dir import RunDir
 from charflow.model.text_model import Limits
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 
 
 def export_run(
@@ -74,8 +74,7 @@ def export_run(
         shutil.rmtree(beside, ignore_errors=True)
         if made_base and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
-        text = error.message if isinstance(error, tf.errors.OpError) else str(error)
-        raise UserError(f"Version {version} could not be written to {folder}: {text.splitlines()[0]}.") from error
+        raise UserError(f"Version {version} could not be written to {folder}: {reason(error)}.") from error
     return folder / str(version)
 
 

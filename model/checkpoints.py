@@ -5,12 +5,13 @@ the folder points to them, so a crash or a full disk while saving leaves the che
 """
 
 import math
+import shutil
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 
 _KEPT = 2  # latest checkpoints, so that there is one before a damaged one
 
@@ -69,12 +70,13 @@ class Checkpoints:
         _save(self._best, step)
 
     def restore_latest(self) -> None:
-        """Continues where the run stood.
+        """Continues where the run stood; at the beginning where it was stopped before its first save.
 
         Raises:
-            UserError: there is no checkpoint, or it is damaged.
+            UserError: the latest checkpoint is damaged.
         """
-        self._restore(self._latest)
+        if self._latest.latest_checkpoint:
+            self._restore(self._latest)
 
     def restore_best(self) -> None:
         """Takes the best weights; those of the latest checkpoint where no best one was saved yet.
@@ -99,7 +101,7 @@ class Checkpoints:
                 status.assert_existing_objects_matched()
             else:
                 status.expect_partial()
-        except (tf.errors.OpError, ValueError, AssertionError, RuntimeError) as error:
+        except Exception as error:  # TensorFlow's reader has no error of its own for a damaged file
             others = [str(Path(other).name) for other in manager.checkpoints if other != path]
             advice = (
                 f"delete its files to go back to {others[-1]}" if others else "train again, or restore it from a backup"
@@ -111,11 +113,9 @@ def _save(manager: tf.train.CheckpointManager, step: int) -> None:
     try:
         manager.save(checkpoint_number=step, check_interval=False)
     except (tf.errors.OpError, OSError) as error:
-        text = error.message if isinstance(error, tf.errors.OpError) else str(error)
-        for leftover in Path(manager.directory).glob(f"ckpt-{step}.*"):
-            leftover.unlink(missing_ok=True)
+        for leftover in Path(manager.directory).glob(f"ckpt-{step}[._]*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         kept = f" The checkpoint before it is intact: {manager.latest_checkpoint}." if manager.latest_checkpoint else ""
         raise UserError(
-            f"The checkpoint of step {step:,} could not be saved in {manager.directory}:"
-            f" {text.strip().splitlines()[0].rstrip('.')}.{kept}"
+            f"The checkpoint of step {step:,} could not be saved in {manager.directory}: {reason(error)}.{kept}"
         ) from error

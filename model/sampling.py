@@ -44,7 +44,8 @@ def draw(probabilities: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """
     cumulative = tf.cumsum(probabilities, axis=1)
     threshold = uniform[:, tf.newaxis] * cumulative[:, -1:]
-    return tf.reshape(tf.searchsorted(cumulative, threshold, side="right"), [-1])
+    # The op under tf.searchsorted, without the shape arithmetic around it, which a decoding step would feel.
+    return tf.squeeze(tf.raw_ops.UpperBound(sorted_inputs=cumulative, values=threshold, out_type=tf.int32), axis=1)
 
 
 def keep_most_likely(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:

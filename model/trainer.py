@@ -29,6 +29,7 @@ from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.windows import make_windows
 
+_DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
 _SECONDS_PER_CALL = 0.5  # of steps in one call of the graph: often enough for Ctrl-C and the progress bar
 _MOST_STEPS_PER_CALL = 1000
 _SAVE_EVERY = 300.0  # seconds between saves where evaluations are further apart
@@ -128,10 +129,10 @@ class Trainer:
         self._interrupted = False
 
     def resume(self) -> None:
-        """Continues from the latest checkpoint of the run folder.
+        """Continues from the latest checkpoint of the run folder, or from the beginning if there is none yet.
 
         Raises:
-            UserError: there is none, it is damaged, or the run has already come to its end.
+            UserError: the checkpoint is damaged, or the run has already come to its end.
         """
         self._checkpoints.restore_latest()
         self._run_dir.forget_metrics_after(int(self._progress.step))
@@ -188,8 +189,8 @@ class Trainer:
             started = time.monotonic()
             loss = float(self._run_steps(batches, tf.constant(rates, tf.float32), tf.constant(step, tf.int64)))
             seconds = time.monotonic() - started
-            if not math.isfinite(loss):
-                self._diverged(step)
+            if not loss < _DIVERGED:
+                self._diverged(step, loss)
             # The first call traces and compiles the graph: it says nothing about the pace.
             if step > first_step:
                 step_seconds += seconds
@@ -278,12 +279,12 @@ class Trainer:
             path = self._run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
             path.write_text(f"{sample.seed_text}|{sample.text}\n", encoding="utf-8")
 
-    def _diverged(self, step: int) -> None:
+    def _diverged(self, step: int, loss: float) -> None:
         where = "No checkpoint was saved yet."
         if kept := self._run_dir.read_metrics():
             where = f"The checkpoints up to step {kept[-1]['step']:,} are intact; --resume continues from the latest."
         raise UserError(
-            f"The loss is no longer a number after step {step:,}: lower --learning-rate "
+            f"The loss diverged after step {step:,} (it is {loss:g}): lower --learning-rate "
             f"(it is {self._config.training.learning_rate:g}) or set --clip-norm 1. {where}"
         )
 

@@ -5,6 +5,7 @@ Paths go through `tf.io.gfile`, so remote file systems that TensorFlow knows wor
 """
 
 import csv
+import difflib
 import gzip
 import io
 import zlib
@@ -16,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 
 _TAB_SUFFIXES = (".tsv", ".tab")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -124,7 +125,7 @@ def check_gzip(path: str) -> None:
             while stream.read(_GZIP_BLOCK):
                 pass
     except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read to its end: {_reason(error)}.") from error
+        raise UserError(f"{path} cannot be read to its end: {reason(error)}.") from error
 
 
 @contextmanager
@@ -190,7 +191,7 @@ def _first_row(path: str, delimiter: str) -> list[str]:
     try:
         row = next((row for row in csv.reader(lines, delimiter=delimiter) if row), None)
     except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read: {_reason(error)}.") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}.") from error
     except csv.Error as error:
         raise UserError(f"{path}: the first row cannot be read as CSV ({error}).") from error
     if row is None:
@@ -206,18 +207,13 @@ def _is_plain(path: str, header: bool) -> bool:
     return bool(next(lines_of(path)).strip("\r\n")) and (header or not marked)
 
 
-def _reason(error: Exception) -> str:
-    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    return text.strip().rstrip(".") or type(error).__name__
-
-
 def _named_column(path: str, names: Sequence[str], wanted: str, role: str) -> int:
     if wanted not in names:
         shown = ", ".join(name or "(unnamed)" for name in names)
-        example = next((name for name in names if name), "NAME")
+        closest = difflib.get_close_matches(wanted, [name for name in names if name], n=1, cutoff=0.4)
         raise UserError(
             f"{path}: no column {wanted!r}. Columns are: {shown}."
-            f" Pass --{role}-column, such as --{role}-column {example}."
+            f" Pass --{role}-column {closest[0] if closest else 'NAME'}."
         )
     return list(names).index(wanted)
 

@@ -1,8 +1,23 @@
-"""The error every package of charflow raises for what a user can put right.
+"""The error every package of charflow raises for what a user can put right, and how other errors read in it.
 
 `cli` prints its message as one sentence and exits with status 2; a program that embeds charflow catches it.
 """
 
+import re
+
+_GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
+
 
 class UserError(ValueError):
     """A wrong file, argument or folder: the message says where, what was found, and what to do next."""
+
+
+def reason(error: Exception) -> str:
+    """Sums an error of the system or of TensorFlow up in a few words, without a final stop.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.csv"))
+    'No such file or directory'
+    """
+    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    lines = _GRAPH_MARKS.sub("", text).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

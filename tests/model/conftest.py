@@ -24,11 +24,12 @@ Follows = Mapping[str, Mapping[str, float]]
 
 @pytest.fixture(scope="session")
 def make_network() -> Callable[..., Network]:
-    """Makes networks of 6 units with random weights and biases; the same call gives the same object: do not train it."""
+    """Makes networks of 6 units with random weights and biases; one object for equal arguments: do not train it."""
 
     @cache
     def make(cell: str = "lstm", layers: int = 1, targets: str = "next", vocabulary_size: int = 5) -> Network:
-        network = Network(NetworkConfig(cell=cell, units=6, layers=layers), vocabulary_size, targets=targets, seed=1)
+        config = NetworkConfig(cell=cell, units=6, layers=layers, dropout=0.0)
+        network = Network(config, vocabulary_size, targets=targets, seed=1)
         random = np.random.default_rng(7)
         for variable in network.model.trainable_variables:
             variable.assign(random.normal(scale=0.9, size=variable.shape))
@@ -48,7 +49,7 @@ def make_chain() -> Callable[[str, Follows], Network]:
     def make(chars: str, follows: Follows) -> Network:
         vocabulary = Vocabulary(chars)
         size = vocabulary.size
-        network = Network(NetworkConfig(units=size), size, targets="next", seed=0)
+        network = Network(NetworkConfig(units=size, dropout=0.0), size, targets="next", seed=0)
         forget, remember, one = np.full(size, -100.0), np.full(size, 100.0), 100 * np.eye(size)
         network.layers[0].kernel.assign(np.concatenate([0 * one, 0 * one, one, 0 * one], axis=1))
         network.layers[0].recurrent.assign(np.zeros([size, 4 * size]))

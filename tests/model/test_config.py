@@ -13,7 +13,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.text import TextSettings
 
 UNLIKE_THE_DEFAULTS = Config(
-    data=("a.csv", "b's \"*\".csv"),
+    data=("a.csv", 'b\'s "*".csv'),
     corpus=CorpusSettings(
         users=("mira", "ö"),
         drop_users=("bot",),
@@ -90,7 +90,8 @@ def test_override_takes_whole_numbers_for_fractions() -> None:
         ),
         (
             {"corpus": {"text": {"upper": 1}}},
-            r"^a\.toml: unknown key 'corpus\.text\.upper'\. Keys of corpus\.text: lowercase, case_fold, unicode_form\.$",
+            r"^a\.toml: unknown key 'corpus\.text\.upper'\. Keys of corpus\.text: lowercase, case_fold, unicode_form\."
+            r"$",
         ),
         ({"network": 3}, r"^a\.toml: network is a table of settings, not 3\.$"),
         ({"network": {"units": "3"}}, r"^a\.toml: network\.units must be of type int, not '3'\.$"),

@@ -31,7 +31,8 @@ def random_generator(request: pytest.FixtureRequest, make_network: Callable, mak
 def run_path(tmp_path_factory: pytest.TempPathFactory, make_network: Callable, make_corpus: Callable) -> Path:
     """A run folder whose best weights are those of `make_network`, and whose latest are others."""
     config = Config(
-        network=NetworkConfig(units=6, layers=2), training=TrainingConfig(steps=1, window_length=4, targets="next")
+        network=NetworkConfig(units=6, layers=2, dropout=0.0),
+        training=TrainingConfig(steps=1, window_length=4, targets="next"),
     )
     run_dir = RunDir(tmp_path_factory.mktemp("runs") / "a")
     run_dir.create(config, make_corpus(" abc"))
@@ -78,13 +79,18 @@ def test_generate_of_no_characters_is_an_empty_text(random_generator: Generator)
 def test_generate_in_a_batch_gives_row_i_the_seed_plus_i(random_generator: Generator) -> None:
     prompts = ["a", "cab c", "", "bb", "a"]
     together = texts(random_generator, prompts, seed=5, max_chars=40, temperature=1.0)
-    alone = [texts(random_generator, prompt, seed=5 + i, max_chars=40, temperature=1.0)[0] for i, prompt in enumerate(prompts)]
+    alone = [
+        texts(random_generator, prompt, seed=5 + i, max_chars=40, temperature=1.0)[0]
+        for i, prompt in enumerate(prompts)
+    ]
     assert together == alone
     assert together[0] != together[4]  # same prompt, another seed
 
 
 @pytest.mark.parametrize(
-    "settings", [{"temperature": 1.0, "seed": 2}, {"top_k": 3, "top_p": 0.95, "temperature": 1.0, "seed": 2}], ids=["plain", "filtered"]
+    "settings",
+    [{"temperature": 1.0, "seed": 2}, {"top_k": 3, "top_p": 0.95, "temperature": 1.0, "seed": 2}],
+    ids=["plain", "filtered"],
 )
 def test_a_long_text_over_several_chunks_equals_its_beginnings(random_generator: Generator, settings: dict) -> None:
     (long,) = random_generator.generate("ab", max_chars=LONG, **settings)
@@ -203,7 +209,20 @@ def test_load_of_a_run_without_a_checkpoint_says_so(tmp_path: Path, make_corpus:
         ({"seed": 2**63}, r"^The seed must fit 64 bits, not 9223372036854775808\.$"),
         ({"seed": -(2**63) - 1}, r"^The seed must fit 64 bits, not -9223372036854775809\.$"),
     ],
-    ids=["length", "temperature", "no number", "top-k", "top-p 0", "top-p over 1", "top-p no number", "stop", "length over 32 bits", "top-k over 32 bits", "seed", "low seed"],
+    ids=[
+        "length",
+        "temperature",
+        "no number",
+        "top-k",
+        "top-p 0",
+        "top-p over 1",
+        "top-p no number",
+        "stop",
+        "length over 32 bits",
+        "top-k over 32 bits",
+        "seed",
+        "low seed",
+    ],
 )
 def test_sampling_settings_refuse(cab: Generator, settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -116,7 +116,7 @@ def test_dropout_keeps_the_expected_output() -> None:
     network = Network(NetworkConfig(units=64, dropout=0.5), 5, targets="next", seed=1)
     kernel, _ = network.model.get_layer("logits").trainable_variables
     kernel.assign(0.01 * np.ones(kernel.shape))  # small and alike: the logits' mean is the loss's only change
-    plain = Network(NetworkConfig(units=64), 5, targets="next", seed=1)
+    plain = Network(NetworkConfig(units=64, dropout=0.0), 5, targets="next", seed=1)
     plain.model.set_weights(network.model.get_weights())
     gradient = lambda network, step: network.loss_and_gradients(IDS, TARGETS, tf.constant(step, tf.int64))[1][-2]  # noqa: E731
     mean = np.mean([gradient(network, step) for step in range(100)], axis=0)
@@ -129,7 +129,7 @@ def test_dropout_keeps_the_expected_output() -> None:
 @each_cell
 def test_dropout_is_off_where_the_model_is_not_training(cell: str) -> None:
     dropping = Network(NetworkConfig(cell=cell, units=6, dropout=0.5), 5, targets="next", seed=1)
-    plain = Network(NetworkConfig(cell=cell, units=6), 5, targets="next", seed=1)
+    plain = Network(NetworkConfig(cell=cell, units=6, dropout=0.0), 5, targets="next", seed=1)
     np.testing.assert_array_equal(dropping.model(IDS), plain.model(IDS))
 
 

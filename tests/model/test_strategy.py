@@ -17,9 +17,7 @@ def test_make_strategy_without_a_gpu_uses_the_cpu() -> None:
     assert [tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices] == ["CPU"]
 
 
-@pytest.mark.parametrize(
-    ("replicas", "batch", "nearest"), [(2, 7, 8), (4, 5, 4), (8, 3, 8), (3, 128, 129)], ids=str
-)
+@pytest.mark.parametrize(("replicas", "batch", "nearest"), [(2, 7, 8), (4, 5, 4), (8, 3, 8), (3, 128, 129)], ids=str)
 def test_check_batch_names_the_nearest_size_that_works(replicas: int, batch: int, nearest: int) -> None:
     strategy = SimpleNamespace(num_replicas_in_sync=replicas)
     message = rf"^{replicas} replicas cannot share a batch of {batch}: use --batch-size {nearest}\.$"

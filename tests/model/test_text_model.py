@@ -62,7 +62,16 @@ def texts_of(completion: Completion) -> list[str]:
         ("caж", "b cab ca"),
         (b"a\xff", "b cab ca"),
     ],
-    ids=["space", "one letter", "words", "empty reads as a separator", "uppercase", "unknown", "unknown at the end", "bad UTF-8"],
+    ids=[
+        "space",
+        "one letter",
+        "words",
+        "empty reads as a separator",
+        "uppercase",
+        "unknown",
+        "unknown at the end",
+        "bad UTF-8",
+    ],
 )
 def test_complete_spells_what_the_weights_say(cab: TextModel, prompt: str | bytes, expected: str) -> None:
     completion = complete(cab, prompt)
@@ -116,9 +125,7 @@ def test_complete_of_no_rows_is_empty(cab: TextModel) -> None:
     assert completion.text.shape == [0]
 
 
-@pytest.mark.parametrize(
-    ("max_chars", "expected"), [(3, 3), (5, 5), (6, 5), (2**31 - 1, 5), (0, 0), (-4, 0)], ids=str
-)
+@pytest.mark.parametrize(("max_chars", "expected"), [(3, 3), (5, 5), (6, 5), (2**31 - 1, 5), (0, 0), (-4, 0)], ids=str)
 def test_complete_clamps_the_length(
     make_network: Callable, make_generator: Callable, max_chars: int, expected: int
 ) -> None:
@@ -147,9 +154,7 @@ def test_complete_goes_on_from_a_state(make_network: Callable, make_generator: C
     options = {"temperature": 1.0, "seed": [3, 9]}
     whole = complete(model, "ab", "", max_chars=30, **options)
     first = complete(model, "ab", "", max_chars=[11, 5], **options)
-    second = complete(
-        model, "", "", max_chars=[19, 25], **options, state=first.state, position=first.position.numpy()
-    )
+    second = complete(model, "", "", max_chars=[19, 25], **options, state=first.state, position=first.position.numpy())
     joined = [a + b for a, b in zip(texts_of(first), texts_of(second), strict=True)]
     assert joined == texts_of(whole)
     assert second.position.numpy().tolist() == [30, 30]

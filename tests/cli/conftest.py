@@ -1,0 +1,163 @@
+"""One tiny run, trained by the installed command, and ways to call commands inside and outside of this process."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charflow.cli.app import run
+from charflow.model.config import Config
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did: exit status, standard output, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture) -> Callable[..., Outcome]:
+    """Runs a command in this process."""
+
+    def call(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        status = run([str(argument) for argument in arguments])
+        return Outcome(status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def refused(call: Callable[..., Outcome]) -> Callable[..., str]:
+    """Runs a command that must fail by the user's mistake; returns the message, which must be one line.
+
+    A command that fails on its way may have shown something before: pass `underway=True`.
+    """
+
+    def refused(*arguments: object, underway: bool = False) -> str:
+        done = call(*arguments)
+        assert done.status == 2, done
+        assert "Traceback" not in done.err
+        before, _, message = done.err.rpartition("charflow: ")
+        assert underway or (before, done.out) == ("", "")
+        assert message.count("\n") == 1, f"more than one line: {message!r}"
+        assert message.endswith(".\n")
+        return message.strip()
+
+    return refused
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen]:
+    """Starts the installed command in a process of its own, with TensorFlow's messages not turned off."""
+
+    def start(*arguments: object, **options: Any) -> subprocess.Popen:
+        command = Path(sys.executable).with_name("charflow")
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        return subprocess.Popen(
+            [str(command), *map(str, arguments)],
+            text=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, sample_chat: str, start: Callable[..., subprocess.Popen]
+) -> tuple[Path, Outcome]:
+    """A run of 30 steps on mira's messages, and what its training printed."""
+    folder = tmp_path_factory.mktemp("runs") / "mira"
+    options = ["--user", "mira", "--units", 24, "--steps", 30, "--window-length", 20, "--json"]
+    process = start("train", sample_chat, "--out", folder, *options)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return folder, Outcome(process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def trained_run(trained: tuple[Path, Outcome]) -> Path:
+    """The folder of that run; not to be changed."""
+    return trained[0]
+
+
+@pytest.fixture
+def own_run(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of that run, to be changed."""
+    return shutil.copytree(trained_run, tmp_path / "own")
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Replaces the trainer by one that is finished at once; lists the configurations that it was given."""
+    from charflow.model.trainer import Result
+
+    configs: list[Config] = []
+
+    class Untrained:
+        def __init__(self, config: Config, *_: object) -> None:
+            configs.append(config)
+
+        def resume(self) -> None: ...
+
+        def train(self) -> Result:
+            return Result(reason="finished", step=0, elapsed=0.0, windows_per_second=0.0, train_bits=0.0, held_out=None)
+
+    monkeypatch.setattr("charflow.model.trainer.Trainer", Untrained)
+    return configs
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], Any]:
+    """Makes a context in which no file can grow over so many bytes, as on a disk that is full."""
+
+    @contextmanager
+    def full(n_bytes: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))  # Python ignores the signal SIGXFSZ
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full
+
+
+@pytest.fixture
+def write_chat(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a CSV file of two columns, `fromUser.id` and `text`, from rows as they are to stand in it."""
+
+    def write(*rows: str | bytes, name: str = "chat.csv", header: str = "fromUser.id,text") -> Path:
+        lines = [row if isinstance(row, bytes) else row.encode() for row in (header, *rows)]
+        path = tmp_path / name
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        return path
+
+    return write

@@ -1,0 +1,186 @@
+"""The command as a whole: help, usage, exit statuses, and how it behaves as a process."""
+
+import importlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+OPTIONS = {
+    "explore": ["DATA", "--user", "--drop-user", "--plot", "--skip-bad-rows", "--json"],
+    "train": [
+        *["DATA", "--out", "--user", "--drop-user", "--fraction", "--preset", "--config", "--epochs", "--steps"],
+        *["--time-limit", "--batch-size", "--seed", "--resume", "--json"],
+    ],
+    "evaluate": ["RUN", "DATA", "--context", "--json"],
+    "generate": ["RUN", "PROMPT", "--length", "--temperature", "--top-k", "--top-p", "--seed", "--stop", "--count"],
+    "export": ["RUN", "--to", "--check", "--version", "--json"],
+    "demo": ["--out", "--seconds"],
+}
+
+
+def test_help_lists_the_commands(call: Callable) -> None:
+    done = call("--help")
+    assert (done.status, done.err) == (0, "")
+    listed = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert set(listed) >= set(OPTIONS)
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_of_a_command_shows_what_it_takes(call: Callable, command: str) -> None:
+    done = call(command, "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Usage: ")
+    assert [option for option in OPTIONS[command] if option not in done.out] == []
+
+
+def test_help_does_not_load_tensorflow() -> None:
+    script = (
+        "import sys\n"
+        "from charflow.cli.app import run\n"
+        f"statuses = [run([*command, '--help']) for command in {[[], *[[name] for name in OPTIONS]]}]\n"
+        "loaded = sorted({'tensorflow', 'keras', 'pandas', 'matplotlib'} & set(sys.modules))\n"
+        "print(statuses, loaded, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == f"{[0] * (1 + len(OPTIONS))} []\n"
+
+
+def test_version_is_the_installed_one(call: Callable) -> None:
+    done = call("--version")
+    assert (done.status, done.out, done.err) == (0, f"charflow {version('charflow')}\n", "")
+
+
+def test_module_runs_as_the_command_does() -> None:
+    done = subprocess.run([sys.executable, "-m", "charflow.cli", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"charflow {version('charflow')}\n")
+
+
+def test_charflow_alone_shows_its_help(call: Callable) -> None:
+    done = call()
+    shown = done.out + done.err
+    assert "explore" in shown
+    assert shown.startswith("Usage: ")
+    assert "Try --help" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "No such command 'nope'. Try --help."),
+        (["train", "chat.csv"], "Missing option '--out'. Try --help."),
+        (["train", "--out", "run"], "Missing argument 'DATA'. Try --help."),
+        (["evaluate"], "Missing argument 'RUN'. Try --help."),
+        (["generate"], "Missing argument 'RUN'. Try --help."),
+        (["export"], "Name a run and where its versions go: charflow export RUN --to BASE."),
+        (["export", "run"], "Name a run and where its versions go: charflow export RUN --to BASE."),
+        (
+            ["export", "run", "--to", "m", "--check", "m/1"],
+            "--check stands alone: charflow export --check BASE/VERSION.",
+        ),
+    ],
+    ids=[
+        *["unknown command", "no --out", "no DATA", "no RUN to evaluate", "no RUN to generate"],
+        *["nothing to export", "nowhere to export", "export and check"],
+    ],
+)
+def test_wrong_usage_is_one_line(refused: Callable, arguments: list[str], message: str) -> None:
+    assert refused(*arguments) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["explore", "chat.csv", "--nope"], "No such option: --nope"),
+        (["train", "chat.csv", "--out", "run", "--units", "many"], "'--units'"),
+        (["generate", "run", "--temperature", "warm"], "'--temperature'"),
+    ],
+    ids=["unknown option", "no integer", "no number"],
+)
+def test_wrong_option_is_named_in_one_line(refused: Callable, arguments: list[str], says: str) -> None:
+    message = refused(*arguments)
+    assert says in message
+    assert message.endswith(". Try --help.") or message.endswith("). Try --help.")
+
+
+def test_installed_command_ends_with_two_and_one_line(start: Callable) -> None:
+    process = start("explore", "missing.csv")
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (2, "", "charflow: missing.csv: no such file.\n")
+
+
+@pytest.mark.parametrize("command", ["generate", "explore"])
+def test_closed_pipe_ends_a_command_in_peace(
+    start: Callable, trained_run: Path, sample_chat: str, command: str
+) -> None:
+    arguments = {"generate": [trained_run, "--length", 10_000_000], "explore": [sample_chat]}[command]
+    process = start(command, *arguments)
+    process.stdout.close()  # as head does once it has its lines
+    err = process.stderr.read()
+    assert (process.wait(), err) == (0, "")
+
+
+def test_ctrl_c_ends_a_command_with_130(start: Callable, trained_run: Path) -> None:
+    process = start("generate", trained_run, "--length", 10_000_000)
+    assert len(process.stdout.read(10)) == 10
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, "charflow: interrupted.\n")
+
+
+def test_os_error_without_a_file_still_says_what_to_do(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("charflow.cli.demo.explore", fail)
+    monkeypatch.setattr("charflow.pipeline.sample_chat.write_sample_chat", fail)
+    done = call("demo", "--out", "unused")
+    assert (done.status, done.err) == (2, "charflow: No space left on device. Free some room and try again.\n")
+
+
+def test_demo_refuses_a_folder_with_something_in_it(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert refused("demo", "--out", tmp_path) == f"{tmp_path} is not an empty folder: name another one with --out."
+    assert [child.name for child in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_demo_refuses_a_file(refused: Callable, tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("mine")
+    assert refused("demo", "--out", file) == f"{file} is not an empty folder: name another one with --out."
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_demo_refuses_a_time_before_it_writes(refused: Callable, tmp_path: Path, seconds: int) -> None:
+    folder = tmp_path / "demo"
+    message = refused("demo", "--out", folder, "--seconds", seconds, underway=True)
+    assert "time" in message or "seconds" in message
+    assert not folder.exists()
+
+
+def test_demo_goes_the_whole_way(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    demo = importlib.import_module("charflow.cli.demo")
+    train, given = demo.train, []
+
+    def train_little(data: list[str], **options: object) -> None:
+        given.append(options.pop("time_limit"))
+        train(data, **options, steps=3, units=8, window_length=20)
+
+    monkeypatch.setattr(demo, "train", train_little)
+    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: [])  # test_export has it
+    folder = tmp_path / "demo"
+    done = call("demo", "--out", folder, "--seconds", 7)
+    assert done.status == 0, done.err
+    assert given == [7]
+    assert {child.name for child in folder.iterdir()} == {"chat.csv", "users.png", "run", "model"}
+    assert (folder / "run" / "curves.png").exists()
+    assert (folder / "model" / "1" / "saved_model.pb").exists()
+    commands = [line.split()[2] for line in done.out.splitlines() if line.startswith("$ charflow")]
+    assert commands == ["explore", "train", "export"]
+    after_export = done.out.partition("a fresh process")[2]
+    assert [f"--- temperature {t} ---\noh my dears, " in after_export for t in (0.2, 0.5, 1.0, 1.2)] == [True] * 4

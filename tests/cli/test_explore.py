@@ -1,0 +1,130 @@
+"""`charflow explore` against pandas."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+def counted(table: pd.DataFrame) -> list[dict]:
+    """The most active users, most messages first, as a list of rows."""
+    groups = table.assign(characters=table["text"].str.len()).groupby("fromUser.id", sort=False)["characters"]
+    users = groups.agg(messages="size", characters="sum").sort_values("messages", ascending=False, kind="stable")
+    return users.reset_index(names="user").head(10).to_dict("records")
+
+
+def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
+    done = call("explore", sample_chat, "--json")
+    assert (done.status, done.err) == (0, "")
+    assert done.json == {
+        "rows": len(sample_table),
+        "users": sample_table["fromUser.id"].nunique(),
+        "characters": int(sample_table["text"].str.len().sum()),
+        "dropped_rows": 0,
+        "empty_messages": int((sample_table["text"] == "").sum()),
+        "most_active": counted(sample_table),
+    }
+
+
+def test_explore_shows_the_same_as_a_table(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
+    done = call("explore", sample_chat)
+    words = [line.split() for line in done.out.splitlines()]
+    assert (done.status, done.err) == (0, "")
+    assert ["rows", f"{len(sample_table):,}"] in words
+    assert ["characters", f"{sample_table['text'].str.len().sum():,}"] in words
+    start = words.index(["user", "messages", "characters"]) + 1
+    expected = [[row["user"], f"{row['messages']:,}", f"{row['characters']:,}"] for row in counted(sample_table)]
+    assert words[start : start + len(expected)] == expected
+
+
+def test_explore_leaves_dropped_users_out_of_the_table(
+    call: Callable, sample_chat: str, sample_table: pd.DataFrame
+) -> None:
+    done = call("explore", sample_chat, "--drop-user", "mira", "--drop-user", "buildbot", "--json")
+    kept = sample_table[~sample_table["fromUser.id"].isin(["mira", "buildbot"])]
+    assert done.json["most_active"] == counted(kept)
+    assert done.json["rows"] == len(sample_table)
+
+
+def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
+    done = call("explore", sample_chat, "--user", "mira", "--window-length", 30, "--window-shift", 7, "--json")
+    texts = sample_table.loc[sample_table["fromUser.id"] == "mira", "text"].tolist()
+    told = [text.lower() for text in texts if text]
+    train_text = " ".join(told[: len(told) - len(told) // 10]) + " "
+    user = done.json["user"]
+    windows = len(range(0, len(train_text) - 30, 7))
+    assert user == {
+        "user": "mira",
+        "messages": len(texts),
+        "characters": sum(map(len, texts)),
+        "distinct_characters": len(set(" ".join(told))),
+        "windows": windows,
+        "corpus_bytes": len(" ".join(told)),
+        "one_hot_bytes": windows * 31 * len(set(" ".join(told))),
+        "first": texts[:20],
+    }
+
+
+def test_explore_user_is_shown_with_the_first_messages(
+    call: Callable, sample_chat: str, sample_table: pd.DataFrame
+) -> None:
+    done = call("explore", sample_chat, "--user", "ada", "--window-length", 10)
+    texts = sample_table.loc[sample_table["fromUser.id"] == "ada", "text"].tolist()
+    assert done.status == 0
+    assert "\nUser ada:\n" in done.out
+    assert "First 20 messages:\n  1  " + texts[0].replace("\n", "\n     ") in done.out
+    assert " 20  " + texts[19].split("\n")[0] in done.out
+    assert " 21  " not in done.out
+
+
+@pytest.mark.parametrize("name", ["users.png", "users"], ids=["png", "no ending"])
+def test_explore_plot_draws_a_png_where_it_says(call: Callable, sample_chat: str, tmp_path: Path, name: str) -> None:
+    plot = tmp_path / name
+    done = call("explore", sample_chat, "--plot", plot)
+    assert (done.status, done.err) == (0, "")
+    assert [child.name for child in tmp_path.iterdir()] == [name]
+    assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert f"Bar chart: {plot}\n" in done.out
+
+
+def test_explore_plot_and_json_go_together(call: Callable, sample_chat: str, tmp_path: Path) -> None:
+    done = call("explore", sample_chat, "--json", "--plot", tmp_path / "users.png")
+    assert done.json["users"] == 7
+    assert (tmp_path / "users.png").exists()
+
+
+def test_explore_skips_counts_and_names_bad_rows(call: Callable, write_chat: Callable) -> None:
+    chat = write_chat("mira,hi", 'ada,"oh no', b"bram,caf\xe9", "tomas", "mira,again")
+    figures = call("explore", chat, "--skip-bad-rows", "--json").json
+    assert (figures["rows"], figures["dropped_rows"]) == (2, 3)
+    shown = call("explore", chat, "--skip-bad-rows").out
+    assert f"  {chat}, line 3: a quote opens here and is not closed properly\n" in shown
+    assert f"  {chat}, line 4: the row has bytes that are not UTF-8\n" in shown
+    assert f"  {chat}, line 5: the row has 1 field where 2 are expected\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "options"),
+    [
+        ("who,when,what", "mira,now,hi", ["--user-column", "who", "--text-column", "what"]),
+        ("fromUser.id;text", "mira;hi", ["--delimiter", ";"]),
+        ("fromUser.id\ttext", "mira\thi", ["--delimiter", "\\t"]),
+        ("mira,hi", "mira,hi", ["--no-header", "--user-column", 0, "--text-column", 1]),
+    ],
+    ids=["columns", "semicolon", "tab", "no header"],
+)
+def test_explore_reads_other_forms(
+    call: Callable, write_chat: Callable, header: str, row: str, options: list[object]
+) -> None:
+    chat = write_chat(row, header=header)
+    messages = 2 if "--no-header" in options else 1
+    figures = call("explore", chat, *options, "--json").json
+    assert figures["most_active"] == [{"user": "mira", "messages": messages, "characters": 2 * messages}]
+
+
+def test_explore_reads_many_files(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
+    write_chat("mira,hi", name="a.csv")
+    write_chat("mira,there", "ada,yes", name="b.csv")
+    figures = call("explore", tmp_path / "*.csv", "--json").json
+    assert figures["most_active"][0] == {"user": "mira", "messages": 2, "characters": 7}
