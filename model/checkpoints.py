@@ -52,7 +52,6 @@ class Checkpoints:
         progress: Progress | None = None,
     ) -> None:
         parts = {"model": model, "optimizer": optimizer, "progress": progress}
-        self._complete = optimizer is not None
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
         self._latest = tf.train.CheckpointManager(self._checkpoint, str(folder / "latest"), max_to_keep=_KEPT)
         self._best = tf.train.CheckpointManager(self._checkpoint, str(folder / "best"), max_to_keep=1)
@@ -75,7 +74,7 @@ class Checkpoints:
         Raises:
             UserError: the latest checkpoint is damaged.
         """
-        if self._latest.latest_checkpoint:
+        if _newest(self._latest):
             self._restore(self._latest)
 
     def restore_best(self) -> None:
@@ -84,23 +83,20 @@ class Checkpoints:
         Raises:
             UserError: there is no checkpoint, or it is damaged.
         """
-        self._restore(self._best if self._best.latest_checkpoint else self._latest)
+        self._restore(self._best if _newest(self._best) else self._latest)
 
     @property
     def has_best(self) -> bool:
         """Whether a best checkpoint was saved."""
-        return bool(self._best.latest_checkpoint)
+        return _newest(self._best) is not None
 
     def _restore(self, manager: tf.train.CheckpointManager) -> None:
-        path = manager.latest_checkpoint
-        if not path:
+        path = _newest(manager)
+        if path is None:
             raise UserError(f"{manager.directory} holds no checkpoint: the run was stopped before its first save.")
         try:
-            status = self._checkpoint.restore(path)
-            if self._complete:
-                status.assert_existing_objects_matched()
-            else:
-                status.expect_partial()
+            status = self._checkpoint.restore(path).expect_partial()  # weights alone may be wanted
+            status.assert_existing_objects_matched()
         except Exception as error:  # TensorFlow's reader has no error of its own for a damaged file
             others = [str(Path(other).name) for other in manager.checkpoints if other != path]
             advice = (
@@ -109,11 +105,19 @@ class Checkpoints:
             raise UserError(f"The checkpoint {path} is damaged or cut short: {advice}.") from error
 
 
+def _newest(manager: tf.train.CheckpointManager) -> str | None:
+    """The last checkpoint that has files: a user may have deleted those of a damaged one."""
+    folder = Path(manager.directory)
+    return next((path for path in reversed(manager.checkpoints) if any(folder.glob(f"{Path(path).name}.*"))), None)
+
+
 def _save(manager: tf.train.CheckpointManager, step: int) -> None:
+    folder = Path(manager.directory)
+    before = set(folder.glob("*"))
     try:
         manager.save(checkpoint_number=step, check_interval=False)
     except (tf.errors.OpError, OSError) as error:
-        for leftover in Path(manager.directory).glob(f"ckpt-{step}[._]*"):
+        for leftover in set(folder.glob(f"ckpt-{step}[._]*")) - before:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         kept = f" The checkpoint before it is intact: {manager.latest_checkpoint}." if manager.latest_checkpoint else ""
         raise UserError(

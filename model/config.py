@@ -100,10 +100,12 @@ class TrainingConfig:
         _at_least(1, evaluations=self.evaluations)
         _at_least(0, warmup_steps=self.warmup_steps, clip_norm=self.clip_norm, patience=self.patience)
         _at_least(0, epochs=self.epochs, steps=self.steps, time_limit=self.time_limit)
-        _at_least(0, sample_every=self.sample_every)
+        _at_least(0, sample_every=self.sample_every, seed=self.seed)
+        if self.seed >= 2**31:
+            raise UserError(f"seed must be below 2,147,483,648, not {self.seed}.")
         if not 0 < self.beta_2 < 1:
             raise UserError(f"beta_2 must be between 0 and 1, not {self.beta_2:g}.")
-        if self.learning_rate <= 0:
+        if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate:g}.")
         if not (self.epochs or self.steps or self.time_limit):
             raise UserError("A run needs an end: set epochs, steps or time_limit.")
@@ -193,5 +195,5 @@ def _one_of(name: str, value: str, kinds: Any) -> None:
 
 def _at_least(least: int, **values: float) -> None:
     for name, value in values.items():
-        if value < least:
+        if not value >= least:  # a NaN is refused too
             raise UserError(f"{name} must be at least {least}, not {value:g}.")

@@ -15,7 +15,8 @@ from charflow.model.sampling import draw, keep_most_likely, uniforms
 from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 LONGEST_STOP = 32  # characters of a stop string that are compared
-_IMPOSSIBLE = -1e30  # a logit whose softmax is 0 in float32, and that survives a division by a temperature
+_IMPOSSIBLE = -1e30  # a logit whose softmax is 0 in float32 at every temperature between these two
+_COLDEST, _HOTTEST = 1e-6, 1e6
 
 
 class SamplingOptions(NamedTuple):
@@ -23,7 +24,7 @@ class SamplingOptions(NamedTuple):
 
     Attributes:
         max_chars: int32, most characters to write.
-        temperature: float32; 0 takes the most likely character.
+        temperature: float32; 0, or what is no number, takes the most likely character.
         top_k: int32; 0 is off.
         top_p: float32; 1 is off.
         seed: int64.
@@ -216,15 +217,15 @@ def _sampler(
     options: SamplingOptions, *, filtered: bool = False
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Builds a function of logits [B, V] and uniform numbers [B]: sampled ids [B], and -log p of each [B]."""
-    cold = options.temperature <= 0.0
-    sharpness = tf.where(cold, 1.0, 1.0 / tf.where(cold, 1.0, options.temperature))[:, tf.newaxis]
+    warm = options.temperature > _COLDEST  # false for NaN
+    sharpness = 1.0 / tf.minimum(tf.where(warm, options.temperature, 1.0), _HOTTEST)[:, tf.newaxis]
 
     def sample(logits: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = tf.nn.softmax(logits * sharpness)
         if filtered:
             probabilities = keep_most_likely(probabilities, options.top_k, options.top_p)
         most_likely = tf.argmax(logits, axis=1, output_type=tf.int32)
-        ids = tf.where(cold, most_likely, draw(probabilities, numbers))
+        ids = tf.where(warm, draw(probabilities, numbers), most_likely)
         return ids, tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
 
     return sample

@@ -21,6 +21,7 @@ from charflow.pipeline.text import normalise
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
 _CHUNK = 256  # characters a call; longer texts carry the state from call to call
+_INT32_END = 2**31
 _PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
 
@@ -46,12 +47,13 @@ class SamplingSettings:
     stop: str = ""
 
     def __post_init__(self) -> None:
-        if self.max_chars < 0:
-            raise UserError(f"The length must be at least 0, not {self.max_chars}.")
+        for name, value, off in (("The length", self.max_chars, ""), ("top-k", self.top_k, " (0 is off)")):
+            if value < 0:
+                raise UserError(f"{name} must be at least 0, not {value}{off}.")
+            if value >= _INT32_END:
+                raise UserError(f"{name} must be below {_INT32_END:,}, not {value:,}.")
         if not self.temperature >= 0:
             raise UserError(f"The temperature must be at least 0, not {self.temperature:g} (0 is greedy).")
-        if self.top_k < 0:
-            raise UserError(f"top-k must be at least 0, not {self.top_k} (0 is off).")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p:g} (1 is off).")
         if len(self.stop) > LONGEST_STOP:
@@ -155,7 +157,7 @@ class Generator:
     def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completion]:
         rows = len(prompts)
         left = tf.fill([rows], settings.max_chars)
-        seeds = tf.constant([settings.seed + row for row in range(rows)], tf.int64)
+        seeds = tf.constant(settings.seed, tf.int64) + tf.range(rows, dtype=tf.int64)  # wraps around at the end
         prompt = tf.constant(prompts)
         state = tf.zeros([rows, self.text_model.state_size])
         position = tf.zeros([rows], tf.int64)

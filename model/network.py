@@ -25,8 +25,9 @@ class Network:
         seed: of the initial weights and of dropout.
 
     Attributes:
-        model: the Keras model, ids int32 [B, T] to logits [B, V] (targets "next") or [B, T, V] ("all"). It is the
-            way through on a GPU, where its layers call cuDNN, and the reference for the CPU's faster way.
+        model: the Keras model without dropout, ids int32 [B, T] to logits [B, V] (targets "next") or [B, T, V]
+            ("all"). Its layers are the way through on a GPU, where they call cuDNN, and the reference for the CPU's
+            faster way.
     """
 
     def __init__(self, config: NetworkConfig, vocabulary_size: int, *, targets: Targets, seed: int) -> None:
@@ -35,29 +36,24 @@ class Network:
         # XLA compiles Keras's LSTM poorly, and Keras reaches cuDNN only uncompiled: hence two ways.
         self._fused = config.cell == "lstm" and not tf.config.list_logical_devices("GPU")
         layer_class = keras.layers.LSTM if config.cell == "lstm" else keras.layers.GRU
-        ids = keras.Input([None], dtype="int32", name="ids")
-        hidden = keras.ops.one_hot(ids, vocabulary_size)
-        self._recurrent = []
-        for index in range(config.layers):
-            last = index == config.layers - 1
-            layer = layer_class(
+        self._recurrent = [
+            layer_class(
                 config.units,
-                return_sequences=targets == "all" or not last,
+                return_sequences=targets == "all" or index < config.layers - 1,
                 kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
                 name=f"recurrent_{index}",
             )
-            hidden = layer(hidden)
-            self._recurrent.append(layer)
-            if config.dropout:
-                shape = (None, 1, None) if hidden.ndim == 3 else None
-                hidden = keras.layers.Dropout(config.dropout, noise_shape=shape, seed=seed + index)(hidden)
+            for index in range(config.layers)
+        ]
         self._dense = keras.layers.Dense(
             vocabulary_size,
             kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * config.layers),
             name="logits",
         )
-        self.model = keras.Model(ids, self._dense(hidden), name="charflow")
+        self._vocabulary_size = vocabulary_size
+        ids = keras.Input([None], dtype="int32", name="ids")
+        self.model = keras.Model(ids, self._logits(ids, masks=[]), name="charflow")
 
     @property
     def layers(self) -> list[CellWeights]:
@@ -92,27 +88,40 @@ class Network:
             The sum in nats, and the gradients in the order of `model.trainable_variables`.
         """
         ids, targets = tf.cast(ids, tf.int32), tf.cast(targets, tf.int32)
+        masks = self._masks(tf.shape(ids)[0], step)
         if self._fused:
             layers = [CellWeights(*map(tf.convert_to_tensor, layer)) for layer in self.layers]
             kernel, bias = (tf.convert_to_tensor(v.value) for v in (self._dense.kernel, self._dense.bias))
-            return loss_and_gradients(layers, kernel, bias, ids, targets, self._masks(tf.shape(ids)[0], step))
+            return loss_and_gradients(layers, kernel, bias, ids, targets, masks)
         with tf.GradientTape() as tape:
-            logits = self.model(ids, training=True)
+            logits = self._logits(ids, masks)
             loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
         variables = [v.value for v in self.model.trainable_variables]
         return loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
 
+    def _logits(self, ids: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
+        """The way through the Keras layers; masks as in `_masks`."""
+        hidden = keras.ops.one_hot(ids, self._vocabulary_size)  # [B, T, V]
+        for index, layer in enumerate(self._recurrent):
+            hidden = layer(hidden)  # [B, T, U], or [B, U] of the last where only the next character is the target
+            if masks:
+                hidden *= masks[index][0] if hidden.shape.rank == 2 else tf.transpose(masks[index], [1, 0, 2])
+        return self._dense(hidden)
+
     def _masks(self, batch: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
-        """Dropout masks [1, B, U] of each layer; made outside XLA, whose random numbers are slow on a CPU."""
+        """Dropout masks [1, B, U] of each layer; made outside XLA, whose random numbers are slow on a CPU.
+
+        They are drawn for the global batch, of which each replica takes its part: dropout does not depend on how many
+        replicas train.
+        """
         if not self.config.dropout:
             return []
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        context = tf.distribute.get_replica_context()
+        shape = [1, context.num_replicas_in_sync * batch, self.config.units]
+        first = context.replica_id_in_sync_group * batch
         kept = 1.0 - self.config.dropout
         seeds = [
-            tf.stack([step, tf.cast(replica, tf.int64) + (self._seed << 16) + (index << 8)])
-            for index in range(self.config.layers)
+            tf.stack([step, tf.constant((self._seed << 8) + index, tf.int64)]) for index in range(self.config.layers)
         ]
-        return [
-            tf.cast(tf.random.stateless_uniform([1, batch, self.config.units], seed) < kept, tf.float32) / kept
-            for seed in seeds
-        ]
+        uniforms = [tf.random.stateless_uniform(shape, seed)[:, first : first + batch] for seed in seeds]
+        return [tf.cast(uniform < kept, tf.float32) / kept for uniform in uniforms]

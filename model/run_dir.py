@@ -59,10 +59,13 @@ class RunDir:
         """Raises UserError unless the folder is new or empty."""
         if self.config_file.exists():
             raise UserError(f"{self.path} already holds a run: pass --resume to continue it, or name another folder.")
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file: name a folder for the run.")
+        self._check_folder()
         if self.path.exists() and any(child.name != _LOCK for child in self.path.iterdir()):
             raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
+
+    def _check_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file: name a folder for the run.")
 
     def load(self) -> tuple[Config, Vocabulary]:
         """Reads settings and vocabulary.
@@ -113,6 +116,7 @@ class RunDir:
         Raises:
             UserError: another process holds it.
         """
+        self._check_folder()
         created = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self.path / _LOCK
@@ -129,8 +133,9 @@ class RunDir:
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
-                if created and not any(self.path.iterdir()):
+                # The file stays, or a process that already opened it would lock what nobody else sees any more.
+                if created and [child.name for child in self.path.iterdir()] == [_LOCK]:
+                    lock.unlink()
                     self.path.rmdir()
 
     def append_metrics(self, row: dict[str, Any]) -> None:

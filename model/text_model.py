@@ -163,6 +163,7 @@ class TextModel(tf.Module):
     def _stop_ids(self, stop: tf.Tensor) -> tf.Tensor:
         """Right-aligns the ids of the stop strings, int32 [B, LONGEST_STOP], with -1 on the left."""
         ids = self._ids_of(stop)[:, -LONGEST_STOP:]
+        ids = ids.with_flat_values(tf.where(ids.flat_values == UNKNOWN_ID, tf.int32.max, ids.flat_values))  # never met
         length = tf.cast(ids.row_lengths(), tf.int32)
         padded = tf.concat(
             [tf.fill([tf.size(length), LONGEST_STOP], -1), ids.to_tensor(shape=[None, LONGEST_STOP])], axis=1

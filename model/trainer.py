@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from charflow.model.checkpoints import Checkpoints, Progress
@@ -27,6 +28,7 @@ from charflow.model.samples import Sample, Sampler
 from charflow.model.strategy import check_batch
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import reason as cause
 from charflow.pipeline.windows import make_windows
 
 _DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
@@ -119,7 +121,7 @@ class Trainer:
             self.network = Network(config.network, corpus.vocabulary.size, targets=training.targets, seed=training.seed)
             self._optimizer = make_optimizer(training)
             self._optimizer.build(self.network.model.trainable_variables)
-            self._progress = Progress()
+        self._progress = Progress()  # host variables, not mirrored
         self.plan = make_plan(config, corpus, self.network, self._optimizer)
         self._checkpoints = Checkpoints(run_dir.checkpoints, self.network.model, self._optimizer, self._progress)
         decoder = self.network.decoder("stream", training.window_length)
@@ -149,8 +151,12 @@ class Trainer:
             UserError: the loss is no longer a number, or a file cannot be written.
         """
         self._listener.planned(self.plan)
-        with self._signals(), tf.summary.create_file_writer(str(self._run_dir.logs)).as_default():
-            reason, windows_per_second, train_bits = self._loop()
+        try:
+            with self._signals(), tf.summary.create_file_writer(str(self._run_dir.logs)).as_default():
+                reason, windows_per_second, train_bits = self._loop()
+        except OSError as error:
+            raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
+        step, elapsed = int(self._progress.step), float(self._progress.elapsed)
         held_out = None
         if reason != "interrupted":
             if self._checkpoints.has_best:
@@ -159,8 +165,8 @@ class Trainer:
                 held_out = self._evaluate(self._corpus.held_out_ids, before=self._corpus.train_ids)
         return Result(
             reason=reason,
-            step=int(self._progress.step),
-            elapsed=float(self._progress.elapsed),
+            step=step,
+            elapsed=elapsed,
             windows_per_second=windows_per_second,
             train_bits=train_bits,
             held_out=held_out,
@@ -177,7 +183,7 @@ class Trainer:
         loss_sum, loss_steps, step_seconds, first_step = 0.0, 0, 0.0, step
         reason = "finished"
         while True:
-            size = self._call_size(step, elapsed, rate, previous=size)
+            size = self._call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
             rates = [
                 learning_rate(
                     training,
@@ -205,15 +211,15 @@ class Trainer:
                     epoch=step / plan.steps_per_epoch,
                     progress=min(1.0, share),
                     train_bits=loss / math.log(2),
-                    windows_per_second=size * training.batch_size / seconds,
+                    windows_per_second=size * plan.batch_size / seconds,
                     elapsed=elapsed,
                 )
             )
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
             done = share >= 1.0
-            if self._interrupted:
-                self._checkpoints.save_latest(step)
+            if self._interrupted and not done:
+                self._save(step)
                 reason = "interrupted"
                 break
             if share >= next_evaluation or done:
@@ -224,7 +230,7 @@ class Trainer:
                 if stop_early:
                     reason, done = "stopped early", True
             elif time.monotonic() - saved_at > _SAVE_EVERY:
-                self._checkpoints.save_latest(step)
+                self._save(step)
                 saved_at = time.monotonic()
             if done or step >= next_sample:
                 self._sample(step)
@@ -234,13 +240,16 @@ class Trainer:
                 break
         last = self._run_dir.read_metrics()
         train_bits = last[-1]["train_bits"] if last else loss_sum / max(1, loss_steps) / math.log(2)
-        return reason, rate * training.batch_size, train_bits
+        return reason, rate * plan.batch_size, train_bits
 
     def _milestone(self, step: int, elapsed: float, train_bits: float, rate: float, learning_rate: float) -> bool:
         """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
         training = self._config.training
         held_out = self._corpus.held_out_ids[:_MONITORED_CHARS]
         found = self._evaluate(held_out, before=self._corpus.train_ids) if len(held_out) else None
+        if found and not found.bits_per_char < _DIVERGED:
+            self._diverged(step, found.bits_per_char)
+        self._check_weights(step)
         row = {
             "step": step,
             "epoch": step / self.plan.steps_per_epoch,
@@ -248,7 +257,7 @@ class Trainer:
             "train_bits": train_bits,
             "held_out_bits": found.bits_per_char if found else None,
             "held_out_accuracy": found.accuracy if found else None,
-            "windows_per_second": rate * training.batch_size,
+            "windows_per_second": rate * self.plan.batch_size,
             "learning_rate": learning_rate,
         }
         for name in ("train_bits", "held_out_bits", "held_out_accuracy", "windows_per_second", "learning_rate"):
@@ -272,6 +281,15 @@ class Trainer:
         )
         self._listener.evaluated(row)
         return bool(training.patience) and int(self._progress.stale) >= training.patience
+
+    def _save(self, step: int) -> None:
+        self._check_weights(step)
+        self._checkpoints.save_latest(step)
+
+    def _check_weights(self, step: int) -> None:
+        """Keeps a checkpoint from being replaced by weights that are no numbers."""
+        if not all(np.isfinite(weight).all() for weight in self.network.model.get_weights()):
+            self._diverged(step, math.nan)
 
     def _sample(self, step: int) -> None:
         for sample in self._sampler(step, epoch=step / self.plan.steps_per_epoch):
@@ -358,14 +376,17 @@ class Trainer:
             return per_epoch
         return (step // (per_epoch * every) + 1) * per_epoch * every if every else math.inf
 
-    def _call_size(self, step: int, elapsed: float, rate: float, previous: int) -> int:
-        """Steps for the next call: about half a second of them, and never over a limit."""
+    def _call_size(
+        self, step: int, elapsed: float, rate: float, next_evaluation: float, next_sample: float, previous: int
+    ) -> int:
+        """Steps for the next call: about half a second of them, and never past a limit, evaluation or sample."""
         wanted = min(rate * _SECONDS_PER_CALL, previous * 4) if rate else 1
         training = self._config.training
         limits = [limit for limit in (training.steps, training.epochs * self.plan.steps_per_epoch) if limit]
-        left = [limit - step for limit in limits]
+        left: list[float] = [math.ceil(limit * next_evaluation - 1e-9) - step for limit in limits]
+        left.append(next_sample - step)
         if rate and training.time_limit:
-            left.append(math.ceil((training.time_limit - elapsed) * rate))
+            left.append(math.ceil((training.time_limit * next_evaluation - elapsed) * rate))
         return int(max(1, min([wanted, _MOST_STEPS_PER_CALL, *left])))
 
     @contextmanager

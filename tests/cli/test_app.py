@@ -1,5 +1,6 @@
 """The command as a whole: help, usage, exit statuses, and how it behaves as a process."""
 
+import errno
 import importlib
 import signal
 import subprocess
@@ -132,14 +133,13 @@ def test_ctrl_c_ends_a_command_with_130(start: Callable, trained_run: Path) -> N
     assert (process.returncode, err) == (130, "charflow: interrupted.\n")
 
 
-def test_os_error_without_a_file_still_says_what_to_do(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+def test_full_disk_is_one_line_with_advice(refused: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "chat.csv"))
 
-    monkeypatch.setattr("charflow.cli.demo.explore", fail)
     monkeypatch.setattr("charflow.pipeline.sample_chat.write_sample_chat", fail)
-    done = call("demo", "--out", "unused")
-    assert (done.status, done.err) == (2, "charflow: No space left on device. Free some room and try again.\n")
+    message = refused("demo", "--out", tmp_path / "demo")
+    assert message == f"{tmp_path}/chat.csv: No space left on device. Free some room and try again."
 
 
 def test_demo_refuses_a_folder_with_something_in_it(refused: Callable, tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""`charflow export`: makes a version and checks it, or checks one that is there."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from charflow.export.check import Finding
+from charflow.export.model_card import read_model_card
+
+CHECKS = [
+    "graph has stock ops only",
+    "loads into a session",
+    "loads as functions",
+    "has a model card",
+    "five signatures, batch first, no scalar",
+    "defaults where they may be left out",
+    "batch of 1 and of 3 agree, both ways",
+    "equals the in-process generator",
+    "stream in chunks equals generate",
+    "warm-up file replays",
+]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the versions that these tests export; the first test makes version 1."""
+    return tmp_path_factory.mktemp("models") / "mira"
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """Replaces the check, whose tests are in tests/export, by these findings."""
+    findings = [Finding("loads into a session", True, "5 signatures")]
+    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: findings)
+    return findings
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch, found: list[Finding]) -> list[dict]:
+    """Replaces the export by one that writes nothing; lists the options it was given."""
+    given: list[dict] = []
+
+    def export_run(run: Path, base: Path, **options: object) -> Path:
+        given.append({"run": run, "base": base, **options})
+        return base / "1"
+
+    monkeypatch.setattr("charflow.export.publish.export_run", export_run)
+    return given
+
+
+def test_export_makes_a_version_and_checks_it(call: Callable, trained_run: Path, base: Path) -> None:
+    done = call("export", trained_run, "--to", base)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == f"Exported {trained_run} as {base / '1'}."
+    rows = [line.partition("  ok  ") for line in lines[2:]]
+    assert [name.strip() for name, _, _ in rows] == CHECKS
+    assert all(seen.strip() for _, _, seen in rows)
+    assert read_model_card(base / "1")["version"] == 1
+
+
+def test_export_json_has_the_checks(call: Callable, trained_run: Path, base: Path, found: list[Finding]) -> None:
+    done = call("export", trained_run, "--to", base, "--json")
+    assert (done.status, done.err) == (0, "")
+    assert done.json == {
+        "version": str(base / "2"),
+        "passed": True,
+        "checks": {"loads into a session": "5 signatures"},
+    }
+    assert sorted(child.name for child in base.iterdir()) == ["1", "2"]
+
+
+def test_export_gives_on_its_options(call: Callable, exported: list[dict]) -> None:
+    options = [
+        *["--version", 5, "--length", 30, "--temperature", 0.7, "--top-k", 3, "--top-p", 0.9, "--seed", -1],
+        *["--stop", "\n", "--context", "window", "--max-prompt", 20, "--max-completion", 40],
+    ]
+    assert call("export", "run", "--to", "base", *options).status == 0
+    (given,) = exported
+    settings, limits = given.pop("settings"), given.pop("limits")
+    assert given == {"run": Path("run"), "base": Path("base"), "version": 5, "context": "window"}
+    assert (settings.max_chars, settings.temperature, settings.top_k) == (30, 0.7, 3)
+    assert (settings.top_p, settings.seed, settings.stop) == (0.9, -1, "\n")
+    assert (limits.prompt_chars, limits.completion_chars) == (20, 40)
+
+
+def test_export_has_the_settings_of_the_design(call: Callable, exported: list[dict]) -> None:
+    assert call("export", "run", "--to", "base").status == 0
+    (given,) = exported
+    assert (given["version"], given["context"]) == (None, "stream")
+    assert (given["settings"].max_chars, given["settings"].temperature, given["settings"].stop) == (400, 0.5, "")
+    assert (given["limits"].prompt_chars, given["limits"].completion_chars) == (4096, 4096)
+
+
+def test_export_check_shows_a_table(call: Callable, found: list[Finding], tmp_path: Path) -> None:
+    done = call("export", "--check", tmp_path / "1")
+    assert (done.status, done.err) == (0, "")
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["check", "seen"],
+        ["loads", "into", "a", "session", "ok", "5", "signatures"],
+    ]
+
+
+def test_export_check_names_the_first_failure(refused: Callable, found: list[Finding], tmp_path: Path) -> None:
+    found += [Finding("has a model card", False, "there is none"), Finding("warm-up file replays", False, "empty")]
+    message = refused("export", "--check", tmp_path / "1", underway=True)
+    assert message == f"{tmp_path / '1'} does not pass: has a model card: there is none."
+
+
+def test_export_check_shows_what_failed(call: Callable, found: list[Finding], tmp_path: Path) -> None:
+    found += [Finding("has a model card", False, "there is none")]
+    shown = call("export", "--check", tmp_path / "1")
+    assert ["has", "a", "model", "card", "FAILED", "there", "is", "none"] in [
+        line.split() for line in shown.out.splitlines()
+    ]
+    figures = call("export", "--check", tmp_path / "1", "--json")
+    assert figures.status == 2
+    assert (figures.json["passed"], figures.json["checks"]["has a model card"]) == (False, "there is none")
+
+
+def test_export_check_without_a_card_is_one_good_sentence(refused: Callable, base: Path, tmp_path: Path) -> None:
+    version = shutil.copytree(base / "1", tmp_path / "1")
+    shutil.rmtree(version / "assets.extra")
+    message = refused("export", "--check", version, underway=True)
+    assert message.startswith(f"{version} does not pass: has a model card: ")
+    assert "it was not exported by charflow" in message
+    assert not message.endswith("..")
+    assert "UserError" not in message
+
+
+@pytest.mark.parametrize("what", ["run", "base", "nothing"])
+def test_export_check_refuses_what_is_no_version(
+    refused: Callable, trained_run: Path, base: Path, tmp_path: Path, what: str
+) -> None:
+    folder = {"run": trained_run, "base": base, "nothing": tmp_path / "no"}[what]
+    assert refused("export", "--check", folder) == f"{folder} is not an exported version: it has no saved_model.pb."
+
+
+def test_export_refuses_a_version_that_exists(refused: Callable, trained_run: Path, base: Path) -> None:
+    message = refused("export", trained_run, "--to", base, "--version", 1)
+    assert message == f"{base} already has version 1: leave --version out for the next number."
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--temperature", -1], "The temperature must be at least 0, not -1 (0 is greedy)."),
+        (["--context", "all"], "Unknown context 'all': use stream or window."),
+        (["--version", 0], "A version is a number from 1 on, not 0."),
+        (["--max-prompt", 0], "The longest prompt and the longest completion must be at least 1 character."),
+        (
+            ["--length", 50, "--max-completion", 40],
+            "The default length of 50 is over the longest completion, 40: lower --length or raise --max-completion.",
+        ),
+    ],
+    ids=["temperature", "context", "version", "no prompt", "length over the limit"],
+)
+def test_export_refuses_options_out_of_range(
+    refused: Callable, trained_run: Path, tmp_path: Path, options: list[object], message: str
+) -> None:
+    assert refused("export", trained_run, "--to", tmp_path / "model", *options) == message
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--top-k", 2**40], ["--length", 2**40, "--max-completion", 2**41], ["--max-prompt", 2**40]],
+    ids=["top-k", "length", "prompt"],
+)
+def test_export_refuses_numbers_that_do_not_fit(
+    refused: Callable, trained_run: Path, found: list[Finding], tmp_path: Path, options: list[object]
+) -> None:
+    refused("export", trained_run, "--to", tmp_path / "model", *options)
+    assert not (tmp_path / "model").exists()
