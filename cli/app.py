@@ -4,7 +4,6 @@ Nothing here or in the command modules imports TensorFlow before a command runs,
 """
 
 import errno
-import os
 import sys
 from importlib.metadata import version as installed
 from typing import Annotated
@@ -18,12 +17,11 @@ from charflow.cli.export import export
 from charflow.cli.generate import generate
 from charflow.cli.status import INTERRUPTED, USER_MISTAKE, Interrupted
 from charflow.cli.train import train
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 
 app = typer.Typer(
     name="charflow",
     help="Turn a chat export (CSV) into a text generator that any TensorFlow system can use.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,16 +32,22 @@ for command in (explore, train, evaluate, generate, export, demo):
 
 @app.callback(invoke_without_command=True)
 def charflow(
+    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
 ) -> None:
     """Turn a chat export (CSV) into a text generator that any TensorFlow system can use."""
     if show_version:
         typer.echo(f"charflow {installed('charflow')}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(USER_MISTAKE)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 2 a mistake the user can put right, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8 shows ? for emoji
     sys.exit(run(arguments))
 
 
@@ -53,18 +57,23 @@ def run(arguments: list[str] | None = None) -> int:
         status = app(arguments, standalone_mode=False) or 0
         return _say("interrupted.", status) if status == INTERRUPTED else status
     except typer.TyperException as error:  # wrong usage of the command line
-        return _say(f"{error.format_message()} Try --help.", error.exit_code)
+        return _say(f"{error.format_message().rstrip('.')}. Try --help.", error.exit_code)
+    except SystemExit as exit_:  # typer leaves so when the reader of a pipe, such as head, has seen enough
+        if isinstance(exit_.__context__, BrokenPipeError):
+            return 0
+        raise
     except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted.", INTERRUPTED)
     except Interrupted as interruption:
         return _say(str(interruption), INTERRUPTED)
     except UserError as error:
         return _say(str(error), USER_MISTAKE)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         return _say(_os_message(error), USER_MISTAKE)
+    except Exception as error:
+        if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow may not be loaded
+            raise
+        return _say(f"out of memory ({reason(error)}): lower --units, --batch-size or --window-length.", USER_MISTAKE)
 
 
 def _say(message: str, status: int) -> int:

@@ -38,6 +38,8 @@ def demo(
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.sample_chat import write_sample_chat
 
+    if not seconds > 0:
+        raise UserError(f"--seconds must be above 0, not {seconds:g}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: name another one with --out.")
     out.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,10 @@ def evaluate(
     On the run's own data it scores the held-out tail. On other data it scores every message, of the users the run was
     trained on unless --user says otherwise; the baselines learn from the run's training text in both cases.
     """
+    from charflow.pipeline.errors import UserError
+
+    if user and not data:
+        raise UserError("--user needs other data: name the CSV files to score.")
     load_tensorflow()
     from charflow.model.baselines import baselines
     from charflow.model.evaluation import Evaluator

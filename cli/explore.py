@@ -45,6 +45,8 @@ def explore(
 
     csv = CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows))
     text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold))
+    if plot and plot.suffix.lower() not in ("", ".png"):
+        raise UserError(f"--plot draws a PNG: name a file that ends in .png, not {plot}.")
     if plot and not plot.parent.is_dir():
         raise UserError(f"{plot.parent} is not a folder: --plot cannot write there.")
     messages = read_messages(data, csv)

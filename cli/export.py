@@ -1,12 +1,15 @@
 """`charflow export`: a run as a new version of a SavedModel, or the check of one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+
+if TYPE_CHECKING:
+    from charflow.export.check import Finding
 
 
 def export(
@@ -32,48 +35,69 @@ def export(
         raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
     if check is not None and (run is not None or to is not None):
         raise UserError("--check stands alone: charflow export --check BASE/VERSION.")
-    if check is None:
-        assert run is not None and to is not None
-        load_tensorflow()
-        from charflow.export.publish import export_run
-        from charflow.model.generator import SamplingSettings
-        from charflow.model.text_model import Limits
+    if check is not None:
+        findings = _check(check)
+        _show(check, findings, json=json)
+        _refuse_failed(check, findings)
+        return
+    assert run is not None and to is not None
+    load_tensorflow()
+    from charflow.export.publish import export_run
+    from charflow.model.generator import SamplingSettings
+    from charflow.model.text_model import Limits
 
-        settings = SamplingSettings(
-            max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-        )
-        check = export_run(
-            run,
-            to,
-            version=version,
-            settings=settings,
-            context=options.context_kind(context),
-            limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
-        )
-        if not json:
-            console.out.print(f"Exported {run} as {check}.")
-    _check(check, json=json)
+    settings = SamplingSettings(
+        max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
+    )
+    findings = []
+
+    def verify(folder: Path) -> None:
+        findings.extend(_check(folder))
+        if not all(finding.passed for finding in findings):
+            _show(folder, findings, json=json)
+        _refuse_failed(folder, findings)
+
+    published = export_run(
+        run,
+        to,
+        version=version,
+        settings=settings,
+        context=options.context_kind(context),
+        limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
+        verify=verify,
+    )
+    if not json:
+        console.out.print(f"Exported {run} as {published}.", markup=False)
+    _show(published, findings, json=json)
 
 
-def _check(version_folder: Path, *, json: bool) -> None:
+def _check(version_folder: Path) -> "list[Finding]":
     from charflow.export.check import check_in_fresh_process
-    from charflow.pipeline.errors import UserError
 
-    findings = check_in_fresh_process(version_folder)
-    failed = [finding for finding in findings if not finding.passed]
+    return check_in_fresh_process(version_folder)
+
+
+def _show(version_folder: Path, findings: "list[Finding]", *, json: bool) -> None:
+    failed = [finding.check for finding in findings if not finding.passed]
     if json:
         console.print_json(
             {
                 "version": str(version_folder),
                 "passed": not failed,
+                "failed": failed,
                 "checks": {finding.check: finding.seen for finding in findings},
             }
         )
-    else:
-        console.columns(
-            console.out,
-            ["check", "", "seen"],
-            [(finding.check, "ok" if finding.passed else "FAILED", finding.seen) for finding in findings],
-        )
-    if failed:
+        return
+    console.columns(
+        console.out,
+        ["check", "", "seen"],
+        [(finding.check, "ok" if finding.passed else "FAILED", finding.seen) for finding in findings],
+    )
+
+
+def _refuse_failed(version_folder: Path, findings: "list[Finding]") -> None:
+    from charflow.pipeline.errors import UserError
+
+    if failed := [finding for finding in findings if not finding.passed]:
         raise UserError(f"{version_folder} does not pass: {failed[0].check}: {failed[0].seen}.")

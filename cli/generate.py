@@ -50,6 +50,8 @@ def generate(
     settings = SamplingSettings(
         max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
     )
+    if seed + count > 2**63:
+        raise UserError(f"The last seed, {seed} + {count - 1}, must fit 64 bits.")
     generator = Generator.load(run, context=options.context_kind(context))
     prompts = [_without_unknown(generator, text, unknown) for text in _prompts(prompt, prompts_file)]
     generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
@@ -60,21 +62,24 @@ def generate(
 
 
 def _prompts(arguments: list[str] | None, file: Path | None) -> list[str]:
-    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.errors import UserError, reason
 
     def lines() -> Iterator[str]:
         for argument in arguments or []:
             if argument == "-":
                 yield from sys.stdin.read().splitlines()
             else:
+                argument.encode()  # what was not UTF-8 on the command line fails here
                 yield argument
         if file:
-            try:
-                yield from file.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"{file} cannot be read as UTF-8 text: {error}.") from error
+            yield from file.read_text(encoding="utf-8-sig").splitlines()
 
-    found = list(lines())
+    try:
+        found = list(lines())
+    except UnicodeError as error:
+        raise UserError(f"The prompts cannot be read as UTF-8 text: {error}.") from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {reason(error)}.") from error
     if not found and not arguments and not file:
         return [""]
     if not found:

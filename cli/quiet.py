@@ -24,7 +24,7 @@ def load_tensorflow() -> None:
             tf.get_logger().setLevel("ERROR")
             tf.config.list_physical_devices()
             tf.constant(0)
-        except BaseException:
+        except Exception:
             chatter.seek(0)
             os.write(stderr, chatter.read())
             raise

@@ -166,7 +166,7 @@ def _train(
         trainer = Trainer(config, corpus, run_dir, make_strategy(), screen)
         if resume:
             trainer.resume()
-            run_dir.config_file.write_text(config.to_toml(), encoding="utf-8")
+            run_dir.write_config(config)
         else:
             run_dir.create(config, corpus)
         result = trainer.train()

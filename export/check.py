@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 
 _FORBIDDEN = ("Cudnn", "PyFunc", "EagerPyFunc", "PyFuncStateless")
 _TOLERANCE = 1e-4  # relative and absolute
@@ -62,7 +62,8 @@ def check(version_folder: Path) -> list[Finding]:
         try:
             result = step()
         except Exception as error:  # whatever goes wrong is what this function reports
-            findings.append(Finding(name, False, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            findings.append(Finding(name, False, f"{kind}{reason(error)}"))
             return None
         findings.append(Finding(name, True, result[0] if isinstance(result, tuple) else result))
         return result

@@ -6,6 +6,7 @@ is written under a hidden name and renamed, so a server that watches the folder 
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -28,6 +29,7 @@ def export_run(
     settings: SamplingSettings | None = None,
     context: ContextKind = "stream",
     limits: Limits | None = None,
+    verify: Callable[[Path], None] | None = None,
 ) -> Path:
     """Exports the best checkpoint of a run.
 
@@ -38,6 +40,7 @@ def export_run(
         settings: of `serving_default`, and the defaults of the other signatures.
         context: how much the exported model sees of what it wrote.
         limits: longest prompt and completion.
+        verify: is given the written folder before it is published; what it raises keeps the version back.
 
     Returns:
         The folder of the new version.
@@ -49,8 +52,10 @@ def export_run(
     run = run_dir if isinstance(run_dir, RunDir) else RunDir(run_dir)
     folder, settings = Path(base), settings or SamplingSettings()
     limits = limits or Limits(prompt_chars=4096, completion_chars=4096)
-    if limits.prompt_chars < 1 or limits.completion_chars < 1:
+    if min(limits) < 1:
         raise UserError("The longest prompt and the longest completion must be at least 1 character.")
+    if max(limits) >= 2**31:
+        raise UserError("The longest prompt and the longest completion must be below 2,147,483,648 characters.")
     if settings.max_chars > limits.completion_chars:
         raise UserError(
             f"The default length of {settings.max_chars:,} is over the longest completion, "
@@ -68,12 +73,16 @@ def export_run(
         folder.mkdir(parents=True, exist_ok=True)
         tf.saved_model.save(servable, str(beside), signatures=signatures)
         write_model_card(card, beside)
-        write_warmup(beside, model_name=folder.name, text_model=text_model, settings=settings)
+        write_warmup(beside, model_name=folder.resolve().name, text_model=text_model, settings=settings)
+        if verify:
+            verify(beside)
         beside.rename(folder / str(version))
-    except (OSError, tf.errors.OpError) as error:
+    except BaseException as error:  # Ctrl-C too leaves nothing behind
         shutil.rmtree(beside, ignore_errors=True)
         if made_base and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
+        if not isinstance(error, (OSError, tf.errors.OpError)):
+            raise
         raise UserError(f"Version {version} could not be written to {folder}: {reason(error)}.") from error
     return folder / str(version)
 

@@ -4,6 +4,7 @@ The command line builds a `Config` from a preset, a file and flags; `trainer` ob
 what it produced.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -105,7 +106,7 @@ class TrainingConfig:
             raise UserError(f"seed must be below 2,147,483,648, not {self.seed}.")
         if not 0 < self.beta_2 < 1:
             raise UserError(f"beta_2 must be between 0 and 1, not {self.beta_2:g}.")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate:g}.")
         if not (self.epochs or self.steps or self.time_limit):
             raise UserError("A run needs an end: set epochs, steps or time_limit.")
@@ -195,5 +196,5 @@ def _one_of(name: str, value: str, kinds: Any) -> None:
 
 def _at_least(least: int, **values: float) -> None:
     for name, value in values.items():
-        if not value >= least:  # a NaN is refused too
+        if not least <= value < math.inf:  # a NaN is refused too
             raise UserError(f"{name} must be at least {least}, not {value:g}.")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from charflow.pipeline.atomic import replacing
+
 
 def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
     """Writes a PNG with training and held-out bits per character; the best held-out value is marked."""
@@ -39,6 +41,5 @@ def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) ->
     axes.set_axisbelow(True)
     axes.margins(y=0.15)
     axes.legend(frameon=False)
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, format="png")
-    beside.replace(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")

@@ -3,6 +3,7 @@
 The friendly face of `text_model`: plain Python in and out. `charflow generate` prints what it yields.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class SamplingSettings:
                 raise UserError(f"{name} must be at least 0, not {value}{off}.")
             if value >= _INT32_END:
                 raise UserError(f"{name} must be below {_INT32_END:,}, not {value:,}.")
-        if not self.temperature >= 0:
+        if not 0 <= self.temperature < math.inf:
             raise UserError(f"The temperature must be at least 0, not {self.temperature:g} (0 is greedy).")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p:g} (1 is off).")

@@ -54,8 +54,8 @@ def with_limits(changes: Mapping[str, Any]) -> dict[str, Any]:
     >>> with_limits({"training": {"epochs": 3}})
     {'training': {'epochs': 3, 'steps': 0, 'time_limit': 0.0}}
     """
-    training = changes.get("training", {})
-    if not any(name in training for name in _LIMITS):
+    training = changes.get("training")
+    if not isinstance(training, Mapping) or not any(name in training for name in _LIMITS):
         return dict(changes)
     none = {"epochs": 0, "steps": 0, "time_limit": 0.0}
     return {**changes, "training": {**training, **{name: training.get(name, none[name]) for name in _LIMITS}}}

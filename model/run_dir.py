@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from charflow.model.config import Config, load_toml, override
+from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.vocabulary import Vocabulary
 
 
@@ -47,13 +48,26 @@ class RunDir:
         """Makes the folder and writes what the run is; the settings come last, and make it a run.
 
         Raises:
-            UserError: the folder holds something already.
+            UserError: the folder holds something already, or cannot be written; then it is left as it was.
         """
         self.check_free()
-        self.samples.mkdir(parents=True, exist_ok=True)
-        corpus.vocabulary.save(self.vocabulary_file)
-        self.corpus_file.write_text(json.dumps(corpus.facts(), indent=2) + "\n", encoding="utf-8")
-        self.config_file.write_text(config.to_toml(), encoding="utf-8")
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+            with replacing(self.vocabulary_file) as beside:
+                corpus.vocabulary.save(beside)
+            with replacing(self.corpus_file) as beside:
+                beside.write_text(json.dumps(corpus.facts(), indent=2) + "\n", encoding="utf-8")
+            self.write_config(config)
+        except UserError:
+            for child in (self.vocabulary_file, self.corpus_file):
+                child.unlink(missing_ok=True)
+            self.samples.rmdir()
+            raise
+
+    def write_config(self, config: Config) -> None:
+        """Writes the settings; raises UserError where that fails, and leaves the old ones."""
+        with replacing(self.config_file) as beside:
+            beside.write_text(config.to_toml(), encoding="utf-8")
 
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
@@ -148,14 +162,16 @@ class RunDir:
         if not self.metrics_file.exists():
             return []
         lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise UserError(f"{self.metrics_file} is damaged: {reason(error)}.") from error
 
     def forget_metrics_after(self, step: int) -> None:
         """Drops the evaluations of steps that a resumed run will do again."""
         kept = [row for row in self.read_metrics() if row["step"] <= step]
-        beside = self.metrics_file.with_suffix(".tmp")
-        beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        beside.replace(self.metrics_file)
+        with replacing(self.metrics_file) as beside:
+            beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
 _LOCK = ".lock"

@@ -105,7 +105,10 @@ class TextModel(tf.Module):
             log_prob=written.log_prob,
             length=written.length,
             finish_reason=tf.where(written.stopped, "stop", "length"),
-            state=tf.concat([self._decoder.context.pack(written.state), tf.cast(written.tail, tf.float32)], axis=1),
+            state=tf.ensure_shape(
+                tf.concat([self._decoder.context.pack(written.state), tf.cast(written.tail, tf.float32)], axis=1),
+                [None, self.state_size],
+            ),
             position=position + tf.cast(written.length, tf.int64),
         )
 

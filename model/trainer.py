@@ -300,10 +300,10 @@ class Trainer:
     def _diverged(self, step: int, loss: float) -> None:
         where = "No checkpoint was saved yet."
         if kept := self._run_dir.read_metrics():
-            where = f"The checkpoints up to step {kept[-1]['step']:,} are intact; --resume continues from the latest."
+            where = f"The checkpoints up to step {kept[-1]['step']:,} are intact."
         raise UserError(
-            f"The loss diverged after step {step:,} (it is {loss:g}): lower --learning-rate "
-            f"(it is {self._config.training.learning_rate:g}) or set --clip-norm 1. {where}"
+            f"The loss diverged after step {step:,} (it is {loss:g}): start a new run with a lower --learning-rate "
+            f"(it is {self._config.training.learning_rate:g}) or with --clip-norm 1. {where}"
         )
 
     def _batches(self, first_step: int) -> tf.distribute.DistributedDataset:

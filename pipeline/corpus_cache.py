@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.csv_source import expand_paths
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.vocabulary import Vocabulary
 
 FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages"})
@@ -76,7 +76,7 @@ class CorpusCache:
             if entry.exists():  # another run stored the same corpus meanwhile
                 return
             raise UserError(
-                f"The corpus cache {self.folder} cannot be written ({error.strerror}): free some room, "
+                f"The corpus cache {self.folder} cannot be written ({reason(error)}): free some room, "
                 "name another folder with --cache, or pass --no-cache."
             ) from error
 

@@ -209,13 +209,17 @@ def _is_plain(path: str, header: bool) -> bool:
 
 def _named_column(path: str, names: Sequence[str], wanted: str, role: str) -> int:
     if wanted not in names:
-        shown = ", ".join(name or "(unnamed)" for name in names)
+        shown = ", ".join(_shown(name) for name in names)
         closest = difflib.get_close_matches(wanted, [name for name in names if name], n=1, cutoff=0.4)
         raise UserError(
             f"{path}: no column {wanted!r}. Columns are: {shown}."
-            f" Pass --{role}-column {closest[0] if closest else 'NAME'}."
+            f" Pass --{role}-column {_shown(closest[0]) if closest else 'NAME'}."
         )
     return list(names).index(wanted)
+
+
+def _shown(name: str) -> str:
+    return (name if name.isprintable() else repr(name)) or "(unnamed)"
 
 
 def _numbered_column(path: str, first_row: Sequence[str], column: str) -> int:

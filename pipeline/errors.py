@@ -6,6 +6,7 @@
 import re
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
+_TRACE = ("Graph execution error", "Detected at node", "File ", "[[", "node:")
 
 
 class UserError(ValueError):
@@ -19,5 +20,9 @@ def reason(error: Exception) -> str:
     'No such file or directory'
     """
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    lines = _GRAPH_MARKS.sub("", text).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    lines = [line.strip() for line in _GRAPH_MARKS.sub("", text).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_TRACE)]
+    if not telling:
+        return type(error).__name__
+    # An error inside a graph comes after a trace of where the graph was made.
+    return telling[-1 if lines[0].startswith(_TRACE) else 0].rstrip(".")

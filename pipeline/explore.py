@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.messages import Messages
 from charflow.pipeline.windows import count_windows
@@ -138,7 +139,8 @@ def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    figure.savefig(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
 
 
 def _literal(text: str) -> str:

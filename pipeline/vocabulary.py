@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.atomic import replacing
 from charflow.pipeline.errors import UserError
 
 UNKNOWN_ID = 0
@@ -158,5 +159,6 @@ def _file_of(vocabulary: Vocabulary) -> Path:
     """
     folder = Path(tempfile.mkdtemp(prefix="charflow-vocabulary-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    vocabulary.save(folder / "vocabulary.txt")
+    with replacing(folder / "vocabulary.txt") as beside:
+        vocabulary.save(beside)
     return folder / "vocabulary.txt"

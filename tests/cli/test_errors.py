@@ -332,10 +332,8 @@ def test_loss_that_diverges_gives_advice(refused: Callable, sample_chat: str, tm
         *["train", sample_chat, "--out", tmp_path / "run", "--user", "mira", *hopeless, *LITTLE, "--json"],
         underway=True,
     )
-    assert re.match(
-        r"The loss diverged after step \d+ \(it is \S+\): lower --learning-rate \(it is 1e\+38\) or set --clip-norm 1\. ",
-        message,
-    )
+    advice = r": start a new run with a lower --learning-rate \(it is 1e\+38\) or with --clip-norm 1\. "
+    assert re.match(r"The loss diverged after step \d+ \(it is \S+\)" + advice, message)
     assert message.endswith("No checkpoint was saved yet.")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
@@ -399,7 +397,7 @@ def test_new_run_on_a_full_disk_can_be_tried_again(
     call: Callable, refused: Callable, untrained: list[Config], full_disk: Callable, sample_chat: str, tmp_path: Path
 ) -> None:
     command = ["train", sample_chat, "--out", tmp_path / "run", "--no-cache"]
-    with full_disk(200):
+    with full_disk(400):
         message = refused(*command)
     assert str(tmp_path / "run") in message
     done = call(*command)

@@ -1,8 +1,12 @@
 """`charflow export`: makes a version and checks it, or checks one that is there."""
 
+import importlib
+import io
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,9 +28,13 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the versions that these tests export; the first test makes version 1."""
-    return tmp_path_factory.mktemp("models") / "mira"
+def first(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> SimpleNamespace:
+    """Version 1 in a new folder, exported and checked in earnest, and what that printed."""
+    base = tmp_path_factory.mktemp("models") / "mira"
+    app = importlib.import_module("charflow.cli.app")
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        status = app.run(["export", str(trained_run), "--to", str(base)])
+    return SimpleNamespace(base=base, version=base / "1", status=status, out=out.getvalue(), err=err.getvalue())
 
 
 @pytest.fixture
@@ -50,26 +58,28 @@ def exported(monkeypatch: pytest.MonkeyPatch, found: list[Finding]) -> list[dict
     return given
 
 
-def test_export_makes_a_version_and_checks_it(call: Callable, trained_run: Path, base: Path) -> None:
-    done = call("export", trained_run, "--to", base)
-    assert (done.status, done.err) == (0, "")
-    lines = done.out.splitlines()
-    assert lines[0] == f"Exported {trained_run} as {base / '1'}."
+def test_export_makes_a_version_and_checks_it(first: SimpleNamespace, trained_run: Path) -> None:
+    assert (first.status, first.err) == (0, "")
+    lines = first.out.splitlines()
+    assert lines[0] == f"Exported {trained_run} as {first.version}."
     rows = [line.partition("  ok  ") for line in lines[2:]]
     assert [name.strip() for name, _, _ in rows] == CHECKS
     assert all(seen.strip() for _, _, seen in rows)
-    assert read_model_card(base / "1")["version"] == 1
+    assert read_model_card(first.version)["version"] == 1
 
 
-def test_export_json_has_the_checks(call: Callable, trained_run: Path, base: Path, found: list[Finding]) -> None:
-    done = call("export", trained_run, "--to", base, "--json")
+def test_export_json_has_the_checks(
+    call: Callable, trained_run: Path, first: SimpleNamespace, found: list[Finding]
+) -> None:
+    done = call("export", trained_run, "--to", first.base, "--json")
     assert (done.status, done.err) == (0, "")
     assert done.json == {
-        "version": str(base / "2"),
+        "version": str(first.base / "2"),
         "passed": True,
+        "failed": [],
         "checks": {"loads into a session": "5 signatures"},
     }
-    assert sorted(child.name for child in base.iterdir()) == ["1", "2"]
+    assert sorted(child.name for child in first.base.iterdir()) == ["1", "2"]
 
 
 def test_export_gives_on_its_options(call: Callable, exported: list[dict]) -> None:
@@ -80,6 +90,7 @@ def test_export_gives_on_its_options(call: Callable, exported: list[dict]) -> No
     assert call("export", "run", "--to", "base", *options).status == 0
     (given,) = exported
     settings, limits = given.pop("settings"), given.pop("limits")
+    assert callable(given.pop("verify"))
     assert given == {"run": Path("run"), "base": Path("base"), "version": 5, "context": "window"}
     assert (settings.max_chars, settings.temperature, settings.top_k) == (30, 0.7, 3)
     assert (settings.top_p, settings.seed, settings.stop) == (0.9, -1, "\n")
@@ -120,8 +131,10 @@ def test_export_check_shows_what_failed(call: Callable, found: list[Finding], tm
     assert (figures.json["passed"], figures.json["checks"]["has a model card"]) == (False, "there is none")
 
 
-def test_export_check_without_a_card_is_one_good_sentence(refused: Callable, base: Path, tmp_path: Path) -> None:
-    version = shutil.copytree(base / "1", tmp_path / "1")
+def test_export_check_without_a_card_is_one_good_sentence(
+    refused: Callable, first: SimpleNamespace, tmp_path: Path
+) -> None:
+    version = shutil.copytree(first.version, tmp_path / "1")
     shutil.rmtree(version / "assets.extra")
     message = refused("export", "--check", version, underway=True)
     assert message.startswith(f"{version} does not pass: has a model card: ")
@@ -132,15 +145,15 @@ def test_export_check_without_a_card_is_one_good_sentence(refused: Callable, bas
 
 @pytest.mark.parametrize("what", ["run", "base", "nothing"])
 def test_export_check_refuses_what_is_no_version(
-    refused: Callable, trained_run: Path, base: Path, tmp_path: Path, what: str
+    refused: Callable, trained_run: Path, first: SimpleNamespace, tmp_path: Path, what: str
 ) -> None:
-    folder = {"run": trained_run, "base": base, "nothing": tmp_path / "no"}[what]
+    folder = {"run": trained_run, "base": first.base, "nothing": tmp_path / "no"}[what]
     assert refused("export", "--check", folder) == f"{folder} is not an exported version: it has no saved_model.pb."
 
 
-def test_export_refuses_a_version_that_exists(refused: Callable, trained_run: Path, base: Path) -> None:
-    message = refused("export", trained_run, "--to", base, "--version", 1)
-    assert message == f"{base} already has version 1: leave --version out for the next number."
+def test_export_refuses_a_version_that_exists(refused: Callable, trained_run: Path, first: SimpleNamespace) -> None:
+    message = refused("export", trained_run, "--to", first.base, "--version", 1)
+    assert message == f"{first.base} already has version 1: leave --version out for the next number."
 
 
 @pytest.mark.parametrize(

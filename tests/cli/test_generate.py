@@ -204,7 +204,7 @@ def test_generate_refuses_a_file_of_prompts_it_cannot_read(
     refused: Callable, trained_run: Path, tmp_path: Path, name: str
 ) -> None:
     message = refused("generate", trained_run, "--prompts", tmp_path / name)
-    assert message.startswith(f"{tmp_path / name} cannot be read as UTF-8 text: ")
+    assert message.startswith(f"{tmp_path / name} cannot be read: ")
 
 
 def test_generate_json_is_json_whatever_the_model_writes(call: Callable, trained_run: Path) -> None:
