@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.status import deferred_interrupts
 
 if TYPE_CHECKING:
     from charflow.model.generator import Generator, SamplingSettings
@@ -57,8 +58,9 @@ def generate(
     generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
     if json:
         _print_json(generator, prompts, settings, count)
-    else:
-        _print_texts(generator, prompts, settings, count)
+        return
+    with deferred_interrupts() as check_interrupt:
+        _print_texts(generator, prompts, settings, count, check_interrupt)
 
 
 def _prompts(arguments: list[str] | None, file: Path | None) -> list[str]:
@@ -103,7 +105,13 @@ def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:
     return "".join(char for char in generator.normalise(prompt) if char not in missing)
 
 
-def _print_texts(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
+def _print_texts(
+    generator: "Generator",
+    prompts: list[str],
+    settings: "SamplingSettings",
+    count: int,
+    check_interrupt: Callable[[], None],
+) -> None:
     several = len(prompts) * count > 1
     written, seconds = 0, 0.0
     for prompt in prompts:
@@ -118,6 +126,7 @@ def _print_texts(generator: "Generator", prompts: list[str], settings: "Sampling
                 written += len(piece)
                 sys.stdout.write(piece)
                 sys.stdout.flush()
+                check_interrupt()
                 began = time.perf_counter()
             sys.stdout.write("\n")
     if sys.stderr.isatty():

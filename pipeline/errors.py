@@ -6,7 +6,7 @@
 import re
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
-_TRACE = ("Graph execution error", "Detected at node", "File ", "[[", "node:")
+_TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")
 
 
 class UserError(ValueError):

@@ -180,12 +180,13 @@ def test_find_sources_refuses_gz_that_is_damaged_at_the_start(tmp_path: Path) ->
 def test_find_sources_lists_the_columns_where_one_is_missing(tmp_path: Path) -> None:
     file = write(tmp_path / "chat.csv", b",fromUser.id,message\n")
     assert refusal(file) == (
-        f"{file}: no column 'text'. Columns are: (unnamed), fromUser.id, message."
-        " Pass --text-column, such as --text-column fromUser.id."
+        f"{file}: no column 'text'. Columns are: (unnamed), fromUser.id, message. Pass --text-column NAME."
+    )
+    assert refusal(file, user_column="user.id") == (
+        f"{file}: no column 'user.id'. Columns are: (unnamed), fromUser.id, message. Pass --user-column fromUser.id."
     )
     assert refusal(file, user_column="who") == (
-        f"{file}: no column 'who'. Columns are: (unnamed), fromUser.id, message."
-        " Pass --user-column, such as --user-column fromUser.id."
+        f"{file}: no column 'who'. Columns are: (unnamed), fromUser.id, message. Pass --user-column NAME."
     )
 
 
