@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := pipeline model export serving cli
 
-.PHONY: demo test check format clean
+.PHONY: demo test check protos format clean
 
 demo: $(READY)
 	@rm -rf demo
@@ -18,6 +18,13 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy $(PACKAGES:%=-p charflow.%)
+
+# On purpose with an older protoc than there is: its code runs on every protobuf from 6.31 on.
+protos: $(READY)
+	@$(PYTHON) -m venv $(VENV)/protos
+	@$(VENV)/protos/bin/python -m pip install --quiet --disable-pip-version-check 'grpcio-tools==1.73.*'
+	@$(VENV)/protos/bin/python -m grpc_tools.protoc -I $(VENV)/src --python_out=$(VENV)/src --pyi_out=$(VENV)/src \
+		$(VENV)/src/charflow/serving/protos/*.proto
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .

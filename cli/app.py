@@ -10,14 +10,18 @@ from typing import Annotated
 
 import typer
 
+from charflow.cli.complete import complete
 from charflow.cli.demo import demo
 from charflow.cli.evaluate import evaluate
 from charflow.cli.explore import explore
 from charflow.cli.export import export
 from charflow.cli.generate import generate
+from charflow.cli.promote import promote
+from charflow.cli.serve import SETTINGS, serve
 from charflow.cli.status import INTERRUPTED, USER_MISTAKE, Interrupted
 from charflow.cli.train import train
 from charflow.pipeline.errors import UserError, reason
+from charflow.serving.errors import ServingError, UsageError
 
 app = typer.Typer(
     name="charflow",
@@ -26,8 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (explore, train, evaluate, generate, export, demo):
+for command in (explore, train, evaluate, generate, export, complete, promote, demo):
     app.command()(command)
+app.command(context_settings=SETTINGS)(serve)
 
 
 @app.callback(invoke_without_command=True)
@@ -66,8 +71,10 @@ def run(arguments: list[str] | None = None) -> int:
         return _say("interrupted.", INTERRUPTED)
     except Interrupted as interruption:
         return _say(str(interruption), INTERRUPTED)
-    except UserError as error:
+    except (UserError, UsageError) as error:
         return _say(str(error), USER_MISTAKE)
+    except ServingError as error:
+        return _say(f"{reason(error)}.", USER_MISTAKE)
     except OSError as error:
         return _say(_os_message(error), USER_MISTAKE)
     except Exception as error:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import console, options
+from charflow.cli.prompts import Prompts, read_prompts
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import deferred_interrupts
 
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 def generate(
     run: options.RunFolder,
-    prompt: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue; - reads standard input.")
-    ] = None,
+    prompt: Prompts = None,
     prompts_file: Annotated[
         Path | None, typer.Option("--prompts", metavar="FILE", help="A prompt a line, UTF-8.")
     ] = None,
@@ -54,39 +53,13 @@ def generate(
     if seed + count > 2**63:
         raise UserError(f"The last seed, {seed} + {count - 1}, must fit 64 bits.")
     generator = Generator.load(run, context=options.context_kind(context))
-    prompts = [_without_unknown(generator, text, unknown) for text in _prompts(prompt, prompts_file)]
+    prompts = [_without_unknown(generator, text, unknown) for text in read_prompts(prompt, prompts_file)]
     generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
     if json:
         _print_json(generator, prompts, settings, count)
         return
     with deferred_interrupts() as check_interrupt:
         _print_texts(generator, prompts, settings, count, check_interrupt)
-
-
-def _prompts(arguments: list[str] | None, file: Path | None) -> list[str]:
-    from charflow.pipeline.errors import UserError, reason
-
-    def lines() -> Iterator[str]:
-        for argument in arguments or []:
-            if argument == "-":
-                yield from sys.stdin.read().splitlines()
-            else:
-                argument.encode()  # what was not UTF-8 on the command line fails here
-                yield argument
-        if file:
-            yield from file.read_text(encoding="utf-8-sig").splitlines()
-
-    try:
-        found = list(lines())
-    except UnicodeError as error:
-        raise UserError(f"The prompts cannot be read as UTF-8 text: {error}.") from error
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {reason(error)}.") from error
-    if not found and not arguments and not file:
-        return [""]
-    if not found:
-        raise UserError("No prompt was found: the input is empty.")
-    return found
 
 
 def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:

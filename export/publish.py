@@ -1,7 +1,8 @@
 """Publishes a trained run as a new version of a SavedModel.
 
-`signatures` builds what is saved, `model_card` and `warmup` what lies beside it, `check` tries the result. A version
-is written under a hidden name and renamed, so a server that watches the folder never loads half a model.
+`signatures` builds what is saved, `model_card` and `warmup` what lies beside it, `check` tries the result, and
+`server_configs` writes what a server needs to serve it. A version is written under a hidden name and renamed, so a
+server that watches the folder never loads half a model.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from charflow.export.model_card import make_model_card, write_model_card
+from charflow.export.server_configs import SERVER_FILES, write_server_configs
 from charflow.export.signatures import make_servable
 from charflow.export.warmup import write_warmup
 from charflow.model.contexts import ContextKind
@@ -31,7 +33,7 @@ def export_run(
     limits: Limits | None = None,
     verify: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Exports the best checkpoint of a run.
+    """Exports the best checkpoint of a run, and writes the server's configuration files that the base folder lacks.
 
     Args:
         run_dir: the run.
@@ -47,7 +49,8 @@ def export_run(
 
     Raises:
         UserError: no run, a damaged checkpoint, a base folder that holds something else, a version that exists, or
-            a disk that is full; nothing is left behind then.
+            a disk that is full; nothing is left behind then. If only a configuration file could not be written, the
+            version stays.
     """
     run = run_dir if isinstance(run_dir, RunDir) else RunDir(run_dir)
     folder, settings = Path(base), settings or SamplingSettings()
@@ -84,6 +87,10 @@ def export_run(
         if not isinstance(error, (OSError, tf.errors.OpError)):
             raise
         raise UserError(f"Version {version} could not be written to {folder}: {reason(error)}.") from error
+    try:
+        write_server_configs(folder, folder.resolve().name)
+    except UserError as error:
+        raise UserError(f"Version {version} is exported and whole, but {error} The next export tries again.") from error
     return folder / str(version)
 
 
@@ -95,12 +102,16 @@ def _versions(base: Path) -> list[int]:
         raise UserError(f"{base} is a file: name a folder for the model's versions.")
     if (base / "saved_model.pb").exists():
         raise UserError(f"{base} is itself a SavedModel: name the folder above its version number.")
-    visible = [child for child in base.iterdir() if not child.name.startswith(".")]
+    visible = [child for child in base.iterdir() if not (child.name.startswith(".") or _is_server_file(child))]
     if others := sorted(child.name for child in visible if not (child.is_dir() and child.name.isdecimal())):
         raise UserError(
             f"{base} holds something other than model versions ({others[0]}): name another folder, or empty this one."
         )
     return [int(child.name) for child in visible]
+
+
+def _is_server_file(path: Path) -> bool:
+    return path.name in SERVER_FILES and path.is_file()
 
 
 def _next_version(base: Path) -> int:

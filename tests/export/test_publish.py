@@ -9,9 +9,12 @@ import pytest
 import tensorflow as tf
 
 from charflow.export.publish import export_run
+from charflow.export.server_configs import SERVER_FILES
 from charflow.model.generator import SamplingSettings
 from charflow.model.text_model import Limits
 from charflow.pipeline.errors import UserError
+
+CONFIGS = ["batching.config", "models.config", "monitoring.config"]
 
 
 @pytest.fixture
@@ -46,6 +49,7 @@ def test_export_run_writes_a_whole_version(plain: Path) -> None:
         "1/variables",
         "1/variables/variables.data-00000-of-00001",
         "1/variables/variables.index",
+        *CONFIGS,
     ]
 
 
@@ -71,7 +75,7 @@ def test_export_run_takes_the_next_number(
         (tmp_path / "model" / name).mkdir(parents=True)
     version = export(tmp_path / "model")
     assert version == tmp_path / "model" / next_number
-    assert sorted(child.name for child in version.parent.iterdir()) == sorted([*there, next_number])
+    assert sorted(child.name for child in version.parent.iterdir()) == sorted([*there, next_number, *CONFIGS])
 
 
 def test_export_run_takes_an_explicit_number_and_goes_on_from_it(export: Callable[..., Path], tmp_path: Path) -> None:
@@ -82,6 +86,43 @@ def test_export_run_takes_an_explicit_number_and_goes_on_from_it(export: Callabl
 
 def test_export_run_makes_the_folders_above(export: Callable[..., Path], tmp_path: Path) -> None:
     assert export(tmp_path / "models" / "a").parent == tmp_path / "models" / "a"
+
+
+@pytest.mark.parametrize("name", SERVER_FILES)
+def test_export_run_keeps_what_the_user_has_in_a_server_file(
+    export: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    export(tmp_path)
+    (tmp_path / name).write_text("mine")
+    assert export(tmp_path).name == "2"
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_export_run_refuses_a_folder_that_is_named_like_a_server_file(
+    export: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "models.config").mkdir()
+    with pytest.raises(UserError, match=r"holds something other than model versions \(models.config\)"):
+        export(tmp_path)
+
+
+def test_version_stays_when_a_server_file_cannot_be_written(
+    export: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise UserError("models.config cannot be written: No space left on device.")
+
+    with monkeypatch.context() as full:
+        full.setattr("charflow.export.publish.write_server_configs", fail)
+        with pytest.raises(UserError) as error:
+            export(tmp_path)
+    assert str(error.value) == (
+        "Version 1 is exported and whole, but models.config cannot be written: No space left on device. "
+        "The next export tries again."
+    )
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+    assert export(tmp_path).name == "2"
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["1", "2", *CONFIGS]
 
 
 @pytest.mark.parametrize("base", [".", "../model", "new"], ids=["here", "by way of above", "below"])
@@ -254,7 +295,7 @@ def test_version_is_complete_when_it_can_be_seen(
     monkeypatch.setattr("charflow.export.publish.write_warmup", look)
     export(tmp_path)
     assert visible == [[]]
-    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["1", *CONFIGS]
 
 
 def test_export_run_does_not_overwrite_a_version_that_appears_meanwhile(

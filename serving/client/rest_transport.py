@@ -1,0 +1,138 @@
+"""Carries one request over REST, blocking or for asyncio, with httpx.
+
+`rest_codec` writes and reads the bodies; this module keeps the connections and the time.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from charflow.serving.client import rest_codec as codec
+from charflow.serving.client.arguments import Tensor
+from charflow.serving.client.results import ModelMetadata, VersionStatus
+from charflow.serving.client.tls import Tls
+from charflow.serving.client.transport import Target, unreachable
+from charflow.serving.errors import DeadlineExceeded, ServingError, Unavailable
+
+
+class _RestTransport(ABC):
+    """All but the waiting."""
+
+    def __init__(self, address: str, tls: Tls | None) -> None:
+        self._address = address
+        self._base = f"{'https' if tls else 'http'}://{address}"
+        self._verify = tls.context() if tls else True
+        self._extensions = {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
+
+    async def predict(
+        self, target: Target, signature: str, inputs: Mapping[str, Tensor], timeout: float
+    ) -> Mapping[str, Any]:
+        body = codec.predict_body(signature, inputs)
+        answer = await self._exchange("POST", f"{codec.path_of(target)}:predict", body, timeout)
+        return codec.outputs_of(answer)
+
+    async def metadata(self, target: Target, timeout: float) -> ModelMetadata:
+        return codec.metadata_of(await self._exchange("GET", f"{codec.path_of(target)}/metadata", None, timeout))
+
+    async def status(self, target: Target, timeout: float) -> list[VersionStatus]:
+        return codec.statuses_of(await self._exchange("GET", codec.path_of(target), None, timeout))
+
+    async def _exchange(self, method: str, path: str, body: bytes | None, timeout: float) -> bytes:
+        url = f"{self._base}{path}"
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        request = httpx.Request(method, url, content=body, headers=headers, extensions=self._extensions)
+        try:
+            status, answer = await self._send(request, timeout)
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise DeadlineExceeded(f"{self._address}: no answer within {timeout:g} s.") from error
+        except httpx.TransportError as error:
+            raise self._error(error) from error
+        if status != HTTPStatus.OK:
+            raise codec.error_of_status(status, answer, self._address)
+        return answer
+
+    @abstractmethod
+    async def _send(self, request: httpx.Request, timeout: float) -> tuple[int, bytes]: ...
+
+    def _error(self, error: httpx.TransportError) -> ServingError:
+        if isinstance(error, httpx.ConnectError):
+            return unreachable(self._address, _cause(error))
+        return Unavailable(f"{self._address}: the connection broke ({str(error).rstrip('.') or type(error).__name__}).")
+
+
+class RestTransport(_RestTransport):
+    """Blocks: its coroutines never wait, so that `Client` can run them without a loop."""
+
+    def __init__(self, address: str, tls: Tls | None) -> None:
+        super().__init__(address, tls)
+        self._http = httpx.Client(verify=self._verify)
+
+    async def _send(self, request: httpx.Request, timeout: float) -> tuple[int, bytes]:
+        left = _TimeLeft(timeout)
+        request.extensions = {**request.extensions, "timeout": left}
+        response = self._http.send(request, stream=True)
+        try:
+            content = bytearray()
+            for part in response.iter_bytes():
+                content += part
+                left.check()
+        finally:
+            response.close()
+        return response.status_code, bytes(content)
+
+    async def close(self) -> None:
+        self._http.close()
+
+
+class AsyncRestTransport(_RestTransport):
+    """Waits in the running loop."""
+
+    def __init__(self, address: str, tls: Tls | None) -> None:
+        super().__init__(address, tls)
+        self._http = httpx.AsyncClient(verify=self._verify)
+
+    async def _send(self, request: httpx.Request, timeout: float) -> tuple[int, bytes]:
+        async with asyncio.timeout(timeout):
+            response = await self._http.send(request)
+        return response.status_code, response.content
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+class _TimeLeft(dict[str, float]):
+    """The timeouts of httpx's phases (connect, write, read, pool), each of which gets what the ones before left.
+
+    Without it each phase, and each read, would have the whole time to itself.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._end = time.monotonic() + timeout
+
+    def get(self, phase: str, default: Any = None) -> float:
+        return max(self._end - time.monotonic(), 1e-3)  # 0 would mean not to wait at all, with another error
+
+    def check(self) -> None:
+        if time.monotonic() > self._end:
+            raise TimeoutError
+
+
+def _cause(error: BaseException) -> str:
+    """Says in a few words why there is no connection: the errors underneath know more than httpx's own."""
+    while (under := error.__cause__ or error.__context__) is not None:
+        error = under
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, socket.gaierror):
+        return "unknown host"
+    if isinstance(error, ssl.SSLError):
+        return "the TLS handshake failed"
+    return str(error).rstrip(".") or type(error).__name__

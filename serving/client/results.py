@@ -1,0 +1,129 @@
+"""What the clients return."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from charflow.serving.errors import FailedPrecondition
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion.
+
+    Attributes:
+        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop".
+        log_prob: sum of natural logarithms under the model (temperature 1, no filter).
+        length: characters written.
+        finish_reason: "length" or "stop".
+    """
+
+    text: str
+    log_prob: float
+    length: int
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class NextChars:
+    """Every known character as the next one, most likely first.
+
+    Attributes:
+        chars: the characters.
+        probabilities: theirs, in the same order.
+    """
+
+    chars: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely a text is, as what follows a message boundary.
+
+    Attributes:
+        bits_per_char: mean over the known characters; 0 without any.
+        char_log_probs: natural logarithms, one a character; 0 where the character is unknown.
+        length: characters scored; a text over the limit of the export is scored up to it.
+        unknown_chars: how many of them the model has never seen.
+    """
+
+    bits_per_char: float
+    char_log_probs: tuple[float, ...]
+    length: int
+    unknown_chars: int
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """Where a version of the model is in its life.
+
+    Attributes:
+        version: its number.
+        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        code: OK, or the canonical code of what kept it from being served.
+        message: that error.
+    """
+
+    version: int
+    state: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a signature.
+
+    Attributes:
+        dtype: such as DT_STRING.
+        shape: dimensions, None where unknown; None for an unknown rank.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a signature takes and gives.
+
+    Attributes:
+        inputs: by name.
+        outputs: by name.
+        defaults: values of the inputs that have one, as nested lists in the tensor's shape.
+        method: the method name it was saved with.
+    """
+
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    defaults: Mapping[str, Any]
+    method: str
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """One version of a model.
+
+    Attributes:
+        name: of the model.
+        version: its number, whatever version or label was asked for.
+        signatures: by name.
+    """
+
+    name: str
+    version: int
+    signatures: Mapping[str, Signature]
+
+    def signature(self, name: str) -> Signature:
+        """Finds a signature.
+
+        Raises:
+            FailedPrecondition: the model has none of this name.
+        """
+        if name not in self.signatures:
+            has = ", ".join(sorted(key for key in self.signatures if not key.startswith("__"))) or "none"
+            raise FailedPrecondition(
+                f"Version {self.version} of model {self.name!r} has no signature {name!r}. Its signatures are: {has}."
+            )
+        return self.signatures[name]

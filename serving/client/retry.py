@@ -1,0 +1,76 @@
+"""Tries a request again while the server is unavailable and the deadline allows.
+
+Exponential back-off with full jitter: before try n + 1 the pause is drawn evenly from 0 to 0.1 · 2^n s, at most 5 s,
+so that clients that failed together do not come back together.
+Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from charflow.serving.client.arguments import ArgumentError
+from charflow.serving.errors import DeadlineExceeded, Unavailable
+
+Answer = TypeVar("Answer")
+
+_FIRST, _LONGEST = 0.1, 5.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How long, and how often.
+
+    Attributes:
+        address: named in errors.
+        timeout: seconds for a whole call, its retries and pauses included.
+        retries: most tries after the first.
+        pause: waits so many seconds.
+    """
+
+    address: str
+    timeout: float
+    retries: int
+    pause: Callable[[float], Awaitable[None]]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < math.inf:
+            raise ArgumentError(f"timeout must be a finite number of seconds above 0, not {self.timeout!r}.")
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
+            raise ArgumentError(f"retries must be an integer of at least 0, not {self.retries!r}.")
+
+    def deadline(self) -> float:
+        """When a call that begins now must end, on the monotonic clock."""
+        return time.monotonic() + self.timeout
+
+    async def ask(self, request: Callable[[float], Awaitable[Answer]], deadline: float) -> Answer:
+        """Sends a request that is given the seconds left, again and again if need be.
+
+        Raises:
+            Unavailable: the last try failed so, or the next would come after the deadline.
+            DeadlineExceeded: the time ran out.
+            ServingError: what the server said.
+        """
+        tries = 0
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._too_late()
+            try:
+                return await request(left)
+            except DeadlineExceeded as error:
+                if time.monotonic() >= deadline:
+                    raise self._too_late() from error
+                raise  # the server's own limit
+            except Unavailable:
+                pause = random.uniform(0, min(_LONGEST, _FIRST * 2**tries))
+                if tries == self.retries or time.monotonic() + pause >= deadline:
+                    raise
+            tries += 1
+            await self.pause(pause)
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self.address}: no answer within {self.timeout:g} s.")

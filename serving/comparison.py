@@ -1,0 +1,208 @@
+"""Compares two versions of a model, request by request: how well they predict texts, and how fast they write.
+
+`promote` decides by it. Both versions get the same texts, prompts and seeds, in turn, so what troubles the machine for
+a moment troubles both. N is the number of texts or of requests.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from charflow.serving.client.results import Completion, Score
+from charflow.serving.errors import UsageError
+
+FEWEST_TEXTS = 20  # below, a standard error says little
+_TEXTS_A_CALL = 16
+_CHARS = 100
+_WARM_UP = 3
+_UNKNOWN_BITS = float(np.log2(0x110000))  # naming one of Unicode's code points outright
+_ROUNDING = 1e-3  # bits: what float32 and another batch can change
+_RESAMPLES = 1000
+
+
+class Model(Protocol):
+    """What of `charflow.serving.Client` is used."""
+
+    def score(self, texts: list[str]) -> list[Score]:
+        """Scores texts."""
+
+    def generate(
+        self,
+        prompts: list[str],
+        *,
+        max_chars: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        seed: int,
+        stop: str,
+    ) -> list[Completion]:
+        """Completes prompts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bits:
+    """Bits per character of the same texts.
+
+    An unknown character counts log2(1,114,112) = 20.1 bits: its code point spelled out. Without that, a model that
+    knows few characters would have only the easy ones judged.
+
+    Attributes:
+        incumbent: of all texts, by the version that has the label.
+        candidate: by the other.
+        difference: candidate - incumbent; above 0 is worse.
+        error: its standard error, over texts.
+        texts: N.
+        unknown: unknown characters of the incumbent and of the candidate.
+    """
+
+    incumbent: float
+    candidate: float
+    difference: float
+    error: float
+    texts: int
+    unknown: tuple[int, int]
+
+    @property
+    def worse(self) -> bool:
+        """Whether the difference is above what chance and rounding make: twice its standard error."""
+        return not self.difference <= max(2 * self.error, _ROUNDING)  # NaN, of broken weights, is worse too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """A percentile of the time to write the same completions.
+
+    Attributes:
+        incumbent: milliseconds.
+        candidate: milliseconds.
+        ratio: candidate / incumbent; above 1 is slower.
+        at_least: lower end of its 95 % interval, by resampling the pairs.
+    """
+
+    incumbent: float
+    candidate: float
+    ratio: float
+    at_least: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What was found, and what of it counts against the candidate."""
+
+    bits: Bits
+    p50: Latency
+    p99: Latency
+    requests: int
+    max_slowdown: float
+
+    @property
+    def faults(self) -> list[str]:
+        """Says why the candidate is worse; empty if it is not."""
+        bits = self.bits
+        found = [f"{bits.difference:.3f} more bits per character (± {bits.error:.3f})"] if bits.worse else []
+        for name, latency in (("p50", self.p50), ("p99", self.p99)):
+            if latency.at_least > self.max_slowdown:
+                found.append(f"{latency.ratio:.2f} times the {name} latency (at most {self.max_slowdown:g})")
+        return found
+
+
+def compare(
+    incumbent: Model,
+    candidate: Model,
+    *,
+    texts: Sequence[str],
+    prompts: Sequence[str],
+    requests: int,
+    max_slowdown: float,
+) -> Comparison:
+    """Compares two versions.
+
+    Args:
+        incumbent: the version that has the label.
+        candidate: the one that may get it.
+        texts: text that neither was trained on; at least FEWEST_TEXTS.
+        prompts: what completions are asked for; taken in turn.
+        requests: how many of them each version writes.
+        max_slowdown: how many times as long the candidate may take.
+
+    Raises:
+        UsageError: the versions read a text differently, so their figures have no common measure.
+        ServingError: a call failed.
+    """
+    bits = _bits(_scores(incumbent, texts), _scores(candidate, texts))
+    times = _times(incumbent, candidate, prompts, requests)  # [2, N]
+    return Comparison(
+        bits=bits, p50=_latency(times, 50), p99=_latency(times, 99), requests=requests, max_slowdown=max_slowdown
+    )
+
+
+def _scores(model: Model, texts: Sequence[str]) -> list[Score]:
+    return [
+        score
+        for begin in range(0, len(texts), _TEXTS_A_CALL)
+        for score in model.score(list(texts[begin : begin + _TEXTS_A_CALL]))
+    ]
+
+
+def _bits(incumbent: Sequence[Score], candidate: Sequence[Score]) -> Bits:
+    for number, (old, new) in enumerate(zip(incumbent, candidate, strict=True), start=1):
+        if old.length != new.length:
+            raise UsageError(
+                f"The versions read text {number} as {old.length:,} and as {new.length:,} characters, so their bits "
+                "per character have no common measure: shorten texts over the limit of an export, or use --force."
+            )
+    lengths = np.array([score.length for score in incumbent], float)  # [N]
+    sums = np.array([[_bits_of(score) for score in scores] for scores in (incumbent, candidate)])  # [2, N]
+    chars = max(lengths.sum(), 1.0)
+    difference = float((sums[1] - sums[0]).sum() / chars)
+    residuals = sums[1] - sums[0] - difference * lengths  # of the ratio estimator: long texts weigh more
+    spread = np.sqrt(len(lengths) / (len(lengths) - 1) * np.square(residuals).sum())
+    return Bits(
+        incumbent=float(sums[0].sum() / chars),
+        candidate=float(sums[1].sum() / chars),
+        difference=difference,
+        error=float(spread / chars),
+        texts=len(lengths),
+        unknown=(sum(score.unknown_chars for score in incumbent), sum(score.unknown_chars for score in candidate)),
+    )
+
+
+def _bits_of(score: Score) -> float:
+    return score.bits_per_char * (score.length - score.unknown_chars) + _UNKNOWN_BITS * score.unknown_chars
+
+
+def _times(incumbent: Model, candidate: Model, prompts: Sequence[str], requests: int) -> np.ndarray:
+    """Milliseconds each request took, float64 [2, N]; the two take turns in going first."""
+    models = (incumbent, candidate)
+    warm = [_write(model, prompts[0], _CHARS, seed) for seed in range(_WARM_UP) for model in models]
+    chars = min(warm)  # the limits of the exports may cut one of them shorter
+    times = np.empty([2, requests])
+    for request in range(requests):
+        prompt = prompts[request % len(prompts)]
+        for which in (0, 1) if request % 2 else (1, 0):
+            begin = time.perf_counter()
+            _write(models[which], prompt, chars, request)
+            times[which, request] = 1000 * (time.perf_counter() - begin)
+    return times
+
+
+def _write(model: Model, prompt: str, chars: int, seed: int) -> int:
+    # Nothing is left to the defaults: they may differ between the versions.
+    (done,) = model.generate([prompt], max_chars=chars, temperature=1.0, top_k=0, top_p=1.0, seed=seed, stop="")
+    return done.length
+
+
+def _latency(times: np.ndarray, percent: int) -> Latency:
+    incumbent, candidate = np.percentile(times, percent, axis=1)
+    drawn = np.random.default_rng(0).integers(times.shape[1], size=[_RESAMPLES, times.shape[1]])
+    resampled = np.percentile(times[:, drawn], percent, axis=2)  # [2, _RESAMPLES]
+    return Latency(
+        incumbent=float(incumbent),
+        candidate=float(candidate),
+        ratio=float(candidate / incumbent),
+        at_least=float(np.percentile(resampled[1] / resampled[0], 2.5)),
+    )

@@ -1,0 +1,238 @@
+"""The server without its doors: models, versions and labels, tensors in and out, typed errors.
+
+`grpc_server` and `rest` turn their calls into these; `models` lends the version, `inference` asks it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from charflow.serving.embedded import inference
+from charflow.serving.embedded.inference import Feed, Loaded
+from charflow.serving.embedded.metrics import Metrics
+from charflow.serving.embedded.models import Models
+from charflow.serving.embedded.sources import ModelSource, find_versions, read_sources
+from charflow.serving.embedded.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
+from charflow.serving.errors import (
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    ServingError,
+)
+
+T = TypeVar("T")
+
+
+class Core:
+    """Answers calls; every method may be called from any thread."""
+
+    def __init__(self, models: Models, metrics: Metrics, *, labels_for_unavailable: bool = False) -> None:
+        """Starts with no model: `reload` names them.
+
+        Args:
+            models: keeps the versions.
+            metrics: is told what happens.
+            labels_for_unavailable: a new label may name a version that is not loaded yet.
+        """
+        self._models, self._metrics, self._labels_for_unavailable = models, metrics, labels_for_unavailable
+        self._sources: dict[str, ModelSource] = {}
+        self._reloading = threading.Lock()
+
+    def predict(
+        self, spec: ModelSpec, feed: Feed, *, outputs: Sequence[str] = (), timeout: float | None = None, api: str
+    ) -> Answer:
+        """Runs a signature.
+
+        Args:
+            spec: model, version and signature.
+            feed: gives the inputs of the signature it is handed, as NumPy arrays; texts are bytes in object arrays.
+            outputs: only these; empty for all.
+            timeout: seconds.
+            api: the door, GRPC or REST.
+
+        Returns:
+            The outputs, with the version and signature that made them.
+
+        Raises:
+            ServingError: as TensorFlow Serving would answer.
+        """
+
+        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> Answer:
+            name, arrays = inference.predict(loaded, spec.signature, feed, outputs=outputs, timeout=left())
+            return Answer(outputs=arrays, version=number, signature=name)
+
+        return self._timed(spec, "Predict", api, timeout, ask)
+
+    def classify(
+        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+    ) -> Classification:
+        """Classifies serialised tf.Examples."""
+
+        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> Classification:
+            name, classes = inference.classify(loaded, spec.signature, examples, timeout=left())
+            self._metrics.examples(model=spec.name, count=len(examples))
+            return Classification(classes=classes, version=number, signature=name)
+
+        return self._timed(spec, "Classify", api, timeout, ask)
+
+    def regress(
+        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+    ) -> Regression:
+        """Gives a value for each serialised tf.Example."""
+
+        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> Regression:
+            name, values = inference.regress(loaded, spec.signature, examples, timeout=left())
+            self._metrics.examples(model=spec.name, count=len(examples))
+            return Regression(values=values, version=number, signature=name)
+
+        return self._timed(spec, "Regress", api, timeout, ask)
+
+    def multi_inference(
+        self,
+        tasks: Sequence[tuple[ModelSpec, str]],
+        examples: Sequence[bytes],
+        *,
+        timeout: float | None = None,
+        api: str,
+    ) -> list[Classification | Regression]:
+        """Runs several signatures of one model on the same examples; a task is a spec and a method name."""
+        if not tasks:
+            raise InvalidArgument("The request has no tasks")
+        first = tasks[0][0]
+        if any(spec.name != first.name for spec, _ in tasks):
+            raise InvalidArgument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+
+        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> list[Classification | Regression]:
+            named = [(spec.signature, method) for spec, method in tasks]
+            results: list[Classification | Regression] = []
+            for name, method, found in inference.multi_inference(loaded, named, examples, timeout=left()):
+                if method == inference.CLASSIFY:
+                    results.append(Classification(classes=found, version=number, signature=name))  # type: ignore[arg-type]
+                else:
+                    results.append(Regression(values=found, version=number, signature=name))  # type: ignore[arg-type]
+            self._metrics.examples(model=first.name, count=len(examples))
+            return results
+
+        return self._timed(first, "MultiInference", api, timeout, ask)
+
+    def metadata(self, spec: ModelSpec) -> tuple[int, dict[str, meta_graph_pb2.SignatureDef]]:
+        """Gives the real version and the signatures it was saved with."""
+        with self._lease(spec) as (number, loaded):
+            return number, dict(loaded.signature_defs)
+
+    def statuses(self, spec: ModelSpec) -> list[VersionStatus]:
+        """Tells where the versions of a model are, highest first, or where the one asked for is; labels are not read.
+
+        Raises:
+            NotFound: nobody has heard of them.
+        """
+        found = self._models.statuses(spec.name)
+        if spec.version is not None:
+            found = [status for status in found if status.version == spec.version]
+            if not found:
+                raise NotFound(f"Could not find version {spec.version} of model {spec.name}")
+        if not found:
+            raise NotFound(f"Could not find any versions of model {spec.name}")
+        return found
+
+    def reload(self, config: model_server_config_pb2.ModelServerConfig, *, timeout: float | None = None) -> None:
+        """Replaces the configuration, and waits until the models that are new can be asked.
+
+        Raises:
+            InvalidArgument: the configuration is wrong; the old one stays.
+            FailedPrecondition: a label names a version that is not available; the old one stays.
+            ServingError: a new model cannot be loaded.
+        """
+        with self._reloading:
+            if config.WhichOneof("config") is None:
+                return  # TensorFlow Serving takes no action for an empty configuration
+            sources = read_sources(config)
+            self._check_labels(sources)
+            gone = set(self._sources) - set(sources)
+            new = set(sources) - set(self._sources)
+            self._sources = sources
+            for name in gone:
+                self._models.aspire(name, {})
+            self.look_for_versions()
+        self._models.wait(new, timeout=timeout)
+
+    def look_for_versions(self) -> None:
+        """Looks into the base paths; one that cannot be read changes nothing."""
+        for source in list(self._sources.values()):
+            versions = find_versions(source)
+            if versions is not None and self._sources.get(source.name) is source:
+                self._models.aspire(source.name, versions)
+
+    def served(self) -> list[str]:
+        """Names the models of the configuration."""
+        return list(self._sources)
+
+    def _check_labels(self, sources: dict[str, ModelSource]) -> None:
+        for source in sources.values():
+            available = self._models.available(source.name)
+            old = self._sources[source.name].labels if source.name in self._sources else {}
+            for label, number in source.labels.items():
+                new_label = old.get(label, number) == number
+                if number not in available and not (self._labels_for_unavailable and new_label):
+                    raise FailedPrecondition(
+                        f"Request to assign label to version {number} of model {source.name}, "
+                        "which is not currently available for inference"
+                    )
+
+    def _number(self, spec: ModelSpec) -> int | None:
+        if spec.label is None:
+            return spec.version
+        source = self._sources.get(spec.name)
+        if source is None or spec.label not in source.labels:
+            raise InvalidArgument(f"Unrecognized servable version label: {spec.label}")
+        return source.labels[spec.label]
+
+    @contextmanager
+    def _lease(self, spec: ModelSpec) -> Iterator[tuple[int, Loaded]]:
+        if not spec.name:
+            raise InvalidArgument("ModelSpec has no name specified")
+        with self._models.lease(spec.name, self._number(spec)) as leased:
+            yield leased
+
+    def _timed(
+        self,
+        spec: ModelSpec,
+        method: str,
+        api: str,
+        timeout: float | None,
+        ask: Callable[[int, Loaded, Callable[[], float | None]], T],
+    ) -> T:
+        began = time.monotonic()
+        status, version, signature = "OK", 0, spec.signature or "serving_default"
+
+        def left() -> float | None:
+            return None if timeout is None else timeout - (time.monotonic() - began)
+
+        try:
+            with self._lease(spec) as (number, loaded):
+                version = number
+                asked = time.monotonic()
+                answer = ask(number, loaded, left)
+                self._metrics.runtime(model=spec.name, api=method, seconds=time.monotonic() - asked)
+                return answer
+        except ServingError as error:
+            status = error.code
+            raise
+        except Exception:
+            status = Internal.code
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            # A name that is not served could be anything: it must not become a label.
+            model = spec.name if spec.name in self._sources else ""
+            self._metrics.request(model=model, api=method, entrypoint=api, status=status, seconds=seconds)
+            if status == "OK":
+                self._metrics.signature(
+                    model=model, version=version, signature=signature, api=method, entrypoint=api, seconds=seconds
+                )

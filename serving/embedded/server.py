@@ -1,0 +1,292 @@
+"""Runs the embedded server from its flags to its end.
+
+Models are loaded first, then the doors open; folders and configuration are watched; a signal closes the doors, lets
+what runs finish, and ends the process.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Protocol
+
+import tensorflow as tf
+import uvicorn
+from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from charflow.serving.configs import (
+    parse_channel_arguments,
+    read_batching_parameters,
+    read_model_config,
+    read_monitoring_config,
+    read_session_config,
+    read_ssl_config,
+)
+from charflow.serving.embedded.batching import BatchingSettings
+from charflow.serving.embedded.core import Core
+from charflow.serving.embedded.grpc_server import GrpcServer
+from charflow.serving.embedded.loading import LoadSettings, ServedVersion
+from charflow.serving.embedded.metrics import Metrics
+from charflow.serving.embedded.models import Models
+from charflow.serving.embedded.rest import make_app
+from charflow.serving.embedded.tls import grpc_credentials, rest_context
+from charflow.serving.errors import Cancelled, ServingError, UsageError
+from charflow.serving.flags import ServerFlags
+from charflow.serving.ready import host_and_port
+
+_GRACE = 30.0  # seconds that calls have to finish in after a signal
+_METRICS_PATH = "/monitoring/prometheus/metrics"
+_logger = logging.getLogger(__name__)
+
+
+class Announce(Protocol):
+    """Is told where the server answers."""
+
+    def __call__(
+        self, grpc_address: str | None, rest_address: str | None, model_names: Sequence[str], *, rest_tls: bool
+    ) -> None:
+        """The addresses, None for a door that is closed, and the models."""
+
+
+def serve(flags: ServerFlags, *, announce: Announce) -> int:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        flags: how to serve.
+        announce: is told the addresses of gRPC and REST, and the names of the models, once they answer.
+
+    Returns:
+        The exit status: 0, or 1 if the server could not start.
+
+    Raises:
+        UsageError: a file that a flag names cannot be used.
+    """
+    _log()
+    server = _Server(flags)
+    try:
+        return server.run(announce)
+    except (ServingError, OSError) as error:
+        code = f"{error.code}: " if isinstance(error, ServingError) else ""
+        print(f"Failed to start server. Error: {code}{error}", file=sys.stderr)
+        return 1
+
+
+def _log() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING)
+    logging.getLogger("charflow").setLevel(logging.INFO)
+    tf.get_logger().setLevel("ERROR")
+
+
+class _Server:
+    def __init__(self, flags: ServerFlags) -> None:
+        self._flags = flags
+        self._config = _model_config(flags)
+        self._tls = read_ssl_config(flags.ssl_config_file) if flags.ssl_config_file else None
+        self._metrics = Metrics()
+        settings = _load_settings(flags)
+        self._models = Models(
+            lambda _, path: ServedVersion(path, settings, self._metrics),
+            max_retries=flags.max_num_load_retries,
+            retry_interval=flags.load_retry_interval_micros / 1e6,
+        )
+        self._core = Core(
+            self._models, self._metrics, labels_for_unavailable=flags.allow_version_labels_for_unavailable_models
+        )
+        self._ending = threading.Event()
+        # A batch is as large as the calls that wait for it at the same time.
+        usual = max(16, 4 * (os.cpu_count() or 1))
+        threads = usual if settings.batching is None else max(usual, min(256, 2 * settings.batching.max_batch_size))
+        self._grpc_threads = flags.grpc_max_threads or threads
+        self._rest_threads = flags.rest_api_num_threads or threads
+        self._grpc = self._make_grpc()
+        self._rest = self._make_rest() if flags.rest_api_port else None
+
+    def run(self, announce: Announce) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            if not self._load_models():
+                return 0
+            self._open(announce)
+            self._ending.wait()
+        finally:
+            self._close()
+        return 0
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._ending.set()
+
+    def _load_models(self) -> bool:
+        """Loads all models before the doors open; False if a signal came first."""
+        watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+        failure: list[Exception] = []
+
+        def first() -> None:
+            try:
+                self._core.reload(self._config)
+            except Exception as error:
+                failure.append(error)
+
+        loading = threading.Thread(target=first, name="first-load", daemon=True)
+        loading.start()
+        watcher.start()
+        while loading.is_alive() and not self._ending.wait(0.02):
+            pass  # the main thread stays free for signals
+        if self._ending.is_set():
+            return False
+        if failure and not isinstance(failure[0], Cancelled):
+            raise failure[0]
+        if self._flags.model_config_file and self._flags.model_config_file_poll_wait_seconds:
+            threading.Thread(target=self._watch_config, name="watch-config", daemon=True).start()
+        return True
+
+    def _open(self, announce: Announce) -> None:
+        flags = self._flags
+        credentials = grpc_credentials(self._tls) if self._tls else None
+        address = host_and_port(flags.host, flags.port) if flags.port else None
+        if address:
+            self._grpc.listen(address, credentials)
+        if flags.grpc_socket_path:
+            self._grpc.listen(f"unix:{flags.grpc_socket_path}", credentials)
+        rest = None
+        if self._rest:
+            sock = _listen(flags.host, flags.rest_api_port)
+            threading.Thread(target=self._rest.run, kwargs={"sockets": [sock]}, name="rest", daemon=True).start()
+            rest = host_and_port(flags.host, flags.rest_api_port)
+        self._grpc.start()
+        while self._rest and not self._rest.started and not self._ending.wait(0.01):
+            pass
+        announce(address, rest, self._core.served(), rest_tls=bool(self._tls))
+
+    def _close(self) -> None:
+        _logger.info("Ending: calls that run may finish")
+        if self._rest and self._rest.started:
+            self._rest.should_exit = True
+        self._grpc.stop(_GRACE)
+        for thread in threading.enumerate():
+            if thread.name == "rest":
+                thread.join(_GRACE)
+        self._models.close()
+
+    def _watch(self) -> None:
+        seconds = self._flags.file_system_poll_wait_seconds
+        while seconds > 0 and not self._ending.wait(seconds):
+            try:
+                self._core.look_for_versions()
+            except Exception:
+                _logger.exception("Looking for versions failed")
+
+    def _watch_config(self) -> None:
+        last = self._config
+        while not self._ending.wait(self._flags.model_config_file_poll_wait_seconds):
+            try:
+                config = read_model_config(self._flags.model_config_file)
+                if config != last:
+                    self._core.reload(config)
+                    last = config
+                    _logger.info("The configuration was read again")
+            except (UsageError, ServingError) as error:
+                _logger.error("The configuration stays as it is: %s", error)
+
+    def _make_grpc(self) -> GrpcServer:
+        flags = self._flags
+        return GrpcServer(
+            self._core,
+            threads=self._grpc_threads,
+            max_queued=flags.max_queued_requests,
+            max_request_bytes=flags.max_request_bytes,
+            options=parse_channel_arguments(flags.grpc_channel_arguments),
+            healthcheck=flags.enable_grpc_healthcheck_service,
+            as_content=flags.enable_serialization_as_tensor_content,
+        )
+
+    def _make_rest(self) -> uvicorn.Server:
+        flags = self._flags
+        monitoring = read_monitoring_config(flags.monitoring_config_file) if flags.monitoring_config_file else None
+        prometheus = monitoring.prometheus_config if monitoring else None
+        app = make_app(
+            self._core,
+            timeout_ms=flags.rest_api_timeout_in_ms,
+            enable_cors=flags.rest_api_enable_cors_support,
+            metrics=self._metrics.text if prometheus and prometheus.enable else None,
+            metrics_path=(prometheus.path if prometheus else "") or _METRICS_PATH,
+            threads=self._rest_threads,
+            max_queued=flags.max_queued_requests,
+            max_body_bytes=flags.max_request_bytes,
+        )
+        context = rest_context(self._tls) if self._tls else None
+        return uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(_GRACE),
+                ssl_context_factory=(lambda *_: context) if context else None,
+            )
+        )
+
+
+def _model_config(flags: ServerFlags) -> ModelServerConfig:
+    if flags.model_config_file:
+        return read_model_config(flags.model_config_file)
+    config = ModelServerConfig()
+    config.model_config_list.config.add(
+        name=flags.model_name, base_path=flags.model_base_path, model_platform="tensorflow"
+    )
+    return config
+
+
+def _load_settings(flags: ServerFlags) -> LoadSettings:
+    session = (
+        read_session_config(flags.tensorflow_session_config_file)
+        if flags.tensorflow_session_config_file
+        else config_pb2.ConfigProto()
+    )
+    intra, inter = flags.parallelism
+    if intra:
+        session.intra_op_parallelism_threads = intra
+    if inter:
+        session.inter_op_parallelism_threads = inter
+    if flags.per_process_gpu_memory_fraction:
+        session.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
+    return LoadSettings(
+        tags=tuple(flags.saved_model_tags.split(",")),
+        session=session,
+        batching=_batching(flags) if flags.enable_batching else None,
+        warmup=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
+    )
+
+
+def _batching(flags: ServerFlags) -> BatchingSettings:
+    given: dict[str, object] = {"num_batch_threads": os.cpu_count() or 1}
+    if flags.batching_parameters_file:
+        file = read_batching_parameters(flags.batching_parameters_file)
+        for name in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"):
+            if file.HasField(name):
+                given[name] = getattr(file, name).value
+        if file.HasField("thread_pool_name"):
+            given["thread_pool_name"] = file.thread_pool_name.value
+        if file.enable_large_batch_splitting.value:
+            largest = file.max_execution_batch_size.value if file.HasField("max_execution_batch_size") else None
+            given["max_execution_batch_size"] = largest or given.get("max_batch_size", BatchingSettings.max_batch_size)
+        given["allowed_batch_sizes"] = tuple(file.allowed_batch_sizes)
+        given["pad_variable_length_inputs"] = file.pad_variable_length_inputs
+    try:
+        return BatchingSettings(**given)  # type: ignore[arg-type]  # the fields were checked by their proto
+    except ServingError as error:
+        raise UsageError(f"--batching_parameters_file: {error}.") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        raise OSError(f"REST cannot listen on {host_and_port(host, port)}: {error.strerror}") from error

@@ -1,0 +1,103 @@
+"""Converts between the protos of a call and NumPy arrays, for the gRPC door and the warm-up."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import input_pb2, model_pb2
+
+from charflow.serving.embedded.spec import ModelSpec
+from charflow.serving.errors import InvalidArgument
+
+_FIELDS = {  # typed field of TensorProto by type, for those whose values it holds one by one
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int32: "int_val",
+    tf.int16: "int_val",
+    tf.int8: "int_val",
+    tf.uint8: "int_val",
+    tf.uint16: "int_val",
+    tf.string: "string_val",
+    tf.int64: "int64_val",
+    tf.bool: "bool_val",
+    tf.uint32: "uint32_val",
+    tf.uint64: "uint64_val",
+}
+
+
+def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """Reads a tensor; strings become bytes in an object array.
+
+    Raises:
+        InvalidArgument: the proto is not a tensor: no type, an impossible shape, values that do not fill it.
+    """
+    dims = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in dims):
+        raise InvalidArgument(f"tensor parsing error: {name}: its shape is not fully known")
+    try:
+        size = int(np.prod(dims, dtype=object)) if dims else 1
+        present = len(proto.tensor_content) or len(getattr(proto, _FIELDS.get(_dtype(proto), "half_val")))
+        if size > max(2**24, 64 * present):  # one value may stand for all, but not for all memory
+            raise ValueError(f"{present} values cannot fill the shape {dims}")
+        array = np.asarray(tf.make_ndarray(proto))
+        return array.reshape(dims)
+    except (TypeError, ValueError, KeyError, MemoryError) as error:
+        raise InvalidArgument(f"tensor parsing error: {name}: {error}") from error
+
+
+def _dtype(proto: tensor_pb2.TensorProto) -> tf.DType:
+    return tf.dtypes.as_dtype(proto.dtype)
+
+
+def to_proto(array: np.ndarray, *, as_content: bool = False) -> tensor_pb2.TensorProto:
+    """Writes a tensor into the typed fields, or as raw bytes with `as_content` where the type allows it."""
+    dtype = tf.string if array.dtype == object else tf.dtypes.as_dtype(array.dtype)
+    field = _FIELDS.get(dtype)
+    if field is None or (as_content and dtype != tf.string):
+        return tf.make_tensor_proto(array)
+    proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    getattr(proto, field).extend(array.ravel().tolist())
+    return proto
+
+
+def dtype_name(dtype: tf.DType) -> str:
+    """Names a type as protos do: DT_STRING."""
+    return types_pb2.DataType.Name(dtype.as_datatype_enum)
+
+
+def to_spec(proto: model_pb2.ModelSpec) -> ModelSpec:
+    """Reads whom a call is for.
+
+    Raises:
+        InvalidArgument: it names no model.
+    """
+    if not proto.name:
+        raise InvalidArgument("Missing ModelSpec" if not proto.ByteSize() else "ModelSpec has no name specified")
+    choice = proto.WhichOneof("version_choice")
+    return ModelSpec(
+        name=proto.name,
+        version=proto.version.value if choice == "version" else None,
+        label=proto.version_label if choice == "version_label" else None,
+        signature=proto.signature_name,
+    )
+
+
+def to_examples(proto: input_pb2.Input) -> list[bytes]:
+    """Serialises the examples of an Input; the context is put before each, so that an example's features win."""
+    kind = proto.WhichOneof("kind")
+    context = b""
+    examples: Iterable = ()
+    try:
+        if kind == "example_list":
+            examples = proto.example_list.examples
+        elif kind == "example_list_with_context":
+            examples = proto.example_list_with_context.examples
+            context = proto.example_list_with_context.context.SerializeToString()
+        return [context + example.SerializeToString() for example in examples]
+    except DecodeError as error:
+        raise InvalidArgument(f"Error parsing the examples: {error}") from error
