@@ -43,6 +43,7 @@ class Core:
         self._models, self._metrics, self._labels_for_unavailable = models, metrics, labels_for_unavailable
         self._sources: dict[str, ModelSource] = {}
         self._reloading = threading.Lock()
+        self._aspiring = threading.Lock()
 
     def predict(
         self, spec: ModelSpec, feed: Feed, *, outputs: Sequence[str] = (), timeout: float | None = None, api: str
@@ -156,9 +157,10 @@ class Core:
             self._check_labels(sources)
             gone = set(self._sources) - set(sources)
             new = set(sources) - set(self._sources)
-            self._sources = sources
-            for name in gone:
-                self._models.aspire(name, {})
+            with self._aspiring:
+                self._sources = sources
+                for name in gone:
+                    self._models.aspire(name, {})
             self.look_for_versions()
         self._models.wait(new, timeout=timeout)
 
@@ -166,8 +168,9 @@ class Core:
         """Looks into the base paths; one that cannot be read changes nothing."""
         for source in list(self._sources.values()):
             versions = find_versions(source)
-            if versions is not None and self._sources.get(source.name) is source:
-                self._models.aspire(source.name, versions)
+            with self._aspiring:  # what was found for a source that is gone by now counts no more
+                if versions is not None and self._sources.get(source.name) is source:
+                    self._models.aspire(source.name, versions)
 
     def served(self) -> list[str]:
         """Names the models of the configuration."""

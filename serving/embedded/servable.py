@@ -2,8 +2,8 @@
 
 `models` keeps servables, `inference` asks them. A servable is a session with signatures as feeds and fetches, as in
 TensorFlow Serving: any SavedModel with the right tags loads, TF1 or TF2. Against the functions of
-`tf.saved_model.load` a session answered a small model 6 to 20 times as often and a generation of 100 characters 1.1 to
-1.3 times (benchmarks/serving_loaders.py). The session is driven through TensorFlow's own thin wrapper, because
+`tf.saved_model.load` a session answered a model of two additions 6 to 20 times as often, a generation of 100 characters
+1.1 to 1.2 times (`benchmarks/serving.py loaders`). The session is driven through TensorFlow's own thin wrapper, because
 `Session.run` refuses feeds whose rank differs from the placeholder's, which TensorFlow Serving accepts.
 """
 
@@ -83,11 +83,13 @@ class Servable:
         outputs = [self._output(name) for name in fetches]
         try:
             with run_options(timeout) as options:
-                return pywrap_tf_session.TF_SessionRun_wrapper(
+                fetched = pywrap_tf_session.TF_SessionRun_wrapper(
                     self._session._session, options, inputs, outputs, [], None
                 )
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
+        # A scalar comes as NumPy's own, a text as bytes.
+        return [np.asarray(value, object if isinstance(value, bytes) else None) for value in fetched]
 
     def close(self) -> None:
         """Frees what the version holds."""

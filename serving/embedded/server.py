@@ -118,7 +118,9 @@ class _Server:
             self._close()
         return 0
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._ending.is_set():  # a second signal: the user will not wait for the calls that run
+            os._exit(128 + number)
         self._ending.set()
 
     def _load_models(self) -> bool:

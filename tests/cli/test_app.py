@@ -181,6 +181,9 @@ def test_demo_goes_the_whole_way(call: Callable, monkeypatch: pytest.MonkeyPatch
     assert (folder / "run" / "curves.png").exists()
     assert (folder / "model" / "1" / "saved_model.pb").exists()
     commands = [line.split()[2] for line in done.out.splitlines() if line.startswith("$ charflow")]
-    assert commands == ["explore", "train", "export"]
+    assert commands == ["explore", "train", "export", "serve"]
     after_export = done.out.partition("a fresh process")[2]
     assert [f"--- temperature {t} ---\noh my dears, " in after_export for t in (0.2, 0.5, 1.0, 1.2)] == [True] * 4
+    by_grpc, by_rest = (done.out.partition(f"{door}, seed 7\n")[2].splitlines()[0] for door in ("gRPC", "REST"))
+    assert by_grpc.startswith("oh my dears, ")
+    assert by_grpc == by_rest

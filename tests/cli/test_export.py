@@ -81,12 +81,6 @@ def test_export_json_has_the_checks(
     }
     configs = ["batching.config", "models.config", "monitoring.config"]
     assert sorted(child.name for child in first.base.iterdir()) == ["1", "2", *configs]
-        "1",
-        "2",
-        "batching.config",
-        "models.config",
-        "monitoring.config",
-    ]
 
 
 def test_export_gives_on_its_options(call: Callable, exported: list[dict]) -> None:
