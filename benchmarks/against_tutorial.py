@@ -24,6 +24,7 @@ from charflow.model.network import Network
 from charflow.model.optimizer import make_optimizer
 from charflow.model.presets import preset
 from charflow.model.samples import Sampler
+from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.windows import make_windows
 
@@ -98,7 +99,7 @@ def generation_stage(data: dict[str, Any], models: dict[str, Any], chars: int) -
     rows = []
     for context in ("stream", "window"):
         decoder = models["network"].decoder(context, recipe.LENGTH)
-        write = Sampler(decoder, data["corpus"], seed=0, temperatures=(0.5,), chars=chars)
+        write = Sampler(decoder, TextInMemory(data["corpus"]), seed=0, temperatures=(0.5,), chars=chars)
         rate = chars / timed(lambda write=write: list(write(0, epoch=0.0)))
         rows.append(
             f"| generation, characters/s ({context}) | {recipe_rate:,.0f} | {rate:,.0f} | {rate / recipe_rate:,.0f}x |"

@@ -16,11 +16,15 @@ from charflow.cli.evaluate import evaluate
 from charflow.cli.explore import explore
 from charflow.cli.export import export
 from charflow.cli.generate import generate
+from charflow.cli.launch import LAUNCH_SETTINGS, launch
+from charflow.cli.prepare import prepare
 from charflow.cli.promote import promote
 from charflow.cli.serve import SETTINGS, serve
-from charflow.cli.status import INTERRUPTED, USER_MISTAKE, Interrupted
+from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE, Interrupted
+from charflow.cli.sweep import sweep
 from charflow.cli.train import train
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import PeerError, UserError, reason
+from charflow.serving.client.transport import Unreachable
 from charflow.serving.errors import ServingError, UsageError
 
 app = typer.Typer(
@@ -30,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (explore, train, evaluate, generate, export, complete, promote, demo):
+for command in (explore, prepare, train, sweep, evaluate, generate, export, complete, promote, demo):
     app.command()(command)
+app.command(context_settings=LAUNCH_SETTINGS)(launch)
 app.command(context_settings=SETTINGS)(serve)
 
 
@@ -70,9 +75,13 @@ def run(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted.", INTERRUPTED)
     except Interrupted as interruption:
-        return _say(str(interruption), INTERRUPTED)
+        return _say(str(interruption), interruption.status)
+    except PeerError as error:
+        return _say(str(error), PEER_LOST)
     except (UserError, UsageError) as error:
         return _say(str(error), USER_MISTAKE)
+    except Unreachable as error:
+        return _say(error.for_command(), USER_MISTAKE)
     except ServingError as error:
         return _say(f"{reason(error)}.", USER_MISTAKE)
     except OSError as error:

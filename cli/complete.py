@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charflow.cli import console, options
-from charflow.cli.prompts import Prompts, read_prompts
+from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _told(address: str) -> Iterator[None]:
     except ArgumentError as error:
         raise UserError(str(error)) from error
     except Unreachable as error:
-        raise UserError(f"{reason(error)}. Start one: charflow serve.") from error
+        raise UserError(error.for_command()) from error
     except NotFound as error:
         raise UserError(f"{address}: {reason(error)}. Pass --model and --version as the server has them.") from error
     except ServingError as error:
@@ -133,19 +133,19 @@ def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], c
             }
         )
         return
-    for row, seed, text in zip(rows, seeds, texts, strict=True):
+    for index, (row, seed, text) in enumerate(zip(rows, seeds, texts, strict=True)):
         if len(rows) > 1:
-            console.err.print(f"--- seed {seed} ---")
+            console.err.print(heading(index // count, len(prompts), count=count, seed=seed))
         sys.stdout.write(f"{row}{text.text}\n")
         sys.stdout.flush()
 
 
 def _print_chunks(client: "Client", prompts: list[str], settings: dict[str, Any], count: int) -> None:
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts):
         for index in range(count):
             seed = settings["seed"] + index
             if len(prompts) * count > 1:
-                console.err.print(f"--- seed {seed} ---")
+                console.err.print(heading(number, len(prompts), count=count, seed=seed))
             sys.stdout.write(prompt)
             sys.stdout.flush()
             for piece in client.stream(prompt, **{**settings, "seed": seed}):

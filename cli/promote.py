@@ -37,6 +37,10 @@ def promote(
     max_slowdown: Annotated[float, typer.Option(metavar="R", help="How many times as long they may take.")] = 1.5,
     force: Annotated[bool, typer.Option("--force", help="Move the label without a comparison.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Move it to the version it was before.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")] = False,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and trust these certificates.")] = None,
+    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and show this certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key.")] = None,
     json: options.Json = False,
 ) -> None:
     """Move a label of a served model to VERSION, unless that is worse than the version it is now."""
@@ -51,20 +55,24 @@ def promote(
             "Pass --texts FILE, messages that neither version was trained on, one a line; --force compares nothing."
         )
     load_tensorflow()
+    from charflow.serving import ArgumentError, Tls
     from charflow.serving.promote import Place, Trial, WorseError
     from charflow.serving.promote import promote as promote_to
     from charflow.serving.promote import rollback as roll_back
 
-    place = Place(base=base, label=label, server=server, config=config, model=model)
     trial = None
     if texts is not None:
         lines = _lines(prompts) if prompts is not None else [""]
         trial = Trial(texts=_lines(texts), prompts=lines, requests=samples, max_slowdown=max_slowdown)
     try:
+        certificates = Tls(ca=ca, cert=cert, key=key) if tls or ca or cert or key else None
+        place = Place(base=base, label=label, server=server, config=config, model=model, tls=certificates)
         move = roll_back(place) if version is None else promote_to(place, version, trial)
     except WorseError as error:
         _show(error.refused, moved=False, json=json)
         raise
+    except ArgumentError as error:
+        raise UsageError(str(error)) from error
     _show(move, moved=True, json=json)
 
 

@@ -1,5 +1,9 @@
 """Reads the prompts of the commands that complete text."""
 
+import io
+import os
+import select
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +12,18 @@ from typing import Annotated
 import typer
 
 Prompts = Annotated[
-    list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue; - reads standard input.")
+    list[str] | None,
+    typer.Argument(metavar="PROMPT", help="Texts to continue; - reads standard input; none reads what is piped in."),
 ]
+
+_PATIENCE = 1.0  # seconds until the user is told what is waited for
 
 
 def read_prompts(arguments: list[str] | None, file: Path | None = None) -> list[str]:
     """Lists the prompts in order: the arguments, with `-` standing for the lines of standard input, then the file's.
 
-    Nothing given at all is the empty prompt, which begins a message.
+    Without any, the lines of standard input where it is a pipe or a file. Nothing at all is the empty prompt, which
+    begins a message: at a terminal, with </dev/null, and for programs that leave an empty pipe.
 
     Raises:
         UserError: one is not UTF-8, the file cannot be read, or what was named holds no prompt.
@@ -29,6 +37,8 @@ def read_prompts(arguments: list[str] | None, file: Path | None = None) -> list[
             else:
                 argument.encode()  # what was not UTF-8 on the command line fails here
                 yield argument
+        if not arguments and not file and _is_fed():
+            yield from _read_patiently().splitlines()
         if file:
             yield from file.read_text(encoding="utf-8-sig").splitlines()
 
@@ -37,9 +47,36 @@ def read_prompts(arguments: list[str] | None, file: Path | None = None) -> list[
     except UnicodeError as error:
         raise UserError(f"The prompts cannot be read as UTF-8 text: {error}.") from error
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {reason(error)}.") from error
+        raise UserError(f"{file or 'Standard input'} cannot be read: {reason(error)}.") from error
     if not found and not arguments and not file:
         return [""]
     if not found:
         raise UserError("No prompt was found: the input is empty.")
     return found
+
+
+def heading(index: int, n_prompts: int, *, count: int, seed: int) -> str:
+    """Writes the line that goes before a text where there are several.
+
+    >>> heading(1, 3, count=2, seed=7)
+    '--- prompt 2 of 3, seed 7 ---'
+    """
+    prompt = f"prompt {index + 1} of {n_prompts}" if n_prompts > 1 else ""
+    number = f"seed {seed}" if count > 1 else ""
+    return f"--- {', '.join(filter(None, (prompt, number)))} ---"
+
+
+def _is_fed() -> bool:
+    """Tells whether standard input is a pipe, a file or a socket: neither a terminal, nor a device, nor closed."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError, io.UnsupportedOperation):  # closed, or replaced by a test
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _read_patiently() -> str:
+    """Reads standard input, and says so where nothing comes: its other end may never be closed."""
+    if not select.select([sys.stdin], [], [], _PATIENCE)[0]:
+        print("charflow: waiting for prompts on standard input; pass one as an argument to go on.", file=sys.stderr)
+    return sys.stdin.read()

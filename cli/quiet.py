@@ -10,8 +10,13 @@ import tempfile
 import warnings
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow and starts its devices; what it says meanwhile is shown only if it fails."""
+def load_tensorflow(*, start_devices: bool = True) -> None:
+    """Imports TensorFlow and starts its devices; what it says meanwhile is shown only if it fails.
+
+    Args:
+        start_devices: False where a cluster must be joined before anything is computed. The memory of GPUs grows as it
+            is needed, so that other programs keep their share.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     sys.stderr.flush()
@@ -22,8 +27,10 @@ def load_tensorflow() -> None:
             import tensorflow as tf
 
             tf.get_logger().setLevel("ERROR")
-            tf.config.list_physical_devices()
-            tf.constant(0)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+            if start_devices:
+                tf.constant(0)
         except Exception:
             chatter.seek(0)
             os.write(stderr, chatter.read())

@@ -7,10 +7,16 @@ from contextlib import contextmanager
 
 USER_MISTAKE = 2
 INTERRUPTED = 128 + signal.SIGINT
+PREEMPTED = 128 + signal.SIGTERM
+PEER_LOST = 129  # from 128 on, so that what restarts a preempted worker restarts this one too
 
 
 class Interrupted(Exception):  # noqa: N818  # it is no error
-    """Ctrl-C was obeyed in good order; the message says what was saved."""
+    """A signal was obeyed in good order; the message says what was saved, and the status which signal it was."""
+
+    def __init__(self, message: str, *, status: int = INTERRUPTED) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @contextmanager

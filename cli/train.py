@@ -1,6 +1,9 @@
 """`charflow train`: from chat CSVs to a run folder."""
 
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,16 +12,23 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
-from charflow.cli.status import Interrupted
+from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 
 if TYPE_CHECKING:
-    from charflow.model.config import Config
+    import tensorflow as tf
+
+    from charflow.model.config import Config, TrainingConfig
     from charflow.model.copy_check import CopiedRun
     from charflow.model.plan import Plan
     from charflow.model.run_dir import RunDir
     from charflow.model.samples import Sample
+    from charflow.model.strategy import Placement
     from charflow.model.trainer import Report, Result
+    from charflow.model.training_text import TrainingText
     from charflow.pipeline.corpus import Corpus
+    from charflow.pipeline.prepared import PreparedCorpus
+
+_MOST_COMPARED = 1 << 25  # characters of the training text in which copied runs are looked for
 
 
 def train(
@@ -63,6 +73,26 @@ def train(
     best_by: Annotated[str | None, typer.Option(metavar="held-out|training", help="What the best is.")] = None,
     sample_every: Annotated[int | None, typer.Option(metavar="N", help="Print samples every N epochs.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of weights, shuffling, dropout, samples.")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(metavar="N|Nm", help="Save every N steps, or N minutes (2.5m). [default: 5m]")
+    ] = None,
+    checkpoints: Annotated[int | None, typer.Option(metavar="N", help="Latest ones to keep, beside the best.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")
+    ] = None,
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic", help="The same bits each time.", show_default=False)
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, one-device, mirrored, multi-worker or tpu.")
+    ] = "auto",
+    shard_corpus: Annotated[
+        bool, typer.Option("--shard-corpus", help="Each worker holds its part of a prepared corpus only.")
+    ] = False,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Read a prepared corpus from disk while training.")
+    ] = False,
+    log_placement: Annotated[bool, typer.Option("--log-placement", help="Print which device runs which op.")] = False,
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -72,7 +102,7 @@ def train(
     Settings come from the preset, then the TOML file, then the options. The run ends at the first of --epochs, --steps
     and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
     """
-    load_tensorflow()
+    load_tensorflow(start_devices=not _in_cluster() and strategy != "tpu")
     changes = options.given(
         corpus=options.given(
             users=user,
@@ -104,23 +134,84 @@ def train(
             best_by=best_by,
             sample_every=sample_every,
             seed=seed,
+            checkpoints=checkpoints,
+            precision=precision,
+            deterministic=deterministic or None,
+            **_cadence(checkpoint_every),
         ),
     )
+    import tensorflow as tf
+
     from charflow.model.run_dir import RunDir
+    from charflow.model.strategy import make_strategy, placement
+    from charflow.model.training_text import TextInMemory
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
+    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.prepared import PreparedCorpus
 
+    if shard_corpus and streaming:
+        raise UserError("--streaming holds no corpus that --shard-corpus could share out: give one of them.")
     run_dir = RunDir(out)
-    wanted = _config(run_dir, data, preset, config, changes, resume=resume)
-    corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
-    with run_dir.locked():
-        result, copied = _train(wanted, corpus, run_dir, resume=resume, quiet=json)
-    if json:
+    tf.debugging.set_log_device_placement(log_placement)
+    scope = make_strategy(strategy)  # type: ignore[arg-type]  # it checks the name
+    here = placement(scope)
+    chief = here.chief
+    corpus: Corpus | PreparedCorpus
+    if len(data) == 1 and PreparedCorpus.is_at(data[0]):
+        corpus = PreparedCorpus.open(data[0])
+        if "corpus" in changes:
+            raise UserError(f"{data[0]} was prepared with its own choice of messages: leave those options out.")
+        changes["corpus"] = asdict(corpus.settings)
+        wanted = _config(run_dir, data, preset, config, changes, resume=resume, chief=chief)
+        text = _prepared_text(corpus, wanted.training, here, shard_corpus=shard_corpus, streaming=streaming)
+    else:
+        if shard_corpus or streaming:
+            raise UserError("--shard-corpus and --streaming need a corpus that charflow prepare has written.")
+        wanted = _config(run_dir, data, preset, config, changes, resume=resume, chief=chief)
+        corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
+        text = TextInMemory(corpus)
+    with run_dir.locked() if chief else nullcontext():
+        result, copied = _train(wanted, corpus, text, run_dir, scope, resume=resume, quiet=json or not chief)
+    if json and chief:
         console.print_json(_figures(run_dir, result, copied))
-    if result.reason == "interrupted":
+    if result.reason in ("interrupted", "preempted"):
         raise Interrupted(
-            f"interrupted after step {result.step:,}; saved in {run_dir.path}, --resume goes on from there."
+            f"{result.reason} after step {result.step:,}; saved in {run_dir.path}, --resume goes on from there.",
+            status=PREEMPTED if result.reason == "preempted" else INTERRUPTED,
         )
+
+
+def _prepared_text(
+    prepared: "PreparedCorpus", training: "TrainingConfig", here: "Placement", *, shard_corpus: bool, streaming: bool
+) -> "TrainingText":
+    from charflow.model.training_text import TextInMemory, TextOnDisk
+
+    if streaming:
+        return TextOnDisk(prepared)
+    if shard_corpus and here.workers > 1:
+        length, shift = training.window_length, training.window_shift
+        part = prepared.load_part(here.worker, here.workers, length=length, shift=shift)
+        return TextInMemory(part, parts=here.workers)
+    return TextInMemory(prepared.load())
+
+
+def _in_cluster() -> bool:
+    return bool(os.environ.get("TF_CONFIG")) or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def _cadence(every: str | None) -> dict[str, Any]:
+    """Reads --checkpoint-every: 500 is steps, 5m is minutes."""
+    from charflow.pipeline.errors import UserError
+
+    if every is None:
+        return {}
+    try:
+        if every.endswith("m"):
+            return {"checkpoint_seconds": 60.0 * float(every[:-1]), "checkpoint_steps": 0}
+        return {"checkpoint_steps": int(every), "checkpoint_seconds": 0.0}
+    except ValueError:
+        raise UserError(f"--checkpoint-every must be steps (500) or minutes (5m), not {every!r}.") from None
 
 
 def _config(
@@ -131,6 +222,7 @@ def _config(
     changes: Mapping[str, Any],
     *,
     resume: bool,
+    chief: bool,
 ) -> "Config":
     from charflow.model.config import load_toml, override
     from charflow.model.presets import continued, preset, with_limits
@@ -140,7 +232,8 @@ def _config(
         if preset_name or config_file:
             raise UserError("A resumed run keeps its settings: leave --preset and --config out.")
         return continued(run_dir.load()[0], changes, source="options")
-    run_dir.check_free()
+    if chief:  # the others may find that the chief has made it
+        run_dir.check_free()
     config = preset(preset_name or "default")
     if config_file:
         config = override(config, with_limits(load_toml(config_file)), source=str(config_file))
@@ -152,27 +245,39 @@ def _absolute(path: str) -> str:
 
 
 def _train(
-    config: "Config", corpus: "Corpus", run_dir: "RunDir", *, resume: bool, quiet: bool
+    config: "Config",
+    corpus: "Corpus | PreparedCorpus",
+    text: "TrainingText",
+    run_dir: "RunDir",
+    strategy: "tf.distribute.Strategy",
+    *,
+    resume: bool,
+    quiet: bool,
 ) -> "tuple[Result, CopiedRun | None]":
     from charflow.model.copy_check import longest_copied_run
-    from charflow.model.strategy import make_strategy
+    from charflow.model.strategy import placement
     from charflow.model.trainer import Trainer
 
+    chief = placement(strategy).chief
     if resume:
         run_dir.check_same_corpus(corpus)
-    else:
+    elif chief:
         run_dir.check_free()
-    with _Screen(corpus, quiet=quiet) as screen:
-        trainer = Trainer(config, corpus, run_dir, make_strategy(), screen)
+    with _Screen(text, quiet=quiet, chief=chief) as screen:
+        trainer = Trainer(config, text, run_dir, strategy, screen)
         if resume:
-            trainer.resume()
-            run_dir.write_config(config)
-        else:
-            run_dir.create(config, corpus)
+            for name in trainer.resume():
+                console.err.print(f"charflow: warning: the checkpoint {name} is damaged; the one before it is taken.")
+        if chief:
+            if resume:
+                run_dir.write_config(config)
+            else:
+                run_dir.create(config, corpus)
+            run_dir.write_placement(asdict(trainer.plan.placement))
         result = trainer.train()
     copied = None
-    if result.reason != "interrupted":
-        train_text = corpus.vocabulary.decode(corpus.train_ids)
+    if chief and result.reason in ("finished", "stopped early"):
+        train_text = text.vocabulary.decode(text.piece(0, _MOST_COMPARED))
         runs = [longest_copied_run(sample.text, train_text) for sample in screen.last_samples]
         copied = max(runs, key=lambda run: run.length, default=None)
         if not quiet:
@@ -183,8 +288,8 @@ def _train(
 class _Screen:
     """Shows a run: the plan, a progress bar (on a terminal), evaluations and samples."""
 
-    def __init__(self, corpus: "Corpus", *, quiet: bool) -> None:
-        self._corpus, self._quiet = corpus, quiet
+    def __init__(self, text: "TrainingText", *, quiet: bool, chief: bool) -> None:
+        self._text, self._quiet, self._chief = text, quiet, chief
         self._told_time = False
         self.last_samples: list[Sample] = []
         self._progress = Progress(
@@ -193,7 +298,7 @@ class _Screen:
             TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}"),
             console=console.err,
             transient=True,
-            disable=not console.err.is_terminal,
+            disable=not (chief and console.err.is_terminal),
         )
         self._task = self._progress.add_task("training", total=1.0, figures="compiling …")
 
@@ -204,11 +309,14 @@ class _Screen:
         self._progress.stop()
 
     def planned(self, plan: "Plan") -> None:
-        dropped = ", ".join(f"{count:,} {reason}" for reason, count in self._corpus.dropped.items())
+        if not self._chief:
+            return
+        here = plan.placement
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in self._text.dropped.items())
         console.pairs(
             console.err,
             [
-                ("messages", f"{plan.messages:,} of {self._corpus.rows:,} rows" + (f" ({dropped})" if dropped else "")),
+                ("messages", f"{plan.messages:,} of {self._text.rows:,} rows" + (f" ({dropped})" if dropped else "")),
                 (
                     "characters",
                     f"{plan.train_characters:,} to learn, {plan.held_out_characters:,} held out, "
@@ -219,6 +327,12 @@ class _Screen:
                 (
                     "memory",
                     f"{console.size(plan.host_bytes)} on the host, {console.size(plan.device_bytes)} on the device",
+                ),
+                (
+                    "computes on",
+                    f"{', '.join(here.devices)} under {here.strategy}"
+                    + (f", {here.replicas} replicas" if here.replicas > 1 else "")
+                    + (f" of {here.workers} workers" if here.workers > 1 else ""),
                 ),
                 ("ends after", plan.limit),
             ],
@@ -233,7 +347,7 @@ class _Screen:
             figures=f"{report.train_bits:.3f} bits/char  {report.windows_per_second:,.0f} windows/s  "
             f"{console.duration(left)} left",
         )
-        if report.step > 10 and not self._told_time:
+        if self._chief and report.step > 10 and not self._told_time:
             self._told_time = True
             console.err.print(f"This will take about {console.duration(report.elapsed + left)}.")
 

@@ -13,8 +13,6 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
 
-_KEPT = 2  # latest checkpoints, so that there is one before a damaged one
-
 
 class Progress(tf.Module):
     """Where a run stands.
@@ -42,6 +40,7 @@ class Checkpoints:
         model: the network's weights.
         optimizer: its state; None to restore weights only.
         progress: None likewise.
+        kept: latest checkpoints, so that there is one before a damaged one.
     """
 
     def __init__(
@@ -50,10 +49,12 @@ class Checkpoints:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer | None = None,
         progress: Progress | None = None,
+        *,
+        kept: int = 2,
     ) -> None:
         parts = {"model": model, "optimizer": optimizer, "progress": progress}
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
-        self._latest = tf.train.CheckpointManager(self._checkpoint, str(folder / "latest"), max_to_keep=_KEPT)
+        self._latest = tf.train.CheckpointManager(self._checkpoint, str(folder / "latest"), max_to_keep=kept)
         self._best = tf.train.CheckpointManager(self._checkpoint, str(folder / "best"), max_to_keep=1)
 
     def save_latest(self, step: int) -> None:
@@ -68,14 +69,28 @@ class Checkpoints:
         """Saves the best weights so far; raises as `save_latest`."""
         _save(self._best, step)
 
-    def restore_latest(self) -> None:
+    def restore_latest(self) -> list[str]:
         """Continues where the run stood; at the beginning where it was stopped before its first save.
 
+        Returns:
+            Names of checkpoints that are damaged, for which the one before them was taken.
+
         Raises:
-            UserError: the latest checkpoint is damaged.
+            UserError: all of them are damaged.
         """
-        if _newest(self._latest):
-            self._restore(self._latest)
+        damaged: list[str] = []
+        for path in _existing(self._latest):
+            try:
+                self._read(path)
+                return damaged
+            except Exception:  # TensorFlow's reader has no error of its own for a damaged file
+                damaged.append(Path(path).name)
+        if damaged:
+            raise UserError(
+                f"The checkpoints {', '.join(damaged)} in {self._latest.directory} are damaged or cut short: "
+                "train again, or restore one from a backup."
+            )
+        return damaged
 
     def restore_best(self) -> None:
         """Takes the best weights; those of the latest checkpoint where no best one was saved yet.
@@ -83,32 +98,34 @@ class Checkpoints:
         Raises:
             UserError: there is no checkpoint, or it is damaged.
         """
-        self._restore(self._best if _newest(self._best) else self._latest)
+        manager = self._best if _existing(self._best) else self._latest
+        paths = _existing(manager)
+        if not paths:
+            raise UserError(f"{manager.directory} holds no checkpoint: the run was stopped before its first save.")
+        try:
+            self._read(paths[0])
+        except Exception as error:
+            advice = (
+                f"delete its files to go back to {Path(paths[1]).name}"
+                if len(paths) > 1
+                else "train again, or restore it from a backup"
+            )
+            raise UserError(f"The checkpoint {paths[0]} is damaged or cut short: {advice}.") from error
 
     @property
     def has_best(self) -> bool:
         """Whether a best checkpoint was saved."""
-        return _newest(self._best) is not None
+        return bool(_existing(self._best))
 
-    def _restore(self, manager: tf.train.CheckpointManager) -> None:
-        path = _newest(manager)
-        if path is None:
-            raise UserError(f"{manager.directory} holds no checkpoint: the run was stopped before its first save.")
-        try:
-            status = self._checkpoint.restore(path).expect_partial()  # weights alone may be wanted
-            status.assert_existing_objects_matched()
-        except Exception as error:  # TensorFlow's reader has no error of its own for a damaged file
-            others = [str(Path(other).name) for other in manager.checkpoints if other != path]
-            advice = (
-                f"delete its files to go back to {others[-1]}" if others else "train again, or restore it from a backup"
-            )
-            raise UserError(f"The checkpoint {path} is damaged or cut short: {advice}.") from error
+    def _read(self, path: str) -> None:
+        status = self._checkpoint.restore(path).expect_partial()  # weights alone may be wanted
+        status.assert_existing_objects_matched()
 
 
-def _newest(manager: tf.train.CheckpointManager) -> str | None:
-    """The last checkpoint that has files: a user may have deleted those of a damaged one."""
+def _existing(manager: tf.train.CheckpointManager) -> list[str]:
+    """The checkpoints that have files, newest first: a user may have deleted those of a damaged one."""
     folder = Path(manager.directory)
-    return next((path for path in reversed(manager.checkpoints) if any(folder.glob(f"{Path(path).name}.*"))), None)
+    return [path for path in reversed(manager.checkpoints) if any(folder.glob(f"{Path(path).name}.*"))]
 
 
 def _save(manager: tf.train.CheckpointManager, step: int) -> None:

@@ -21,6 +21,7 @@ from charflow.pipeline.windows import Targets
 OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
 Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,11 @@ class TrainingConfig:
         patience: evaluations without improvement after which the run ends; 0 is off.
         best_by: what chooses the best checkpoint.
         sample_every: epochs between printed samples; 0 prints after the first and the last epoch.
+        checkpoint_steps: steps between saves, besides those at evaluations; 0 is off.
+        checkpoint_seconds: seconds between saves, likewise.
+        checkpoints: how many of the latest are kept, beside the best.
+        precision: of the network's arithmetic; the weights stay float32, and float16 scales its loss.
+        deterministic: only ops whose results are the same bits each time; slower on a GPU.
         seed: of initial weights, shuffling, dropout and samples.
     """
 
@@ -90,6 +96,11 @@ class TrainingConfig:
     patience: int = 0
     best_by: BestBy = "held-out"
     sample_every: int = 0
+    checkpoint_steps: int = 0
+    checkpoint_seconds: float = 300.0
+    checkpoints: int = 2
+    precision: Precision = "float32"
+    deterministic: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -97,11 +108,14 @@ class TrainingConfig:
         _one_of("optimizer", self.optimizer, OptimizerKind)
         _one_of("schedule", self.schedule, Schedule)
         _one_of("best_by", self.best_by, BestBy)
+        _one_of("precision", self.precision, Precision)
         _at_least(1, window_length=self.window_length, window_shift=self.window_shift, batch_size=self.batch_size)
         _at_least(1, evaluations=self.evaluations)
         _at_least(0, warmup_steps=self.warmup_steps, clip_norm=self.clip_norm, patience=self.patience)
         _at_least(0, epochs=self.epochs, steps=self.steps, time_limit=self.time_limit)
         _at_least(0, sample_every=self.sample_every, seed=self.seed)
+        _at_least(0, checkpoint_steps=self.checkpoint_steps, checkpoint_seconds=self.checkpoint_seconds)
+        _at_least(1, checkpoints=self.checkpoints)
         if self.seed >= 2**31:
             raise UserError(f"seed must be below 2,147,483,648, not {self.seed}.")
         if not 0 < self.beta_2 < 1:

@@ -16,7 +16,7 @@ from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _MOST_ROWS = 64
 _LEAST_ROW = 256  # characters; shorter texts are read in fewer rows
-_RUN_UP = 100  # characters read, not scored, before each row, so that cutting the text costs no context
+RUN_UP = 100  # characters read, not scored, before each row, so that cutting the text costs no context
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Evaluator:
         """
         if not len(ids):
             raise UserError("There is no held-out text to evaluate on: give more messages or a larger held-out share.")
-        run_up = min(len(before), _RUN_UP)
+        run_up = min(len(before), RUN_UP)
         text = np.concatenate([before[len(before) - run_up :], ids]).astype(np.int32)
         n_rows = max(1, min(_MOST_ROWS, len(ids) // _LEAST_ROW))
         length = -(-len(ids) // n_rows)

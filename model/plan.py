@@ -10,8 +10,9 @@ import keras
 
 from charflow.model.config import Config
 from charflow.model.network import Network
-from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.windows import count_windows
+from charflow.model.strategy import Placement
+from charflow.model.training_text import TrainingText
+from charflow.pipeline.errors import UserError
 
 _FLOAT = 4  # bytes
 
@@ -32,6 +33,7 @@ class Plan:
         host_bytes: the corpus in memory.
         device_bytes: weights, gradients, optimizer state and the activations of one batch; an estimate.
         limit: which limit ends the run, in words.
+        placement: where it computes.
     """
 
     messages: int
@@ -45,40 +47,47 @@ class Plan:
     host_bytes: int
     device_bytes: int
     limit: str
+    placement: Placement
 
 
-def make_plan(config: Config, corpus: Corpus, network: Network, optimizer: keras.optimizers.Optimizer) -> Plan:
+def make_plan(
+    config: Config, text: TrainingText, network: Network, optimizer: keras.optimizers.Optimizer, placement: Placement
+) -> Plan:
     """Computes the sizes.
 
     Raises:
         UserError: the training text is shorter than one window.
     """
     training = config.training
-    windows = count_windows(corpus.split, length=training.window_length, shift=training.window_shift)
-    batch_size = min(training.batch_size, windows)
+    windows = text.count_windows(training)
+    replicas = placement.replicas
+    batch_size = min(training.batch_size, windows // replicas * replicas)
+    if not batch_size:
+        raise UserError(f"The text has {windows:,} windows: too few for {replicas} replicas.")
     optimizer_floats = sum(math.prod(variable.shape) for variable in optimizer.variables)
     return Plan(
-        messages=corpus.messages,
-        train_characters=corpus.split,
-        held_out_characters=len(corpus.ids) - corpus.split,
-        distinct_characters=len(corpus.vocabulary.chars),
+        messages=text.messages,
+        train_characters=text.train_characters,
+        held_out_characters=text.held_out_characters,
+        distinct_characters=len(text.vocabulary.chars),
         windows=windows,
         batch_size=batch_size,
         steps_per_epoch=windows // batch_size,
         weights=network.n_weights,
-        host_bytes=corpus.ids.nbytes,
-        device_bytes=_FLOAT * (2 * network.n_weights + optimizer_floats + _activations(config, corpus, batch_size)),
+        host_bytes=text.host_bytes,
+        device_bytes=_FLOAT * (2 * network.n_weights + optimizer_floats + _activations(config, text, batch_size)),
         limit=_limit(config),
+        placement=placement,
     )
 
 
-def _activations(config: Config, corpus: Corpus, batch_size: int) -> int:
+def _activations(config: Config, text: TrainingText, batch_size: int) -> int:
     """Floats that one training step keeps: gates, their derivatives, cells and outputs, and the logits twice."""
     network, training = config.network, config.training
     positions = batch_size * training.window_length
     gates = 4 if network.cell == "lstm" else 3
     targets = positions if training.targets == "all" else batch_size
-    return positions * network.layers * network.units * (4 * gates + 4) + 2 * targets * corpus.vocabulary.size
+    return positions * network.layers * network.units * (4 * gates + 4) + 2 * targets * text.vocabulary.size
 
 
 def _limit(config: Config) -> str:

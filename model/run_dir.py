@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from charflow.model.config import Config, load_toml, override
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.vocabulary import Vocabulary
 
 
@@ -26,7 +29,9 @@ class RunDir:
         config_file: resolved settings, TOML.
         vocabulary_file: one character a line.
         corpus_file: what the corpus was: fingerprint, counts, JSON.
+        placement_file: strategy, workers, replicas and devices of the last session, JSON.
         metrics_file: one JSON object a line and evaluation.
+        losses_file: training loss of every step, nats per target character, little-endian float32.
         curves_file: training and held-out loss, PNG.
         samples: texts generated during training.
         checkpoints: best and latest weights.
@@ -38,13 +43,15 @@ class RunDir:
         self.config_file = self.path / "config.toml"
         self.vocabulary_file = self.path / "vocabulary.txt"
         self.corpus_file = self.path / "corpus.json"
+        self.placement_file = self.path / "placement.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.losses_file = self.path / "losses.f32"
         self.curves_file = self.path / "curves.png"
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
 
-    def create(self, config: Config, corpus: Corpus) -> None:
+    def create(self, config: Config, corpus: Corpus | PreparedCorpus) -> None:
         """Makes the folder and writes what the run is; the settings come last, and make it a run.
 
         Raises:
@@ -68,6 +75,11 @@ class RunDir:
         """Writes the settings; raises UserError where that fails, and leaves the old ones."""
         with replacing(self.config_file) as beside:
             beside.write_text(config.to_toml(), encoding="utf-8")
+
+    def write_placement(self, facts: dict[str, Any]) -> None:
+        """Writes where the run computes."""
+        with replacing(self.placement_file) as beside:
+            beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
@@ -105,7 +117,7 @@ class RunDir:
             raise UserError(f"{self.corpus_file} cannot be read: {error}.") from error
         return facts
 
-    def check_same_corpus(self, corpus: Corpus) -> None:
+    def check_same_corpus(self, corpus: Corpus | PreparedCorpus) -> None:
         """Makes sure that a resumed run goes on learning what it began with.
 
         Raises:
@@ -167,8 +179,20 @@ class RunDir:
         except ValueError as error:
             raise UserError(f"{self.metrics_file} is damaged: {reason(error)}.") from error
 
+    def append_losses(self, losses: np.ndarray) -> None:
+        """Adds the losses of some steps."""
+        with self.losses_file.open("ab") as file:
+            file.write(losses.astype("<f4").tobytes())
+
+    def read_losses(self) -> np.ndarray:
+        """Reads the losses of all steps so far, float32 [steps]."""
+        data = self.losses_file.read_bytes() if self.losses_file.exists() else b""
+        return np.frombuffer(data[: len(data) // 4 * 4], "<f4")
+
     def forget_metrics_after(self, step: int) -> None:
-        """Drops the evaluations of steps that a resumed run will do again."""
+        """Drops the evaluations and losses of steps that a resumed run will do again."""
+        if self.losses_file.exists():
+            os.truncate(self.losses_file, min(4 * step, self.losses_file.stat().st_size))
         kept = [row for row in self.read_metrics() if row["step"] <= step]
         with replacing(self.metrics_file) as beside:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

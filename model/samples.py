@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.decoder import LONGEST_STOP, Decoder, SamplingOptions
-from charflow.pipeline.corpus import Corpus
+from charflow.model.training_text import TrainingText
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 SAMPLE_CHARS = 400
@@ -42,23 +42,23 @@ class Sampler:
     def __init__(
         self,
         decoder: Decoder,
-        corpus: Corpus,
+        text: TrainingText,
         *,
         seed: int,
         temperatures: Sequence[float] = TEMPERATURES,
         chars: int = SAMPLE_CHARS,
     ) -> None:
-        self._decoder, self._corpus, self._seed = decoder, corpus, seed
+        self._decoder, self._text, self._seed = decoder, text, seed
         self._temperatures, self._chars = tuple(temperatures), chars
         self._write = tf.function(self._write_ids)
 
     def __call__(self, step: int, *, epoch: float) -> Iterator[Sample]:
         """Yields one sample a temperature; the piece of the corpus depends on (seed, step)."""
-        ids = self._corpus.train_ids
-        start = int(np.random.default_rng([self._seed, step]).integers(max(1, len(ids) - _SEED_CHARS)))
-        seed_ids = np.asarray(ids[start : start + _SEED_CHARS])
+        places = max(1, self._text.train_characters - _SEED_CHARS)
+        start = int(np.random.default_rng([self._seed, step]).integers(places))
+        seed_ids = self._text.piece(start, _SEED_CHARS)
         written = self._write(tf.constant(seed_ids, tf.int32), tf.constant(self._seed, tf.int64)).numpy()
-        decode = self._corpus.vocabulary.decode
+        decode = self._text.vocabulary.decode
         for temperature, row in zip(self._temperatures, written, strict=True):
             yield Sample(step, epoch, temperature, decode(seed_ids), decode(row))
 

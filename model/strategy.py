@@ -1,24 +1,99 @@
-"""Chooses the tf.distribute strategy that everything is trained under.
+"""Chooses the tf.distribute strategy that everything is trained under, and tells what it is.
 
-Part of charflow.model; `trainer` enters its scope and runs every step through it.
+`trainer` enters its scope and runs every step through it. With several workers the one that leads is called the chief:
+it alone evaluates and writes. The engines are TensorFlow's: MirroredStrategy, MultiWorkerMirroredStrategy, TPUStrategy
+and their cluster resolvers.
 """
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
+from charflow.model.cluster import JOIN_TIMEOUT
+from charflow.pipeline.errors import UserError, reason
+
+StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]
+
+_JOIN_SECONDS = 120.0
+_USER_MISTAKE = 2
 
 
-def make_strategy() -> tf.distribute.Strategy:
-    """Mirrors the weights on all GPUs if there are several; else uses the one GPU, or the CPU.
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a run computes.
+
+    Attributes:
+        strategy: class of the tf.distribute strategy.
+        workers: processes that train together.
+        worker: which of them this one is; 0 is the chief.
+        replicas: copies of the network, over all workers.
+        devices: of this worker.
+    """
+
+    strategy: str
+    workers: int
+    worker: int
+    replicas: int
+    devices: tuple[str, ...]
+
+    @property
+    def chief(self) -> bool:
+        """Whether this worker evaluates and writes."""
+        return self.worker == 0
+
+
+def make_strategy(kind: StrategyKind = "auto") -> tf.distribute.Strategy:
+    """Makes a strategy; several workers must do so before TensorFlow computes anything.
 
     GPU memory grows as it is needed, so that other programs keep their share.
+
+    Args:
+        kind: "auto" takes several workers where TF_CONFIG or Slurm names them, else all GPUs if there are several,
+            else the one GPU, or the CPU.
+
+    Raises:
+        UserError: an unknown kind, or one that this machine cannot have.
     """
+    if kind not in get_args(StrategyKind):
+        raise UserError(f"Unknown strategy {kind!r}: use {', '.join(get_args(StrategyKind))}.")
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if len(gpus) > 1:
-        return tf.distribute.MirroredStrategy()
+        with suppress(RuntimeError):  # whoever has started the devices has chosen
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if kind == "tpu":
+        return _tpu()
+    resolver = _cluster() if kind in ("auto", "multi-worker") else None
+    if resolver:
+        return _multi_worker(resolver)
+    if kind == "multi-worker":
+        raise UserError(
+            "There is no cluster to train on: set TF_CONFIG, run under Slurm's srun, or on one machine use "
+            "charflow launch --workers N -- train ..."
+        )
+    if kind == "mirrored" or (kind == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy(None if gpus else _logical_cpus())
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def placement(strategy: tf.distribute.Strategy) -> Placement:
+    """Tells where a strategy computes."""
+    resolver = strategy.cluster_resolver if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
+    workers = len(resolver.cluster_spec().as_dict().get("worker", [])) if resolver else 1
+    devices = tuple(tf.DeviceSpec.from_string(name) for name in strategy.extended.worker_devices)
+    return Placement(
+        strategy=type(strategy).__name__,
+        workers=max(1, workers),
+        worker=int(resolver.task_id or 0) if resolver else 0,
+        replicas=strategy.num_replicas_in_sync,
+        devices=tuple(f"{device.device_type}:{device.device_index or 0}" for device in devices),
+    )
 
 
 def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
@@ -31,3 +106,86 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
     if batch_size % replicas:
         nearest = max(1, round(batch_size / replicas)) * replicas
         raise UserError(f"{replicas} replicas cannot share a batch of {batch_size}: use --batch-size {nearest}.")
+
+
+def _logical_cpus() -> list[str]:
+    return [f"/cpu:{index}" for index, _ in enumerate(tf.config.list_logical_devices("CPU"))]
+
+
+def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """The cluster that the environment names, if it has several workers or was asked for by TF_CONFIG."""
+    if os.environ.get("TF_CONFIG"):
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        try:
+            named = resolver.cluster_spec().as_dict().get("worker")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"TF_CONFIG cannot be read: {error}.") from error
+        if not named or resolver.task_type != "worker":
+            raise UserError('TF_CONFIG must name the cluster\'s "worker" addresses and this task as a "worker".')
+        return resolver
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "1"))) > 1:
+        return _slurm()
+    return None
+
+
+def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Slurm's cluster; where there are no GPUs the resolver is told of one a task, or it would count none."""
+    options: dict[str, Any] = {}
+    if not tf.config.list_physical_devices("GPU"):
+        tasks = os.environ.get("SLURM_STEP_TASKS_PER_NODE", os.environ.get("SLURM_TASKS_PER_NODE", "1"))
+        options = {"gpus_per_node": int(re.split(r"\D", tasks)[0]), "gpus_per_task": 1, "auto_set_gpu": False}
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
+        workers = resolver.cluster_spec().as_dict()["worker"]
+    except Exception as error:  # the resolver runs Slurm's own commands
+        raise UserError(f"Slurm's cluster cannot be read: {reason(error)}.") from error
+    here, given = os.environ.get("SLURMD_NODENAME", ""), workers[resolver.task_id].rpartition(":")[0]
+    if here and given.partition(".")[0] != here.partition(".")[0]:
+        raise UserError(
+            f"TensorFlow takes Slurm's nodes in alphabetical order and gives task {resolver.task_id} the address of "
+            f"{given}, but it runs on {here}: choose nodes whose names sort in Slurm's order, or set TF_CONFIG."
+        )
+    return resolver
+
+
+def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tf.distribute.Strategy:
+    with _join_in_time(resolver):
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        except tf.errors.OpError as error:
+            raise UserError(f"This worker cannot join the cluster: {reason(error)}.") from error
+
+
+@contextmanager
+def _join_in_time(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> Iterator[None]:
+    """Ends the process if the cluster is not complete in time: TensorFlow would wait for an hour."""
+    seconds = float(os.environ.get(JOIN_TIMEOUT, _JOIN_SECONDS))
+    workers = resolver.cluster_spec().as_dict()["worker"]
+
+    def give_up() -> None:
+        others = [address for index, address in enumerate(workers) if index != resolver.task_id]
+        print(
+            f"charflow: worker {resolver.task_id} of {len(workers)} waited {seconds:g} s for {', '.join(others)}: "
+            f"start all workers, or give them more time with {JOIN_TIMEOUT}.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(_USER_MISTAKE)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except Exception as error:  # each way of having no TPU fails in its own
+        raise UserError(f"There is no TPU to train on: {reason(error)}.") from error

@@ -19,22 +19,21 @@ import tensorflow as tf
 from charflow.model.checkpoints import Checkpoints, Progress
 from charflow.model.config import Config
 from charflow.model.curves import plot_curves
-from charflow.model.evaluation import Evaluation, Evaluator
+from charflow.model.evaluation import RUN_UP, Evaluation, Evaluator
 from charflow.model.network import Network
 from charflow.model.optimizer import learning_rate, make_optimizer
 from charflow.model.plan import Plan, make_plan
 from charflow.model.run_dir import RunDir
 from charflow.model.samples import Sample, Sampler
-from charflow.model.strategy import check_batch
-from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.errors import UserError
+from charflow.model.steps import Steps
+from charflow.model.strategy import check_batch, placement
+from charflow.model.training_text import TrainingText
+from charflow.pipeline.errors import PeerError, UserError
 from charflow.pipeline.errors import reason as cause
-from charflow.pipeline.windows import make_windows
 
 _DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
 _SECONDS_PER_CALL = 0.5  # of steps in one call of the graph: often enough for Ctrl-C and the progress bar
 _MOST_STEPS_PER_CALL = 1000
-_SAVE_EVERY = 300.0  # seconds between saves where evaluations are further apart
 _MONITORED_CHARS = 1 << 15  # held-out characters that the evaluations during training score
 
 
@@ -49,6 +48,7 @@ class Report:
         train_bits: mean training loss since the last report, bits per target character.
         windows_per_second: over the same steps.
         elapsed: seconds of training.
+        losses: of each of these steps, nats per target character, float32 [steps].
     """
 
     step: int
@@ -57,6 +57,7 @@ class Report:
     train_bits: float
     windows_per_second: float
     elapsed: float
+    losses: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Result:
     """How a run ended.
 
     Attributes:
-        reason: "finished", "stopped early" or "interrupted".
+        reason: "finished", "stopped early", "interrupted" (Ctrl-C) or "preempted" (SIGTERM).
         step: batches done.
         elapsed: seconds of training.
         windows_per_second: mean over this session, evaluations not counted.
@@ -99,9 +100,11 @@ class Listener(Protocol):
 class Trainer:
     """One run, new or resumed.
 
+    With several workers each holds a Trainer, and all go through the same steps; the chief alone evaluates and writes.
+
     Args:
-        config: what to do; its corpus settings have already made `corpus`.
-        corpus: what to learn.
+        config: what to do; its corpus settings have already made the text.
+        text: what to learn.
         run_dir: where to write; locked by the caller.
         strategy: where to compute.
         listener: who is told.
@@ -111,58 +114,79 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Config, corpus: Corpus, run_dir: RunDir, strategy: tf.distribute.Strategy, listener: Listener
+        self, config: Config, text: TrainingText, run_dir: RunDir, strategy: tf.distribute.Strategy, listener: Listener
     ) -> None:
-        self._config, self._corpus, self._run_dir = config, corpus, run_dir
-        self._strategy, self._listener = strategy, listener
-        check_batch(strategy, config.training.batch_size)
+        self._config, self._text, self._run_dir, self._listener = config, text, run_dir, listener
         training = config.training
+        if training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        check_batch(strategy, training.batch_size)
+        self._placement = placement(strategy)
         with strategy.scope():
-            self.network = Network(config.network, corpus.vocabulary.size, targets=training.targets, seed=training.seed)
+            self.network = Network(config.network, text.vocabulary.size, targets=training.targets, seed=training.seed)
             self._optimizer = make_optimizer(training)
             self._optimizer.build(self.network.model.trainable_variables)
         self._progress = Progress()  # host variables, not mirrored
-        self.plan = make_plan(config, corpus, self.network, self._optimizer)
-        self._checkpoints = Checkpoints(run_dir.checkpoints, self.network.model, self._optimizer, self._progress)
+        self.plan = make_plan(config, text, self.network, self._optimizer, self._placement)
+        self._checkpoints = Checkpoints(
+            run_dir.checkpoints, self.network.model, self._optimizer, self._progress, kept=training.checkpoints
+        )
         decoder = self.network.decoder("stream", training.window_length)
         self._evaluate = Evaluator(decoder)
-        self._sampler = Sampler(decoder, corpus, seed=training.seed)
-        self._run_steps = self._make_run_steps()
-        self._interrupted = False
+        self._sampler = Sampler(decoder, text, seed=training.seed)
+        self._steps = Steps(strategy, self.network, self._optimizer, training, self.plan.batch_size)
+        self._signal = 0  # that asked to stop
 
-    def resume(self) -> None:
+    def resume(self) -> list[str]:
         """Continues from the latest checkpoint of the run folder, or from the beginning if there is none yet.
 
+        Returns:
+            Names of damaged checkpoints, for which the one before them was taken.
+
         Raises:
-            UserError: the checkpoint is damaged, or the run has already come to its end.
+            UserError: every checkpoint is damaged, or the run has already come to its end.
         """
-        self._checkpoints.restore_latest()
-        self._run_dir.forget_metrics_after(int(self._progress.step))
+        damaged = self._checkpoints.restore_latest()
+        if self._placement.chief:
+            self._run_dir.forget_metrics_after(int(self._progress.step))
         if self._share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0:
             raise UserError(
                 f"{self._run_dir.path} has already been trained to its end ({int(self._progress.step):,} steps, "
                 f"{float(self._progress.elapsed):.0f} s): give a higher --epochs, --steps or --time-limit."
             )
+        return damaged
 
     def train(self) -> Result:
-        """Trains until the first limit, an early stop or Ctrl-C; saves, evaluates and draws on the way.
+        """Trains until the first limit, an early stop or a signal; saves, evaluates and draws on the way.
 
         Raises:
             UserError: the loss is no longer a number, or a file cannot be written.
+            PeerError: another worker is gone.
         """
         self._listener.planned(self.plan)
+        writer = tf.summary.create_noop_writer()
+        if self._placement.chief:
+            writer = tf.summary.create_file_writer(str(self._run_dir.logs))
+        held_out = None
         try:
-            with self._signals(), tf.summary.create_file_writer(str(self._run_dir.logs)).as_default():
+            with self._signals(), writer.as_default(), self._text.naming_errors():
                 reason, windows_per_second, train_bits = self._loop()
+                step, elapsed = int(self._progress.step), float(self._progress.elapsed)
+                if self._placement.chief and reason in ("finished", "stopped early"):
+                    if self._checkpoints.has_best:
+                        self._checkpoints.restore_best()
+                    if self._text.held_out_characters:
+                        held_out = self._evaluate(self._text.held_out(), before=self._text.end(RUN_UP))
+                self._steps.agree()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
-        step, elapsed = int(self._progress.step), float(self._progress.elapsed)
-        held_out = None
-        if reason != "interrupted":
-            if self._checkpoints.has_best:
-                self._checkpoints.restore_best()
-            if len(self._corpus.held_out_ids):
-                held_out = self._evaluate(self._corpus.held_out_ids, before=self._corpus.train_ids)
+        except tf.errors.OpError as error:
+            if self._placement.workers == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
+                raise
+            raise PeerError(
+                f"worker {self._placement.worker} of {self._placement.workers} has lost another one: start all of them "
+                f"again with --resume ({cause(error)})."
+            ) from error
         return Result(
             reason=reason,
             step=step,
@@ -175,7 +199,7 @@ class Trainer:
     def _loop(self) -> tuple[str, float, float]:
         training, plan = self._config.training, self.plan
         step, elapsed = int(self._progress.step), float(self._progress.elapsed)
-        batches = iter(self._batches(first_step=step))
+        batches = self._steps.batches(self._text, first_step=step)
         began = time.monotonic() - elapsed
         next_evaluation = self._next_evaluation(self._share_done(step, elapsed))
         next_sample = self._next_sample(step)
@@ -193,7 +217,8 @@ class Trainer:
                 for k in range(size)
             ]
             started = time.monotonic()
-            loss = float(self._run_steps(batches, tf.constant(rates, tf.float32), tf.constant(step, tf.int64)))
+            losses = self._steps.run(batches, rates, step)
+            loss = float(np.mean(losses))
             seconds = time.monotonic() - started
             if not loss < _DIVERGED:
                 self._diverged(step, loss)
@@ -204,49 +229,60 @@ class Trainer:
             step += size
             elapsed = time.monotonic() - began
             loss_sum, loss_steps = loss_sum + loss * size, loss_steps + size
-            share = self._share_done(step, elapsed)
             self._listener.advanced(
                 Report(
                     step=step,
                     epoch=step / plan.steps_per_epoch,
-                    progress=min(1.0, share),
+                    progress=min(1.0, self._share_done(step, elapsed)),
                     train_bits=loss / math.log(2),
                     windows_per_second=size * plan.batch_size / seconds,
                     elapsed=elapsed,
+                    losses=losses,
                 )
             )
+            if self._placement.chief:
+                self._run_dir.append_losses(losses)
+            # Time passes differently for each worker: all go by the chief's.
+            elapsed, rate, interrupted, preempted, _ = self._steps.agree(
+                elapsed=elapsed,
+                rate=rate,
+                interrupted=self._signal == signal.SIGINT,
+                preempted=self._signal == signal.SIGTERM,
+            )
+            share = self._share_done(step, elapsed)
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
             done = share >= 1.0
-            if self._interrupted and not done:
+            if (interrupted or preempted) and not done:
                 self._save(step)
-                reason = "interrupted"
+                reason = "preempted" if preempted else "interrupted"
                 break
             if share >= next_evaluation or done:
                 train_bits = loss_sum / loss_steps / math.log(2)
-                stop_early = self._milestone(step, elapsed, train_bits, rate, rates[-1])
+                stop = self._placement.chief and self._milestone(step, elapsed, train_bits, rate, rates[-1])
+                *_, stop_early = self._steps.agree(stop=stop)
                 loss_sum, loss_steps, saved_at = 0.0, 0, time.monotonic()
                 next_evaluation = self._next_evaluation(share)
                 if stop_early:
                     reason, done = "stopped early", True
-            elif time.monotonic() - saved_at > _SAVE_EVERY:
+            elif self._save_is_due(step, time.monotonic() - saved_at):
                 self._save(step)
                 saved_at = time.monotonic()
             if done or step >= next_sample:
                 self._sample(step)
                 next_sample = self._next_sample(step)
-            elapsed = time.monotonic() - began
+            elapsed, *_ = self._steps.agree(elapsed=time.monotonic() - began)
             if done:
                 break
-        last = self._run_dir.read_metrics()
+        last = self._run_dir.read_metrics() if self._placement.chief else []
         train_bits = last[-1]["train_bits"] if last else loss_sum / max(1, loss_steps) / math.log(2)
         return reason, rate * plan.batch_size, train_bits
 
     def _milestone(self, step: int, elapsed: float, train_bits: float, rate: float, learning_rate: float) -> bool:
         """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
         training = self._config.training
-        held_out = self._corpus.held_out_ids[:_MONITORED_CHARS]
-        found = self._evaluate(held_out, before=self._corpus.train_ids) if len(held_out) else None
+        held_out = self._text.held_out(_MONITORED_CHARS)
+        found = self._evaluate(held_out, before=self._text.end(RUN_UP)) if len(held_out) else None
         if found and not found.bits_per_char < _DIVERGED:
             self._diverged(step, found.bits_per_char)
         self._check_weights(step)
@@ -282,9 +318,15 @@ class Trainer:
         self._listener.evaluated(row)
         return bool(training.patience) and int(self._progress.stale) >= training.patience
 
+    def _save_is_due(self, step: int, seconds: float) -> bool:
+        training = self._config.training
+        by_steps = training.checkpoint_steps and step % training.checkpoint_steps == 0
+        return bool(by_steps or (training.checkpoint_seconds and seconds > training.checkpoint_seconds))
+
     def _save(self, step: int) -> None:
-        self._check_weights(step)
-        self._checkpoints.save_latest(step)
+        if self._placement.chief:
+            self._check_weights(step)
+            self._checkpoints.save_latest(step)
 
     def _check_weights(self, step: int) -> None:
         """Keeps a checkpoint from being replaced by weights that are no numbers."""
@@ -292,6 +334,8 @@ class Trainer:
             self._diverged(step, math.nan)
 
     def _sample(self, step: int) -> None:
+        if not self._placement.chief:
+            return
         for sample in self._sampler(step, epoch=step / self.plan.steps_per_epoch):
             self._listener.sampled(sample)
             path = self._run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
@@ -305,53 +349,6 @@ class Trainer:
             f"The loss diverged after step {step:,} (it is {loss:g}): start a new run with a lower --learning-rate "
             f"(it is {self._config.training.learning_rate:g}) or with --clip-norm 1. {where}"
         )
-
-    def _batches(self, first_step: int) -> tf.distribute.DistributedDataset:
-        training = self._config.training
-        windows = make_windows(
-            self._corpus.train_ids,
-            length=training.window_length,
-            shift=training.window_shift,
-            batch_size=self.plan.batch_size,
-            targets=training.targets,
-            shuffle_seed=training.seed,
-            epochs=None,
-            first_step=first_step,
-            drop_remainder=True,
-        )
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return self._strategy.experimental_distribute_dataset(windows.with_options(options))
-
-    def _make_run_steps(self) -> Any:
-        """Builds the function that does as many steps as it gets learning rates, and returns their mean loss."""
-        strategy, network, optimizer = self._strategy, self.network, self._optimizer
-        training = self._config.training
-        per_batch = self.plan.batch_size * (training.window_length if training.targets == "all" else 1)
-        replicas = strategy.num_replicas_in_sync
-
-        def replica_step(inputs: tf.Tensor, targets: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-            loss, gradients = network.loss_and_gradients(inputs, targets, step)
-            # Sum over replicas before clipping, so that the update does not depend on their number. Keras sums
-            # once more when it applies the gradients: hence the division.
-            context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, [g / per_batch for g in gradients])
-            if training.clip_norm:
-                gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm)
-            optimizer.apply([g / replicas for g in gradients])
-            return loss / per_batch
-
-        @tf.function(reduce_retracing=True)
-        def run_steps(batches: Iterator[Any], rates: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
-            total = 0.0
-            for k in tf.range(tf.size(rates)):
-                optimizer.learning_rate.assign(rates[k])
-                inputs, targets = next(batches)
-                loss = strategy.run(replica_step, args=(inputs, targets, first_step + tf.cast(k, tf.int64)))
-                total += strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
-            return total / tf.cast(tf.size(rates), tf.float32)
-
-        return run_steps
 
     def _share_done(self, step: int, elapsed: float) -> float:
         training = self._config.training
@@ -385,24 +382,27 @@ class Trainer:
         limits = [limit for limit in (training.steps, training.epochs * self.plan.steps_per_epoch) if limit]
         left: list[float] = [math.ceil(limit * next_evaluation - 1e-9) - step for limit in limits]
         left.append(next_sample - step)
+        if training.checkpoint_steps:
+            left.append(training.checkpoint_steps - step % training.checkpoint_steps)
         if rate and training.time_limit:
             left.append(math.ceil((training.time_limit * next_evaluation - elapsed) * rate))
         return int(max(1, min([wanted, _MOST_STEPS_PER_CALL, *left])))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Turns the first Ctrl-C into a request to save and stop; the second one interrupts at once."""
+        """Turns the first Ctrl-C or SIGTERM into a request to save and stop; a second Ctrl-C interrupts at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def ask_to_stop(number: int, frame: Any) -> None:
-            if self._interrupted:
+            if self._signal and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self._interrupted = True
+            self._signal = number
 
-        before = signal.signal(signal.SIGINT, ask_to_stop)
+        before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from charflow.pipeline.csv_source import CsvFormat
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.messages import Messages, read_messages
+    from charflow.pipeline.prepare import prepare_corpus
+    from charflow.pipeline.prepared import PreparedCorpus
     from charflow.pipeline.sample_chat import write_sample_chat
+    from charflow.pipeline.streaming import naming_shards, plan_stream, stream_windows
     from charflow.pipeline.text import TextSettings, normalise
     from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
     from charflow.pipeline.windows import count_windows, make_windows
@@ -25,13 +28,18 @@ _HOMES = {
     "CorpusSettings": "corpus",
     "CsvFormat": "csv_source",
     "Messages": "messages",
+    "PreparedCorpus": "prepared",
     "TextSettings": "text",
     "UserError": "errors",
     "Vocabulary": "vocabulary",
     "count_windows": "windows",
     "make_windows": "windows",
+    "naming_shards": "streaming",
     "normalise": "text",
+    "plan_stream": "streaming",
+    "prepare_corpus": "prepare",
     "read_messages": "messages",
+    "stream_windows": "streaming",
     "write_sample_chat": "sample_chat",
 }
 
@@ -42,13 +50,18 @@ __all__ = [
     "CorpusSettings",
     "CsvFormat",
     "Messages",
+    "PreparedCorpus",
     "TextSettings",
     "UserError",
     "Vocabulary",
     "count_windows",
     "make_windows",
+    "naming_shards",
     "normalise",
+    "plan_stream",
+    "prepare_corpus",
     "read_messages",
+    "stream_windows",
     "write_sample_chat",
 ]
 

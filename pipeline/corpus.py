@@ -1,12 +1,12 @@
 """Turns messages into one encoded text: the ids that windows are cut from.
 
-`messages` reads and judges the rows; this module keeps, normalises, joins and encodes them; `windows` cuts the
+`kept_texts` reads and normalises the messages that count; this module joins and encodes them; `windows` cuts the
 result. N is the number of characters. Everything is decided by `CorpusSettings` and the files' content.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,14 +17,12 @@ import tensorflow as tf
 from charflow.pipeline.corpus_cache import FACTS, CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.messages import VERDICTS, Messages, judge, read_messages
-from charflow.pipeline.text import TextSettings, normalise
+from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named, separated
+from charflow.pipeline.messages import Messages, read_messages
+from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
-SEPARATOR = " "  # between messages, as in the tutorial recipe
-_CODE_POINTS = 0x110000
-_UNFIT = "bad row"
-_BEYOND = "beyond the fraction"
+__all__ = ["SEPARATOR", "Corpus", "CorpusSettings", "build_corpus"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,18 +170,12 @@ def build_corpus(paths: str | Sequence[str], settings: CorpusSettings, cache: Co
 
 
 def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
-    kept, dropped = _kept_texts(messages, settings)
-    n_kept = sum(len(batch) for batch in kept)
-    if not n_kept:
-        raise UserError(
-            f"No message is left of {messages.rows:,} rows: all were filtered out as dropped users, "
-            f"empty or too short. Most active: {_most_active(messages)}."
-        )
-    n_used = int(n_kept * settings.fraction)
-    if not n_used:
-        raise UserError(f"A fraction of {settings.fraction:g} leaves none of the {n_kept:,} messages.")
-    n_tail = int(n_used * settings.held_out)
-    pieces = list(_separated(kept, n_used))
+    tally, kept = Tally(messages, settings), []
+    for texts, verdicts, seen in kept_texts(messages, settings):
+        kept.append(texts)
+        tally.add(verdicts, seen)
+    n_used, n_tail = tally.shares()
+    pieces = list(separated(kept, n_used))
     del kept
     vocabulary = Vocabulary.from_counts(_count_chars(pieces), min_count=settings.min_count)
     ids, lengths = _encode(pieces, vocabulary)
@@ -192,79 +184,17 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
         split=len(ids) - int(lengths[len(lengths) - n_tail :].sum()),
         vocabulary=vocabulary,
         rows=messages.rows + len(messages.bad_rows),
-        dropped={
-            reason: count
-            for reason, count in {
-                _UNFIT: len(messages.bad_rows),
-                **dropped,
-                _BEYOND: n_kept - n_used,
-            }.items()
-            if count
-        },
+        dropped=tally.dropped(n_used),
         messages=n_used,
         held_out_messages=n_tail,
     )
 
 
-def _check_users(messages: Messages, settings: CorpusSettings, seen: np.ndarray) -> None:
-    """Refuses user ids without a row, `seen` being the rows of each: a misspelt id would go unnoticed."""
-    absent = [user for user, rows in zip(settings.users, seen, strict=True) if not rows]
-    if absent:
-        who = "user" if len(absent) == 1 else "users"
-        raise UserError(
-            f"No messages from {who} {', '.join(absent)}: 0 of {messages.rows:,} rows."
-            f" Most active: {_most_active(messages)}."
-        )
-
-
-def _kept_texts(messages: Messages, settings: CorpusSettings) -> tuple[list[tf.Tensor], dict[str, int]]:
-    """Filters and normalises: batches of texts [B], and how many rows each reason dropped."""
-
-    wanted = tf.constant(settings.users, tf.string, shape=[len(settings.users)])
-
-    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        verdicts = judge(
-            users,
-            texts,
-            keep_users=settings.users,
-            drop_users=settings.drop_users,
-            min_length=settings.min_length,
-        )
-        kept = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
-        seen = tf.reduce_sum(tf.cast(users[:, tf.newaxis] == wanted, tf.int64), axis=0)
-        return kept, tf.math.bincount(verdicts, minlength=len(VERDICTS)), seen
-
-    batches, counts, seen = [], np.zeros(len(VERDICTS), np.int64), np.zeros(len(settings.users), np.int64)
-    for texts, verdict_counts, user_rows in messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE):
-        batches.append(texts)
-        counts += verdict_counts.numpy()
-        seen += user_rows.numpy()
-    _check_users(messages, settings, seen)
-    return batches, dict(zip(VERDICTS[1:], counts[1:].tolist(), strict=True))
-
-
-def _separated(batches: list[tf.Tensor], n_used: int) -> Iterator[tf.Tensor]:
-    """Cuts the batches off after `n_used` messages and puts the separator after every message but the last."""
-    left = n_used
-    for batch in batches:
-        texts = batch[:left]
-        left -= len(texts)
-        if not len(texts):
-            continue
-        if left:
-            yield texts + SEPARATOR
-        else:
-            yield tf.concat([texts[:-1] + SEPARATOR, texts[-1:]], axis=0)
-            return
-
-
 def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
-    counts = np.zeros(_CODE_POINTS, np.int64)
+    counts = np.zeros(CODE_POINTS, np.int64)
     for texts in pieces:
-        points = tf.strings.unicode_decode(texts, "UTF-8").flat_values.numpy()
-        found = np.bincount(points)
-        counts[: len(found)] += found
-    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+        count_points(counts, tf.strings.unicode_decode(texts, "UTF-8").flat_values.numpy())
+    return named(counts)
 
 
 def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
@@ -278,9 +208,3 @@ def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.nda
 
     encoded = [tuple(part.numpy() for part in encode(texts)) for texts in pieces]
     return np.concatenate([ids for ids, _ in encoded]), np.concatenate([lengths for _, lengths in encoded])
-
-
-def _most_active(messages: Messages) -> str:
-    from charflow.pipeline.explore import count_users  # explore describes corpora, so it imports this module
-
-    return ", ".join(f"{user} ({count:,})" for user, count in count_users(messages).most_common(3))

@@ -13,6 +13,10 @@ class UserError(ValueError):
     """A wrong file, argument or folder: the message says where, what was found, and what to do next."""
 
 
+class PeerError(RuntimeError):
+    """Another worker of the cluster is gone: starting all of them again, with --resume, goes on."""
+
+
 def reason(error: Exception) -> str:
     """Sums an error of the system or of TensorFlow up in a few words, without a final stop.
 

@@ -5,6 +5,7 @@ B is the batch size, T the window length, N the number of ids. Window i starts a
 window for every start that leaves at least one character after it.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,21 @@ import tensorflow as tf
 from charflow.pipeline.errors import UserError
 
 Targets = Literal["next", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which of the equal parts of each global batch are wanted: replica r of R trains on part r.
+
+    Attributes:
+        first: the first part.
+        count: how many from there on, one after the other.
+        total: R, parts in a batch.
+    """
+
+    first: int = 0
+    count: int = 1
+    total: int = 1
 
 
 def count_windows(n_ids: int, *, length: int = 40, shift: int = 3) -> int:
@@ -44,6 +60,7 @@ def make_windows(
     epochs: int | None = 1,
     first_step: int = 0,
     drop_remainder: bool = False,
+    share: Share = Share(),
 ) -> tf.data.Dataset:
     """Makes batches of windows, each a pure function of (shuffle_seed, epoch, step).
 
@@ -61,9 +78,11 @@ def make_windows(
         epochs: passes over all windows; None repeats for ever.
         first_step: batches to leave out at the start, counted over all epochs.
         drop_remainder: leave out each epoch's last batch where it has fewer than B windows.
+        share: the parts of each batch to yield, each as an element of its own; all of it by default.
 
     Returns:
-        A dataset of `(inputs, targets)`: inputs [B, T] of the dtype of `ids`, targets [B] or [B, T] likewise.
+        A dataset of `(inputs, targets)`: inputs [B, T] of the dtype of `ids`, targets [B] or [B, T] likewise; of a
+        share with R parts [B / R, T].
 
     Raises:
         UserError: a size below 1, an unknown kind of targets, or a text shorter than one window.
@@ -79,6 +98,8 @@ def make_windows(
         raise UserError("Batch size and epochs must be at least 1, and the first step at least 0.")
     if targets not in ("next", "all"):
         raise UserError(f"Unknown targets {targets!r}: use 'next' or 'all'.")
+    if batch_size % share.total or (share.total > 1 and not drop_remainder):
+        raise UserError(f"A batch of {batch_size} cannot be cut into {share.total} equal parts.")
     n_windows = count_windows(len(ids), length=length, shift=shift)
     steps = n_windows // batch_size if drop_remainder else -(-n_windows // batch_size)
     if not steps:
@@ -86,14 +107,16 @@ def make_windows(
 
     rows = _rows_of(ids, shift)
     rows_per_window = -(-(length + 1) // shift)
-    last_step = steps * epochs if epochs is not None else np.iinfo(np.int64).max
+    last_place = steps * epochs * share.count if epochs is not None else np.iinfo(np.int64).max
+    size = batch_size // share.total
 
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def batch(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        step, part = place // share.count, share.first + place % share.count
         epoch, step_in_epoch = step // steps, step % steps
-        first = step_in_epoch * batch_size
-        windows = tf.range(first, tf.minimum(first + batch_size, n_windows))  # [B]
+        first = step_in_epoch * batch_size + part * size
+        windows = tf.range(first, tf.minimum(first + size, n_windows))  # [B / R]
         if drop_remainder:
-            windows = tf.ensure_shape(windows, [batch_size])
+            windows = tf.ensure_shape(windows, [size])
         if shuffle_seed is not None:
             # n_windows - 1 is the largest index; the op wants it in the dtype of the index.
             windows = tf.random.experimental.index_shuffle(
@@ -106,7 +129,7 @@ def make_windows(
         return text[:, :-1], (text[:, -1] if targets == "next" else text[:, 1:])
 
     return (
-        tf.data.Dataset.range(first_step, last_step)
+        tf.data.Dataset.range(first_step * share.count, last_place)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )

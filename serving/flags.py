@@ -5,6 +5,8 @@ meanings and defaults are those of TensorFlow Serving (model_servers/main.cc, se
 where 0 lets the embedded server choose; `--host`, `--max_request_bytes` and `--max_queued_requests` are ours.
 """
 
+import posixpath
+import shlex
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
@@ -174,7 +176,15 @@ def check_served(model_config_file: str, model_base_path: str) -> None:
 def check_base_path(path: str, *, of: str) -> None:
     """Refuses a base path that is neither absolute nor a URI, as tensorflow_model_server does."""
     if not path.startswith("/") and "://" not in path:
-        raise UsageError(f"{of} must be an absolute path, not {path!r}.")
+        advice = f": give {_from_here(path)}" if of == "--model_base_path" else ""  # files expand no variables
+        raise UsageError(f"{of} must be an absolute path, not {path!r}{advice}.")
+
+
+def _from_here(path: str) -> str:
+    """Writes a relative path as an absolute one for the shell, which expands no ~ after an equals sign."""
+    rest = posixpath.normpath(path.removeprefix("~/"))
+    written = f"{'$HOME' if path.startswith('~/') else '$PWD'}/{rest}"
+    return written if shlex.quote(rest) == rest else f'"{written}"'
 
 
 def _check_range(flag: Flag, value: float) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from charflow.serving.client.tls import Tls
 from charflow.serving.comparison import FEWEST_TEXTS, Comparison, compare
 from charflow.serving.errors import UsageError
 from charflow.serving.labels import LabelFiles, check_label, list_versions
@@ -100,6 +101,7 @@ class Place:
         server: HOST:PORT of the server's gRPC.
         config: the models.config that the server was started with; None is the one in `base`.
         model: its name; None is the only one, or the one that is called like `base`.
+        tls: certificates to call the server with; None does not encrypt.
     """
 
     base: Path
@@ -107,6 +109,7 @@ class Place:
     server: str = "127.0.0.1:8500"
     config: Path | None = None
     model: str | None = None
+    tls: Tls | None = None
 
 
 def promote(place: Place, version: int, trial: Trial | None) -> Move:
@@ -120,6 +123,7 @@ def promote(place: Place, version: int, trial: Trial | None) -> Move:
     Raises:
         UsageError: the label, model or version is not there, the server is not reachable or refuses, a file is damaged,
             or the candidate is worse (WorseError).
+        ArgumentError: the certificates of the place cannot be used.
         ServingError: a call of the comparison failed.
     """
     files, model = _read(place)
@@ -169,7 +173,7 @@ def _move(
     needed = [after] if before is None or trial is None else [before, after]
     _check_exist(place.base, needed)
     move = Move(model=model.name, label=place.label, before=before, after=after)
-    with ModelService.connect(place.server) as server:
+    with ModelService.connect(place.server, place.tls) as server:
         served = server.available(model.name)
         with _kept_unless_done(server, files.config):
             both, changed = _copy(files.config, model.name)
@@ -177,7 +181,7 @@ def _move(
             server.reload(both)
             server.await_available(model, needed, seconds=_LOAD_SECONDS)
             if trial is not None and before is not None:
-                move = replace(move, comparison=_try(place.server, model.name, before, after, trial))
+                move = replace(move, comparison=_try(place, model.name, before, after, trial))
                 if move.comparison and move.comparison.faults:
                     raise WorseError(move)
             moved, changed = _copy(both, model.name)
@@ -205,12 +209,12 @@ def _copy(config: ModelServerConfig, name: str) -> tuple[ModelServerConfig, Mode
     return copy, next(model for model in copy.model_config_list.config if model.name == name)
 
 
-def _try(address: str, model: str, before: int, after: int, trial: Trial) -> Comparison:
+def _try(place: Place, model: str, before: int, after: int, trial: Trial) -> Comparison:
     from charflow.serving import Client
 
     with (
-        Client(address, model=model, version=before) as old,
-        Client(address, model=model, version=after) as new,
+        Client(place.server, model=model, version=before, tls=place.tls) as old,
+        Client(place.server, model=model, version=after, tls=place.tls) as new,
     ):
         return compare(
             old,

@@ -92,9 +92,22 @@ class Doors:
 
 
 def print_ready(
-    grpc_address: str | None, rest_address: str | None, model_names: Sequence[str], *, rest_tls: bool = False
+    grpc_address: str | None,
+    rest_address: str | None,
+    model_names: Sequence[str],
+    *,
+    rest_tls: bool = False,
+    client_verify: bool = False,
 ) -> None:
-    """Prints what is served and where, and a first call to try."""
+    """Prints what is served and where, and a first call to try.
+
+    Args:
+        grpc_address: where gRPC listens, None if it does not.
+        rest_address: where REST listens, None if it does not.
+        model_names: what is served.
+        rest_tls: REST is encrypted: the call trusts a file that the user must name.
+        client_verify: clients must show a certificate, which the user must name too.
+    """
     scheme = "https" if rest_tls else "http"
     print(f"Serving {', '.join(model_names) or 'no model yet'}.")
     if grpc_address:
@@ -104,7 +117,9 @@ def print_ready(
     if rest_address and model_names:
         host = rest_address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
         url = f"{scheme}://{host}/v1/models/{quote(model_names[0], safe='')}:predict"
-        print(f"""Try:  curl -d '{{"instances": ["how do i "]}}' {url}""")
+        files = " --cacert CA.pem" if rest_tls else ""
+        files += " --cert CLIENT.pem --key CLIENT.key" if rest_tls and client_verify else ""
+        print(f"""Try:  curl{files} -d '{{"instances": ["how do i "]}}' {url}""")
     print(end="", flush=True)
 
 

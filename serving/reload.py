@@ -12,6 +12,9 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from charflow.serving.client.grpc_transport import credentials, name_options, unreached_of
+from charflow.serving.client.tls import Tls
+from charflow.serving.client.trouble import Trouble
 from charflow.serving.errors import UsageError
 
 _Status = get_model_status_pb2.ModelVersionStatus
@@ -28,17 +31,26 @@ class ModelService:
         reloaded: whether a configuration was sent.
     """
 
-    def __init__(self, address: str, channel: grpc.Channel) -> None:
+    def __init__(self, address: str, channel: grpc.Channel, *, tls: bool = False) -> None:
         self.address = address
+        self._tls = tls
         self.reloaded = False
         self._stub = model_service_pb2_grpc.ModelServiceStub(channel)
 
     @classmethod
     @contextmanager
-    def connect(cls, address: str) -> Iterator["ModelService"]:
-        """Opens a connection for the time of a block."""
-        with grpc.insecure_channel(address) as channel:
-            yield cls(address, channel)
+    def connect(cls, address: str, tls: Tls | None = None) -> Iterator["ModelService"]:
+        """Opens a connection for the time of a block, encrypted with `tls`.
+
+        Raises:
+            ArgumentError: a file of `tls` is no PEM certificate or key, or they do not belong together.
+            OSError: a file of `tls` cannot be read.
+        """
+        opened = (
+            grpc.secure_channel(address, credentials(tls), name_options(tls)) if tls else grpc.insecure_channel(address)
+        )
+        with opened as channel:
+            yield cls(address, channel, tls=tls is not None)
 
     def reload(self, config: ModelServerConfig) -> None:
         """Replaces the configuration.
@@ -95,6 +107,10 @@ class ModelService:
         try:
             return method(request, timeout=_CALL_SECONDS)
         except grpc.RpcError as error:
+            unreached = unreached_of(error, self.address, tls=self._tls)
+            if unreached and unreached.trouble is not Trouble.NO_SERVER:
+                advice = {Trouble.REST_ANSWERS.name: "Pass the gRPC port with --server (8500 by habit)."}
+                raise UsageError(unreached.for_command(**advice)) from error
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise UsageError(
                     f"No server answers at {self.address}: start it, or pass its gRPC address with --server."

@@ -44,7 +44,7 @@ class Client:
     Raises:
         ArgumentError (a ValueError): an argument is out of range; nothing was sent.
         ServingError: what the server said, as the class of its code.
-        Unreachable (an Unavailable): no server answers at the address.
+        Unreachable (an Unavailable): no server answers at the address, or not in this protocol.
     """
 
     def __init__(

@@ -16,7 +16,8 @@ from charflow.serving.client import grpc_codec as codec
 from charflow.serving.client.arguments import Tensor
 from charflow.serving.client.results import ModelMetadata, VersionStatus
 from charflow.serving.client.tls import Tls
-from charflow.serving.client.transport import Target, unreachable
+from charflow.serving.client.transport import Target, Unreachable, unreachable
+from charflow.serving.client.trouble import Trouble, certificate_trouble
 from charflow.serving.errors import ServingError, error_of
 
 _LARGEST_MESSAGE = 2**31 - 1  # bytes: what TensorFlow Serving allows; gRPC's own limit is 4 MB
@@ -29,11 +30,15 @@ _OPTIONS = (
 )
 # What gRPC itself says where no server was reached, and what it means; any other UNAVAILABLE is a server's.
 _UNREACHED = re.compile("failed to connect to all addresses|errors? resolving|DNS resolution failed")
-_CAUSES = (
-    (re.compile("Connection refused"), "connection refused"),
-    (re.compile("errors? resolving|DNS resolution failed"), "unknown host"),
-    (re.compile("handshak|certificate|SSL", re.IGNORECASE), "the TLS handshake failed"),
+_CERTIFICATE = re.compile("(?:CERTIFICATE_VERIFY_FAILED: |check failed with error: [A-Z_]+: )(.*?)(?:: OK)?$")
+_TROUBLES = (
+    (re.compile("Connection refused"), Trouble.NO_SERVER, "connection refused"),
+    (re.compile("errors? resolving|DNS resolution failed"), Trouble.NO_SERVER, "unknown host"),
+    (re.compile(r"http1\.x server|missing selected ALPN"), Trouble.REST_ANSWERS, ""),
+    (re.compile("WRONG_VERSION_NUMBER"), Trouble.NO_TLS, ""),
+    (re.compile("handshak|certificate|SSL", re.IGNORECASE), Trouble.HANDSHAKE, ""),
 )
+_HUNG_UP = re.compile("Socket closed|Connection reset|Broken pipe")
 
 
 class _Stubs:
@@ -51,9 +56,9 @@ class _GrpcTransport(ABC):
 
     def __init__(self, address: str, tls: Tls | None) -> None:
         self._address = address
-        self._credentials = _credentials(tls) if tls else None
-        name = tls.server_name if tls else None
-        self._options = [*_OPTIONS, *([("grpc.ssl_target_name_override", name)] if name else [])]
+        self._tls = tls
+        self._credentials = credentials(tls) if tls else None
+        self._options = [*_OPTIONS, *name_options(tls)]
 
     async def predict(
         self, target: Target, signature: str, inputs: Mapping[str, Tensor], timeout: float
@@ -83,9 +88,8 @@ class _GrpcTransport(ABC):
 
     def _error(self, error: grpc.RpcError) -> ServingError:
         details = error.details() or ""
-        if error.code() is grpc.StatusCode.UNAVAILABLE and _UNREACHED.search(details):
-            causes = (cause for pattern, cause in _CAUSES if pattern.search(details))
-            return unreachable(self._address, next(causes, details.rpartition("last error: ")[2]))
+        if unreached := unreached_of(error, self._address, tls=self._tls is not None):
+            return unreached
         return error_of(
             error.code().name, details or f"{self._address} answered {error.code().name} without a message."
         )
@@ -139,7 +143,33 @@ class AsyncGrpcTransport(_GrpcTransport):
             await self._open.close()
 
 
-def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+def unreached_of(error: grpc.RpcError, address: str, *, tls: bool) -> Unreachable | None:
+    """Makes the error of a server that was not reached; None if a server answered."""
+    details = error.details() or ""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE or not _UNREACHED.search(details):
+        return None
+    if found := _CERTIFICATE.search(details):
+        return unreachable(address, certificate_trouble(found[1]), found[1].rstrip("."))
+    for pattern, trouble, cause in _TROUBLES:
+        if pattern.search(details):
+            return unreachable(address, trouble, cause)
+    if _HUNG_UP.search(details):
+        return unreachable(address, Trouble.GRPC_TLS_HANGS_UP if tls else Trouble.PLAIN_HANGS_UP)
+    return unreachable(address, Trouble.NO_SERVER, details.rpartition("last error: ")[2])
+
+
+def name_options(tls: Tls | None) -> list[tuple[str, str]]:
+    """The option of a channel that says which name to look for in the server's certificate."""
+    return [("grpc.ssl_target_name_override", tls.server_name)] if tls and tls.server_name else []
+
+
+def credentials(tls: Tls) -> grpc.ChannelCredentials:
+    """Reads the certificates for a channel.
+
+    Raises:
+        ArgumentError: a file is no PEM certificate or key, or they do not belong together.
+        OSError: a file cannot be read.
+    """
     tls.context()  # gRPC would take files that are no certificates, and fail at the first call
     return grpc.ssl_channel_credentials(
         root_certificates=tls.roots(), private_key=tls.read(tls.key), certificate_chain=tls.read(tls.cert)

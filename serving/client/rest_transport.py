@@ -19,6 +19,7 @@ from charflow.serving.client.arguments import Tensor
 from charflow.serving.client.results import ModelMetadata, VersionStatus
 from charflow.serving.client.tls import Tls
 from charflow.serving.client.transport import Target, unreachable
+from charflow.serving.client.trouble import Trouble, certificate_trouble
 from charflow.serving.errors import DeadlineExceeded, ServingError, Unavailable
 
 
@@ -28,6 +29,8 @@ class _RestTransport(ABC):
     def __init__(self, address: str, tls: Tls | None) -> None:
         self._address = address
         self._base = f"{'https' if tls else 'http'}://{address}"
+        self._hung_up = Trouble.REST_TLS_HANGS_UP if tls else Trouble.PLAIN_HANGS_UP
+        self._answered = False  # what has answered once speaks our protocol
         self._verify = tls.context() if tls else True
         self._extensions = {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
 
@@ -54,6 +57,7 @@ class _RestTransport(ABC):
             raise DeadlineExceeded(f"{self._address}: no answer within {timeout:g} s.") from error
         except httpx.TransportError as error:
             raise self._error(error) from error
+        self._answered = True
         if status != HTTPStatus.OK:
             raise codec.error_of_status(status, answer, self._address)
         return answer
@@ -62,8 +66,16 @@ class _RestTransport(ABC):
     async def _send(self, request: httpx.Request, timeout: float) -> tuple[int, bytes]: ...
 
     def _error(self, error: httpx.TransportError) -> ServingError:
-        if isinstance(error, httpx.ConnectError):
-            return unreachable(self._address, _cause(error))
+        root = _root(error)
+        connecting = isinstance(error, httpx.ConnectError)
+        if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError) and not self._answered:
+            return unreachable(self._address, *_tls_trouble(root))
+        if connecting and not isinstance(root, (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)):
+            return unreachable(self._address, Trouble.NO_SERVER, _cause(root))
+        if not self._answered and "illegal request line" in str(error):  # no text: frames of HTTP/2
+            return unreachable(self._address, Trouble.GRPC_ANSWERS)
+        if not self._answered and (isinstance(error, httpx.NetworkError) or "disconnected" in str(error)):
+            return unreachable(self._address, self._hung_up)
         return Unavailable(f"{self._address}: the connection broke ({str(error).rstrip('.') or type(error).__name__}).")
 
 
@@ -125,14 +137,26 @@ class _TimeLeft(dict[str, float]):
             raise TimeoutError
 
 
-def _cause(error: BaseException) -> str:
-    """Says in a few words why there is no connection: the errors underneath know more than httpx's own."""
+def _root(error: BaseException) -> BaseException:
+    """The error underneath all others, which knows more than httpx's own."""
     while (under := error.__cause__ or error.__context__) is not None:
         error = under
+    return error
+
+
+def _tls_trouble(error: ssl.SSLError) -> tuple[Trouble, str]:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        return certificate_trouble(reason), reason
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return Trouble.NO_TLS, ""
+    return Trouble.HANDSHAKE, (error.reason or str(error)).replace("_", " ").lower()
+
+
+def _cause(error: BaseException) -> str:
+    """Says in a few words why there is no connection."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, socket.gaierror):
         return "unknown host"
-    if isinstance(error, ssl.SSLError):
-        return "the TLS handshake failed"
     return str(error).rstrip(".") or type(error).__name__

@@ -10,13 +10,27 @@ from typing import Any, Protocol
 
 from charflow.serving.client.arguments import ArgumentError, Tensor
 from charflow.serving.client.results import ModelMetadata, VersionStatus
+from charflow.serving.client.trouble import Trouble
 from charflow.serving.errors import Unavailable
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 
 
 class Unreachable(Unavailable):
-    """No connection to a server could be made."""
+    """No connection to a server that speaks this protocol could be made.
+
+    Attributes:
+        seen: the address, and what is wrong there, without a final stop.
+        trouble: its kind.
+    """
+
+    def __init__(self, message: str, seen: str = "", trouble: Trouble = Trouble.NO_SERVER) -> None:
+        super().__init__(message)
+        self.seen, self.trouble = seen or message.rstrip("."), trouble
+
+    def for_command(self, **advice: str) -> str:
+        """Says it with the options of a command in place of arguments; `advice` replaces that of a trouble's name."""
+        return f"{self.seen}. {advice.get(self.trouble.name, self.trouble.command)}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,11 @@ def checked_address(address: str) -> str:
     return address
 
 
-def unreachable(address: str, cause: str) -> Unreachable:
-    """Makes the error of a server that cannot be connected to."""
-    return Unreachable(f"{address}: no server answers there ({cause}).")
+def unreachable(address: str, trouble: Trouble, cause: str = "") -> Unreachable:
+    """Makes the error of a server that cannot be talked to.
+
+    >>> unreachable("127.0.0.1:8501", Trouble.NO_TLS).message
+    '127.0.0.1:8501: what answers there is not TLS: leave out tls.'
+    """
+    seen = f"{address}: {trouble.seen}" + (f" ({' '.join(cause.split())})" if cause else "")
+    return Unreachable(seen + (f": {trouble.python}." if trouble.python else "."), seen, trouble)

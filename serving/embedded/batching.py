@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.ops import gen_batch_ops
 
-from charflow.serving.embedded.servable import Runner, from_tensorflow, run_options
+from charflow.serving.embedded.servable import Runner, from_tensorflow
 from charflow.serving.errors import DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, ServingError
 
 OnBatch = Callable[[int, int, float], None]  # rows of requests, rows of padding, seconds the first one waited
@@ -135,7 +135,7 @@ class BatchedRunner:
         with self._lock:
             self._tasks[number] = task
         try:
-            self._enqueue(queue, number, rows, timeout)
+            self._enqueue(queue, number, rows)
         finally:
             with self._lock:
                 del self._tasks[number]
@@ -150,13 +150,13 @@ class BatchedRunner:
         """Ends the scheduler's threads."""
         self._session.close()
 
-    def _enqueue(self, queue: object, number: int, rows: int, timeout: float | None) -> None:
+    def _enqueue(self, queue: object, number: int, rows: int) -> None:
+        """Waits for the batch, however long: a step that its time cancelled would take its whole batch with it."""
         places = np.stack([np.full(rows, number, np.int64), np.arange(rows, dtype=np.int64)], axis=1)  # [n, 2]
         try:
-            with run_options(timeout) as options:
-                pywrap_tf_session.TF_SessionRun_wrapper(
-                    self._session._session, options, {self._places: places}, [queue], [], None
-                )
+            pywrap_tf_session.TF_SessionRun_wrapper(
+                self._session._session, None, {self._places: places}, [queue], [], None
+            )
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
 

@@ -3,6 +3,7 @@
 `grpc_server` and `rest` turn their calls into these; `models` lends the version, `inference` asks it.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ from charflow.serving.errors import (
     ServingError,
 )
 
+_logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
@@ -44,6 +47,7 @@ class Core:
         self._sources: dict[str, ModelSource] = {}
         self._reloading = threading.Lock()
         self._aspiring = threading.Lock()
+        self._empty: set[ModelSource] = set()  # sources whose lack of versions was logged
 
     def predict(
         self, spec: ModelSpec, feed: Feed, *, outputs: Sequence[str] = (), timeout: float | None = None, api: str
@@ -155,6 +159,10 @@ class Core:
                 return  # TensorFlow Serving takes no action for an empty configuration
             sources = read_sources(config)
             self._check_labels(sources)
+            for source in sources.values():
+                if source.labels:
+                    labels = ", ".join(f"{label} = {number}" for label, number in sorted(source.labels.items()))
+                    _logger.info("Labels of model %s: %s", source.name, labels)
             gone = set(self._sources) - set(sources)
             new = set(sources) - set(self._sources)
             with self._aspiring:
@@ -168,6 +176,7 @@ class Core:
         """Looks into the base paths; one that cannot be read changes nothing."""
         for source in list(self._sources.values()):
             versions = find_versions(source)
+            self._tell_emptiness(source, versions)
             with self._aspiring:  # what was found for a source that is gone by now counts no more
                 if versions is not None and self._sources.get(source.name) is source:
                     self._models.aspire(source.name, versions)
@@ -175,6 +184,15 @@ class Core:
     def served(self) -> list[str]:
         """Names the models of the configuration."""
         return list(self._sources)
+
+    def _tell_emptiness(self, source: ModelSource, versions: dict[int, str] | None) -> None:
+        """Logs once when a base path has nothing to serve, and again after it had."""
+        if versions:
+            self._empty.discard(source)
+        elif source not in self._empty:
+            self._empty.add(source)
+            state = "cannot be read" if versions is None else "has no version to serve"
+            _logger.warning("Model %s: %s %s; waiting for one", source.name, source.base_path, state)
 
     def _check_labels(self, sources: dict[str, ModelSource]) -> None:
         for source in sources.values():

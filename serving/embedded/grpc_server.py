@@ -34,7 +34,7 @@ from charflow.serving.errors import InvalidArgument, ServingError
 
 _logger = logging.getLogger(__name__)
 _API = "GRPC"
-_LONGEST_MESSAGE = 2000  # characters; gRPC sends it in a header, and clients refuse headers over 8 kB
+_LONGEST_MESSAGE = 2000  # bytes; gRPC sends it in a header, up to three for each, and clients refuse over 8 kB
 _FOREVER = 10**9  # seconds: gRPC's way of saying that a call has no deadline
 
 T = TypeVar("T")
@@ -127,7 +127,8 @@ def _answer(context: grpc.ServicerContext, work: Callable[[float | None], T]) ->
             context.abort(grpc.StatusCode.CANCELLED, "the caller gave up")
         return work(timeout)
     except ServingError as error:
-        context.abort(grpc.StatusCode[error.code], error.message[:_LONGEST_MESSAGE])
+        message = error.message.encode(errors="replace")[:_LONGEST_MESSAGE].decode(errors="ignore")
+        context.abort(grpc.StatusCode[error.code], message)
     except Exception as error:
         if type(error) is Exception and not error.args:  # how grpc itself ends a call that was aborted
             raise

@@ -4,6 +4,7 @@ The core calls it with the version it leased, the warm-up with the version being
 TensorFlow Serving's (predict_util.cc, classifier.cc, regressor.cc, multi_inference.cc).
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -59,9 +60,11 @@ def predict(
         InvalidArgument: inputs or outputs that do not fit it, or that the graph's kernels refuse.
     """
     signature = _find(loaded, signature_name, FailedPrecondition, 'Serving signature key "{}" not found.')
+    began = time.monotonic()
     feeds = _check_inputs(signature, feed(signature))
     names = _check_outputs(signature, outputs)
-    fetched = loaded.runner.run(feeds, [signature.outputs[name].tensor for name in names], timeout=timeout)
+    left = None if timeout is None else timeout - (time.monotonic() - began)  # large inputs take time to read
+    fetched = loaded.runner.run(feeds, [signature.outputs[name].tensor for name in names], timeout=left)
     return signature.name, dict(zip(names, fetched, strict=True))
 
 

@@ -74,7 +74,7 @@ class Models:
                 if version is None or (version.state == END and not version.aspired):
                     known[number] = _Version(number, path)
                 else:
-                    version.aspired = True
+                    version.aspired, version.path = True, path
             for number, version in known.items():
                 if number not in versions:
                     version.aspired = False
@@ -195,7 +195,7 @@ class Models:
         for name, versions in self._models.items():
             for version in versions.values():
                 if version.state == UNLOADING and not version.requests:
-                    return (lambda chosen=version: self._unload(chosen)), None
+                    return (lambda chosen=version, model=name: self._unload(model, chosen)), None
             aspired = [version for version in versions.values() if version.aspired]
             stale = [version for version in versions.values() if not version.aspired and version.state == AVAILABLE]
             if stale and (not aspired or any(v.state == AVAILABLE for v in aspired) or len(stale) > 1):
@@ -239,7 +239,7 @@ class Models:
                     _logger.warning("Version %d of model %s will be tried again: %s", version.number, name, error)
             self._changed.notify_all()
 
-    def _unload(self, version: _Version) -> None:
+    def _unload(self, name: str, version: _Version) -> None:
         servable, version.servable = version.servable, None
         try:
             if servable:
@@ -247,5 +247,7 @@ class Models:
         except Exception:
             _logger.exception("Unloading version %d failed", version.number)
         with self._changed:
-            version.state = END
+            version.state = START if version.aspired else END  # START: it came back while it was lent or closed
+            version.attempts = 0
+            _logger.info("Version %d of model %s is unloaded", version.number, name)
             self._changed.notify_all()

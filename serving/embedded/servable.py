@@ -8,6 +8,7 @@ TensorFlow Serving: any SavedModel with the right tags loads, TF1 or TF2. Agains
 """
 
 import gc
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -28,6 +29,8 @@ from charflow.serving.errors import (
     ServingError,
     error_of,
 )
+
+_NODES = re.compile(r"\s*\[\[.*?\]\]")  # where in the graph an error came up, in TensorFlow's notation
 
 
 class Runner(Protocol):
@@ -129,8 +132,10 @@ def run_options(timeout: float | None) -> Iterator[object]:
 
 
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:
-    """Turns TensorFlow's error into the one of the same code."""
-    return error_of(error_codes_pb2.Code.Name(error.error_code), error.message)
+    """Turns TensorFlow's error into the one of the same code; nodes of the graph are left out of its message."""
+    if isinstance(error, tf.errors.DeadlineExceededError):
+        return DeadlineExceeded("Deadline exceeded: the model took longer than the request had time")
+    return error_of(error_codes_pb2.Code.Name(error.error_code), _NODES.sub("", error.message))
 
 
 def _load(session: tf.compat.v1.Session, tags: list[str], path: str) -> meta_graph_pb2.MetaGraphDef:

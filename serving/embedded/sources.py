@@ -15,7 +15,7 @@ from charflow.serving.errors import InvalidArgument
 _LARGEST = 2**63 - 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelSource:
     """Where a model's versions are, and which of them to serve.
 

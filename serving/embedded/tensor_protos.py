@@ -43,7 +43,7 @@ def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
             raise ValueError(f"{present} values cannot fill the shape {dims}")
         array = np.asarray(tf.make_ndarray(proto))
         return array.reshape(dims)
-    except (TypeError, ValueError, KeyError, MemoryError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, MemoryError) as error:
         raise InvalidArgument(f"tensor parsing error: {name}: {error}") from error
 
 
@@ -54,14 +54,18 @@ def _dtype(proto: tensor_pb2.TensorProto) -> tf.DType:
 def to_proto(array: np.ndarray, *, as_content: bool = False) -> tensor_pb2.TensorProto:
     """Writes a tensor into the typed fields, or as raw bytes with `as_content` where the type allows it."""
     dtype = tf.string if array.dtype == object else tf.dtypes.as_dtype(array.dtype)
+    raw = as_content and dtype != tf.string
     field = _FIELDS.get(dtype)
-    if field is None or (as_content and dtype != tf.string):
+    if field is None and not raw:
         return tf.make_tensor_proto(array)
     proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    getattr(proto, field).extend(array.ravel().tolist())
+    if raw:
+        proto.tensor_content = array.tobytes()
+    elif field:
+        getattr(proto, field).extend(array.ravel().tolist())
     return proto
 
 

@@ -11,7 +11,12 @@ from charflow.serving.protos.ssl_config_pb2 import SSLConfig
 
 
 def grpc_credentials(config: SSLConfig) -> grpc.ServerCredentials:
-    """Makes the credentials of the gRPC door."""
+    """Makes the credentials of the gRPC door.
+
+    Raises:
+        UsageError: the key, the certificate or the authority cannot be used.
+    """
+    rest_context(config)  # checks them: gRPC takes anything, and then cannot listen
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         root_certificates=config.custom_ca.encode() or None,

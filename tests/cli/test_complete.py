@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -91,7 +93,18 @@ def test_complete_count_goes_on_with_the_next_seeds(
     done = call("complete", "a", "b", "--count", 2, *to_server, *way)
     expected = [(prompt, client.generate(prompt, seed=seed).text) for prompt in "ab" for seed in (5, 6)]
     assert done.out == "".join(f"{prompt}{text}\n" for prompt, text in expected)
-    assert done.err == "--- seed 5 ---\n--- seed 6 ---\n" * 2
+    assert done.err.splitlines() == [
+        "--- prompt 1 of 2, seed 5 ---",
+        "--- prompt 1 of 2, seed 6 ---",
+        "--- prompt 2 of 2, seed 5 ---",
+        "--- prompt 2 of 2, seed 6 ---",
+    ]
+
+
+@pytest.mark.parametrize("way", [[], ["--stream"]], ids=["at once", "stream"])
+def test_complete_tells_what_differs(call: Callable, to_server: list[str], way: list[str]) -> None:
+    assert call("complete", "a", "b", *to_server, *way).err == "--- prompt 1 of 2 ---\n--- prompt 2 of 2 ---\n"
+    assert call("complete", "a", "--count", 2, *to_server, *way).err == "--- seed 5 ---\n--- seed 6 ---\n"
 
 
 def test_complete_sends_all_prompts_in_one_request(call: Callable, to_server: list[str], servers: Any) -> None:
@@ -139,6 +152,92 @@ def test_complete_without_a_prompt_begins_a_message(call: Callable, to_server: l
     assert call("complete", *to_server).out == client.generate("").text + "\n"
 
 
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TextIO]]:
+    """Makes standard input a pipe; returns its other end."""
+    ends: list[TextIO] = []
+
+    def piped() -> TextIO:
+        read, write = os.pipe()
+        ends.extend((os.fdopen(read, encoding="utf-8"), os.fdopen(write, "w", encoding="utf-8")))
+        monkeypatch.setattr("sys.stdin", ends[-2])
+        return ends[-1]
+
+    yield piped
+    for end in ends:
+        end.close()
+
+
+def test_complete_without_a_prompt_reads_what_is_piped_in(
+    call: Callable, to_server: list[str], piped: Callable[..., TextIO]
+) -> None:
+    with piped() as end:
+        end.write("oh my\nthe 🌻\n")
+    done = call("complete", "--json", *to_server)
+    assert [row["prompt"] for row in done.json["completions"]] == ["oh my", "the 🌻"]
+    assert done.err == ""
+
+
+def test_complete_without_a_prompt_reads_a_file(
+    call: Callable, to_server: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prompts").write_text("oh my\n")
+    with (tmp_path / "prompts").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        done = call("complete", "--json", *to_server)
+    assert [row["prompt"] for row in done.json["completions"]] == ["oh my"]
+
+
+def test_complete_with_a_prompt_leaves_standard_input_alone(
+    call: Callable, to_server: list[str], piped: Callable[..., TextIO]
+) -> None:
+    piped()  # never closed: to read it would wait for ever
+    assert [row["prompt"] for row in call("complete", "a", "--json", *to_server).json["completions"]] == ["a"]
+
+
+@pytest.mark.parametrize("nothing", ["device", "empty pipe", "closed"])
+def test_complete_takes_no_input_as_the_empty_prompt(
+    call: Callable, to_server: list[str], piped: Callable[..., TextIO], monkeypatch: pytest.MonkeyPatch, nothing: str
+) -> None:
+    with Path(os.devnull).open() as device:
+        if nothing == "empty pipe":
+            piped().close()
+        else:
+            monkeypatch.setattr("sys.stdin", device if nothing == "device" else None)
+        done = call("complete", "--json", *to_server)
+    assert [row["prompt"] for row in done.json["completions"]] == [""]
+
+
+def test_complete_does_not_read_a_terminal(
+    call: Callable, to_server: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyboard, screen = os.openpty()
+    with os.fdopen(keyboard, "wb"), os.fdopen(screen) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        done = call("complete", "--json", *to_server)
+    assert [row["prompt"] for row in done.json["completions"]] == [""]
+
+
+def test_complete_says_that_it_waits_for_a_pipe(
+    call: Callable, to_server: list[str], piped: Callable[..., TextIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charflow.cli.prompts._PATIENCE", 0.05)
+    end = piped()
+    end.write("late")
+    threading.Timer(0.5, end.close).start()
+    done = call("complete", "--json", *to_server)
+    assert [row["prompt"] for row in done.json["completions"]] == ["late"]
+    assert done.err == "charflow: waiting for prompts on standard input; pass one as an argument to go on.\n"
+
+
+def test_complete_refuses_a_pipe_that_is_not_utf8(
+    refused: Callable, to_server: list[str], piped: Callable[..., TextIO]
+) -> None:
+    with piped() as end:
+        end.buffer.write(b"caf\xe9\n")
+    assert refused("complete", *to_server).startswith("The prompts cannot be read as UTF-8 text: ")
+
+
 @pytest.mark.parametrize(
     ("option", "version"), [(["--version", 3], 3), (["--label", "stable"], 3), ([], 4)], ids=["number", "label", "none"]
 )
@@ -157,6 +256,43 @@ def test_complete_says_how_to_start_a_server(refused: Callable, free_port: int, 
     assert refused("complete", "a", "--server", f"127.0.0.1:{free_port}", *rest) == (
         f"127.0.0.1:{free_port}: no server answers there (connection refused). Start one: charflow serve."
     )
+
+
+def test_complete_says_that_the_other_protocol_answers(refused: Callable, servers: Any, protocol: str) -> None:
+    if protocol == "grpc":
+        address = servers.addresses["rest"]
+        advice = "REST answers there, not gRPC. Pass --rest, or the gRPC port with --server (8500 by habit)."
+    else:
+        address = servers.addresses["grpc"]
+        advice = "gRPC answers there, not REST. Leave out --rest, or pass the REST port with --server (8501 by habit)."
+    rest = ["--rest"] if protocol == "rest" else []
+    assert refused("complete", "a", "--server", address, *rest) == f"{address}: {advice}"
+
+
+def test_complete_says_that_the_server_does_not_encrypt(refused: Callable, to_server: list[str]) -> None:
+    assert refused("complete", "a", "--tls", *to_server) == (
+        f"{to_server[1]}: what answers there is not TLS. Leave out --tls, --ca, --cert and --key."
+    )
+
+
+def test_complete_says_that_the_server_may_encrypt(refused: Callable, protocol: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        rest = ["--rest"] if protocol == "rest" else []
+        assert refused("complete", "a", "--server", address, *rest) == (
+            f"{address}: the server closed the connection without an answer. "
+            "If it uses TLS, pass --ca FILE, and --cert FILE --key FILE if it asks for a certificate."
+        )
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_complete_says_that_the_model_is_not_served(refused: Callable, servers: Any, protocol: str) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from charflow.serving import Tls, Unreachable
+from charflow.serving.client.trouble import Trouble
 from charflow.serving.comparison import Bits, Comparison, Latency
 from charflow.serving.errors import Unavailable, UsageError
 from charflow.serving.promote import Move, Place, Trial, WorseError
@@ -76,12 +78,27 @@ def test_promote_gives_on_its_options(call: Callable, given: list, texts: Path, 
     prompts.write_text("how do i \nwhy\n")
     options = [
         *["--label", "canary", "--server", "host:1", "--config", "server.config", "--model", "z", "--texts", texts],
-        *["--prompts", prompts, "--samples", 30, "--max-slowdown", 2.5],
+        *["--prompts", prompts, "--samples", 30, "--max-slowdown", 2.5, "--tls", "--ca", "ca.pem"],
+        *["--cert", "client.pem", "--key", "client.key"],
     ]
     assert call("promote", "base", 7, *options).status == 0
     ((place, version, trial),) = given
-    assert place == Place(base=Path("base"), label="canary", server="host:1", config=Path("server.config"), model="z")
+    tls = Tls(ca=Path("ca.pem"), cert=Path("client.pem"), key=Path("client.key"))
+    assert place == Place(
+        base=Path("base"), label="canary", server="host:1", config=Path("server.config"), model="z", tls=tls
+    )
     assert (version, trial.prompts, trial.requests, trial.max_slowdown) == (7, ["how do i ", "why"], 30, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "tls"),
+    [([], None), (["--tls"], Tls()), (["--ca", "ca.pem"], Tls(ca=Path("ca.pem")))],
+    ids=["plain", "roots of the system", "an authority"],
+)
+def test_promote_encrypts_where_asked(call: Callable, given: list, options: list[str], tls: Tls | None) -> None:
+    assert call("promote", "base", 1, "--force", *options).status == 0
+    assert call("promote", "base", "--rollback", *options).status == 0
+    assert [place.tls for place, *_ in given] == [tls, tls]
 
 
 def test_promote_json_has_the_comparison(call: Callable, given: list, texts: Path) -> None:
@@ -144,8 +161,9 @@ def test_rollback_needs_no_version(call: Callable, given: list) -> None:
             "--force compares nothing: leave out --texts and --prompts, or --force.",
         ),
         ([2, "--texts", "no.txt"], "no.txt cannot be read: No such file or directory."),
+        ([2, "--force", "--cert", "client.pem"], "Pass a certificate and its key together."),
     ],
-    ids=["no version", "no texts", "rollback to", "rollback by force", "force with texts", "no file"],
+    ids=["no version", "no texts", "rollback to", "rollback by force", "force with texts", "no file", "no key"],
 )
 def test_promote_refuses_options_that_do_not_go_together(
     refused: Callable, given: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list, message: str
@@ -164,7 +182,13 @@ def test_promote_refuses_texts_that_are_no_text(refused: Callable, given: list, 
 
 
 @pytest.mark.parametrize(
-    "error", [UsageError("No server answers there."), Unavailable("No server answers there.")], ids=["usage", "call"]
+    "error",
+    [
+        UsageError("No server answers there."),
+        Unavailable("No server answers there."),
+        Unreachable("there: a reason: pass tls=Tls(ca=...).", "No server answers there", Trouble.BAD_CERTIFICATE),
+    ],
+    ids=["usage", "call", "connection"],
 )
 def test_promote_shows_an_error_as_one_sentence(
     refused: Callable, texts: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -174,3 +198,15 @@ def test_promote_shows_an_error_as_one_sentence(
 
     monkeypatch.setattr("charflow.serving.promote.promote", fail)
     assert refused("promote", "base", 2, "--texts", texts) == "No server answers there."
+
+
+def test_promote_reads_its_certificates_before_it_calls(refused: Callable, tmp_path: Path) -> None:
+    base = tmp_path / "a"
+    (base / "1").mkdir(parents=True)
+    (base / "models.config").write_text('model_config_list { config { name: "a" base_path: "/a" } }')
+    (tmp_path / "broken.pem").write_text("no certificate\n")
+    command = ["promote", base, 1, "--force", "--server", "127.0.0.1:1", "--ca"]
+    assert refused(*command, tmp_path / "broken.pem").startswith(
+        f"{tmp_path}/broken.pem is no PEM file of certificates"
+    )
+    assert refused(*command, tmp_path / "no.pem") == f"{tmp_path}/no.pem: No such file or directory."

@@ -147,15 +147,22 @@ DAMAGES = {"cut short": cut, "empty": empty, "a wrong byte": flip, "missing": Pa
 
 @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"], ids=["index", "data"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_restore_of_a_damaged_checkpoint_names_the_one_before(saved: Path, suffix: str, damage: Callable) -> None:
+def test_restore_of_a_damaged_checkpoint_takes_the_one_before(saved: Path, suffix: str, damage: Callable) -> None:
     damage(saved / "latest" / f"ckpt-3{suffix}")
-    message = r"^The checkpoint .*/latest/ckpt-3 is damaged or cut short: delete its files to go back to ckpt-2\.$"
+    run = Run(saved)
+    assert run.checkpoints.restore_latest() == ["ckpt-3"]
+    assert (run.weight, int(run.progress.step)) == (20, 2)
+
+
+def test_restore_where_all_are_damaged_says_what_is_left_to_do(saved: Path) -> None:
+    for step in (2, 3):
+        cut(data_file(saved / "latest", step))
+    message = r"^The checkpoints ckpt-3, ckpt-2 in .*/latest are damaged or cut short: train again, or restore one"
     with pytest.raises(UserError, match=message):
         Run(saved).checkpoints.restore_latest()
 
 
 def test_restore_after_deleting_the_damaged_files_goes_back(saved: Path) -> None:
-    """Does what the message above says."""
     cut(data_file(saved / "latest", 3))
     for file in (saved / "latest").glob("ckpt-3.*"):
         file.unlink()
@@ -182,7 +189,7 @@ def test_restore_into_a_network_of_another_size_is_refused(saved: Path) -> None:
 
 def test_restore_of_weights_that_are_not_in_the_checkpoint_is_refused(tmp_path: Path) -> None:
     tf.train.CheckpointManager(tf.train.Checkpoint(progress=Progress()), str(tmp_path / "latest"), 1).save()
-    with pytest.raises(UserError, match=r"/latest/ckpt-1 is damaged or cut short"):
+    with pytest.raises(UserError, match=r"^The checkpoints ckpt-1 in .*/latest are damaged or cut short"):
         Checkpoints(tmp_path, Run(tmp_path / "other").model).restore_latest()
 
 

@@ -8,6 +8,8 @@ from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.network import Network
 from charflow.model.optimizer import make_optimizer
 from charflow.model.plan import Plan, make_plan
+from charflow.model.strategy import make_strategy, placement
+from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
 
@@ -20,7 +22,8 @@ def plan_of(corpus: Corpus, **training) -> tuple[Plan, Network]:
     network = Network(config.network, corpus.vocabulary.size, targets="all", seed=0)
     optimizer = make_optimizer(config.training)
     optimizer.build(network.model.trainable_variables)
-    return make_plan(config, corpus, network, optimizer), network
+    here = placement(make_strategy("one-device"))
+    return make_plan(config, TextInMemory(corpus), network, optimizer, here), network
 
 
 def test_make_plan_counts(make_corpus: Callable) -> None:

@@ -23,6 +23,7 @@ from charflow.model.optimizer import learning_rate
 from charflow.model.run_dir import RunDir
 from charflow.model.strategy import make_strategy
 from charflow.model.trainer import Result, Trainer
+from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
 
@@ -96,7 +97,7 @@ def trainer_of(config: Config, corpus: Corpus, path: Path, heard: Recorder) -> T
     run_dir = RunDir(path)
     if not run_dir.config_file.exists():
         run_dir.create(config, corpus)
-    return Trainer(config, corpus, run_dir, make_strategy(), heard)
+    return Trainer(config, TextInMemory(corpus), run_dir, make_strategy(), heard)
 
 
 def train(
@@ -443,6 +444,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.run_dir import RunDir
 from charflow.model.trainer import Trainer
+from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import Vocabulary
@@ -463,12 +465,13 @@ for name, strategy, dropout in ("one", one, 0.0), ("two", two, 0.0), ("one drops
     config = Config(network=NetworkConfig(units=8, dropout=dropout), training=training)
     run_dir = RunDir(Path(sys.argv[1]) / name)
     run_dir.create(config, corpus)
-    trainer = Trainer(config, corpus, run_dir, strategy, Silent())
+    trainer = Trainer(config, TextInMemory(corpus), run_dir, strategy, Silent())
     trainer._call_size = lambda *_, **__: 1
     result = trainer.train()
     found[name] = {"losses": losses, "held_out": result.held_out.bits_per_char, "reason": result.reason}
 try:
-    Trainer(replace(config, training=replace(training, batch_size=7)), corpus, run_dir, strategy, Silent())
+    uneven = replace(config, training=replace(training, batch_size=7))
+    Trainer(uneven, TextInMemory(corpus), run_dir, strategy, Silent())
 except UserError as error:
     found["uneven"] = str(error)
 print(json.dumps(found))

@@ -102,7 +102,10 @@ def test_docker_leaves_a_uri_as_it_is() -> None:
     ("arguments", "message"),
     [
         ([], "There is nothing to serve: give --model_base_path or --model_config_file."),
-        (["--model_base_path=models/a"], "--model_base_path must be an absolute path, not 'models/a'."),
+        (
+            ["--model_base_path=models/a"],
+            "--model_base_path must be an absolute path, not 'models/a': give $PWD/models/a.",
+        ),
         (
             ["--model_base_path=/no/such"],
             "--model_base_path: /no/such does not exist, and Docker can only mount what does.",

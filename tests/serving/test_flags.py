@@ -109,7 +109,18 @@ def test_configuration_file_wins_over_the_base_path() -> None:
         ({"port": 0}, "There is nothing to listen on: give --port or --grpc_socket_path."),
         ({"host": ""}, "--host is empty: give an address, such as 127.0.0.1, or 0.0.0.0 for every one."),
         ({"model_base_path": ""}, "There is nothing to serve: give --model_base_path or --model_config_file."),
-        ({"model_base_path": "models/a"}, "--model_base_path must be an absolute path, not 'models/a'."),
+        (
+            {"model_base_path": "models/a"},
+            "--model_base_path must be an absolute path, not 'models/a': give $PWD/models/a.",
+        ),
+        (
+            {"model_base_path": "./models/my a/"},
+            "--model_base_path must be an absolute path, not './models/my a/': give \"$PWD/models/my a\".",
+        ),
+        (
+            {"model_base_path": "~/models/a"},  # the shell expands no ~ after an equals sign
+            "--model_base_path must be an absolute path, not '~/models/a': give $HOME/models/a.",
+        ),
         ({"rest_api_timeout_in_ms": -1}, "--rest_api_timeout_in_ms must be at least 0, not -1."),
         ({"file_system_poll_wait_seconds": -1}, "--file_system_poll_wait_seconds must be at least 0, not -1."),
         ({"max_num_load_retries": -2}, "--max_num_load_retries must be at least 0, not -2."),

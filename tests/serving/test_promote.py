@@ -1,9 +1,14 @@
 """`promote` and `rollback` against a server of their protocol whose versions have made-up scores and times."""
 
 import json
+import shutil
+import socket
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -22,6 +27,7 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from charflow.pipeline.errors import UserError
+from charflow.serving import Tls
 from charflow.serving.errors import ServingError, UsageError
 from charflow.serving.labels import LabelFiles
 from charflow.serving.promote import Move, Place, Trial, WorseError, promote, rollback
@@ -143,15 +149,16 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(base: Path) -> Iterator[Callable[[], tuple[FakeServer, Place]]]:
-    """Starts a server with models.config as it is then."""
+    """Starts a server with models.config as it is then, encrypting if it is given credentials."""
     servers = []
 
-    def start() -> tuple[FakeServer, Place]:
+    def start(credentials: grpc.ServerCredentials | None = None) -> tuple[FakeServer, Place]:
         fake = FakeServer([1, 2, 3, 4], config_in(base))
         server = grpc.server(futures.ThreadPoolExecutor(4))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(fake, server)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(fake, server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        address = "127.0.0.1:0"
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         server.start()
         servers.append(server)
         return fake, Place(base=base, label="stable", server=f"127.0.0.1:{port}")
@@ -383,6 +390,66 @@ def test_promote_says_that_no_server_answers(base: Path) -> None:
     assert refusal(lambda: promote(place, 2, TRIAL)) == (
         "No server answers at 127.0.0.1:1: start it, or pass its gRPC address with --server."
     )
+
+
+@pytest.fixture
+def own_certificate(tmp_path: Path) -> Tls:
+    """A certificate for 127.0.0.1 that is its own authority, for the server and for the client."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl: install it to make a certificate")
+    files = Tls(ca=tmp_path / "own.pem", cert=tmp_path / "own.pem", key=tmp_path / "own.key")
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=own", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [*make, *name, "-keyout", str(files.key), "-out", str(files.cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return files
+
+
+def server_credentials(files: Tls) -> grpc.ServerCredentials:
+    key, cert = files.read(files.key), files.read(files.cert)
+    return grpc.ssl_server_credentials([(key, cert)], cert, require_client_auth=True)
+
+
+def test_promote_encrypts_every_call(start: Callable, own_certificate: Tls) -> None:
+    fake, place = start(server_credentials(own_certificate))
+    assert promote(replace(place, tls=own_certificate), 2, TRIAL).comparison is not None
+    assert fake.labels == {"stable": 2}
+    assert {version for version, _ in fake.predictions} == {1, 2}
+
+
+def test_promote_says_that_the_server_may_encrypt(start: Callable, own_certificate: Tls) -> None:
+    fake, place = start(server_credentials(own_certificate))
+    assert refusal(lambda: promote(place, 2, TRIAL)) == (
+        f"{place.server}: the server closed the connection without an answer. "
+        "If it uses TLS, pass --ca FILE, and --cert FILE --key FILE if it asks for a certificate."
+    )
+    assert refusal(lambda: promote(replace(place, tls=Tls(ca=own_certificate.ca)), 2, TRIAL)) == (
+        f"{place.server}: the server took part in TLS, then closed the connection. "
+        "If it asks for a certificate, pass one that it trusts as --cert FILE --key FILE."
+    )
+    assert fake.reloads == []
+
+
+def test_promote_says_that_the_server_does_not_encrypt(start: Callable, own_certificate: Tls) -> None:
+    _, place = start()
+    assert refusal(lambda: promote(replace(place, tls=own_certificate), 2, TRIAL)) == (
+        f"{place.server}: what answers there is not TLS. Leave out --tls, --ca, --cert and --key."
+    )
+
+
+def test_promote_says_that_it_was_given_the_rest_port(base: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as rest:
+
+        def refuse() -> None:
+            with rest.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        place = Place(base=base, label="stable", server=f"127.0.0.1:{rest.getsockname()[1]}")
+        assert refusal(lambda: promote(place, 2, TRIAL)) == (
+            f"{place.server}: REST answers there, not gRPC. Pass the gRPC port with --server (8500 by habit)."
+        )
 
 
 def test_promote_names_the_error_of_a_version_that_cannot_be_loaded(

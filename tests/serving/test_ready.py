@@ -160,3 +160,20 @@ def test_addresses_of_doors(doors: Doors, expected: tuple[str, str | None]) -> N
 def test_print_ready_shows_where_to_call(capsys: pytest.CaptureFixture, ready: tuple, expected: list[str]) -> None:
     print_ready(*ready)
     assert capsys.readouterr().out.splitlines() == expected
+
+
+@pytest.mark.parametrize(
+    ("client_verify", "files"),
+    [(False, "--cacert CA.pem"), (True, "--cacert CA.pem --cert CLIENT.pem --key CLIENT.key")],
+    ids=["server alone", "clients too"],
+)
+def test_print_ready_shows_a_call_that_trusts_the_server(
+    capsys: pytest.CaptureFixture, client_verify: bool, files: str
+) -> None:
+    print_ready("127.0.0.1:8500", "127.0.0.1:8501", ["a"], rest_tls=True, client_verify=client_verify)
+    assert capsys.readouterr().out.splitlines() == [
+        "Serving a.",
+        "gRPC: 127.0.0.1:8500",
+        "REST: https://127.0.0.1:8501",
+        f"""Try:  curl {files} -d '{{"instances": ["how do i "]}}' https://127.0.0.1:8501/v1/models/a:predict""",
+    ]

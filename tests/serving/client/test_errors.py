@@ -69,6 +69,48 @@ def test_host_that_does_not_exist_is_named(connect: Callable[..., Any]) -> None:
     assert caught.value.message == "nowhere.invalid:8500: no server answers there (unknown host)."
 
 
+OTHER_PORT = {
+    "grpc": (
+        'REST answers there, not gRPC: pass protocol="rest", or the gRPC port (8500 by habit).',
+        "REST answers there, not gRPC. Pass --rest, or the gRPC port with --server (8500 by habit).",
+    ),
+    "rest": (
+        'gRPC answers there, not REST: pass protocol="grpc", or the REST port (8501 by habit).',
+        "gRPC answers there, not REST. Leave out --rest, or pass the REST port with --server (8501 by habit).",
+    ),
+}
+
+
+def test_port_of_the_other_protocol_is_told(connect: Callable[..., Any], servers: Any, protocol: str) -> None:
+    address = servers.addresses["rest" if protocol == "grpc" else "grpc"]
+    with pytest.raises(Unreachable) as caught:
+        connect(address, retries=0).complete("a")
+    assert (caught.value.message, caught.value.for_command()) == tuple(
+        f"{address}: {said}" for said in OTHER_PORT[protocol]
+    )
+
+
+@pytest.mark.parametrize("way", ["rest", "rest asyncio"], indirect=True)
+def test_connection_that_breaks_after_an_answer_is_not_blamed_on_tls(connect: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_once() -> None:
+            body = b'{"model_version_status": []}'
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                connection.recv(65536)
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        client = connect(f"127.0.0.1:{listener.getsockname()[1]}", retries=0, timeout=5)
+        assert client.status() == []
+        with pytest.raises(Unavailable, match=r": the connection broke \(") as caught:
+            client.status()
+        thread.join()
+    assert not isinstance(caught.value, Unreachable)
+
+
 def test_server_that_hangs_up_is_unavailable(connect: Callable[..., Any], hanging_up: int) -> None:
     with pytest.raises(Unavailable):
         connect(f"127.0.0.1:{hanging_up}", retries=0, timeout=5).complete("a")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from client_fake_servers import FakeServers, Pem
 
-from charflow.serving import ArgumentError, Tls, Unavailable, Unreachable
+from charflow.serving import ArgumentError, Client, Tls, Unreachable
+from charflow.serving.client.transport import unreachable
+from charflow.serving.client.trouble import Trouble, certificate_trouble
 
 pytestmark = pytest.mark.skipif(not which("openssl"), reason="install openssl")
 
@@ -59,13 +61,23 @@ def test_server_that_is_not_trusted_is_refused(connect: Callable, start: Callabl
     address = start("here").addresses[protocol]
     with pytest.raises(Unreachable) as caught:
         connect(address, tls=True, retries=0).complete("a")
-    assert caught.value.message == f"{address}: no server answers there (the TLS handshake failed)."
+    assert caught.value.message == (
+        f"{address}: the certificate of the server is not trusted (unable to get local issuer certificate): "
+        "pass that of its authority as tls=Tls(ca=...)."
+    )
+    assert caught.value.for_command() == (
+        f"{address}: the certificate of the server is not trusted (unable to get local issuer certificate). "
+        "Pass that of its authority as --ca FILE."
+    )
 
 
 def test_server_of_another_name_is_refused(connect: Callable, start: Callable, pem: Callable, protocol: str) -> None:
     address = start("elsewhere").addresses[protocol]
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unreachable) as caught:
         connect(address, tls=Tls(ca=pem("ca.pem")), retries=0).complete("a")
+    assert caught.value.message.startswith(f"{address}: the certificate of the server is for another host (")
+    assert caught.value.message.endswith("or pass that name as tls=Tls(server_name=...).")
+    assert caught.value.for_command().endswith("). Name the host in --server as the certificate does.")
 
 
 def test_server_name_says_which_name_to_look_for(
@@ -82,13 +94,65 @@ def test_server_that_asks_gets_the_certificate_of_the_client(
     address = start("here", ask_client=True).addresses[protocol]
     own = Tls(ca=pem("ca.pem"), cert=pem("client.pem"), key=pem("client.key"))
     assert len(connect(address, tls=own).complete("a")) == 12
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unreachable) as caught:
         connect(address, tls=Tls(ca=pem("ca.pem")), retries=0).complete("a")
+    assert caught.value.message.startswith(f"{address}: the server took part in TLS, then closed the connection")
+    assert "if it asks for a certificate, pass one that it trusts as tls=Tls(cert=..., key=...)" in caught.value.message
+    assert "as --cert FILE --key FILE" in caught.value.for_command()
+    assert ("leave out --rest" in caught.value.for_command()) is (protocol == "rest")  # both doors hang up alike
 
 
-def test_plain_client_gets_no_answer_of_an_encrypting_server(connect: Callable, start: Callable, protocol: str) -> None:
-    with pytest.raises(Unavailable):
-        connect(start("here").addresses[protocol], retries=0, timeout=5).complete("a")
+@pytest.mark.parametrize("ask_client", [False, True], ids=["server alone", "clients too"])
+def test_plain_client_is_told_that_the_server_may_encrypt(
+    connect: Callable, start: Callable, protocol: str, ask_client: bool
+) -> None:
+    address = start("here", ask_client=ask_client).addresses[protocol]
+    with pytest.raises(Unreachable) as caught:
+        connect(address, retries=0, timeout=5).complete("a")
+    assert caught.value.message == (
+        f"{address}: the server closed the connection without an answer: "
+        "if it uses TLS, pass tls=Tls(ca=...), and cert and key if it asks for a certificate."
+    )
+    assert caught.value.for_command() == (
+        f"{address}: the server closed the connection without an answer. "
+        "If it uses TLS, pass --ca FILE, and --cert FILE --key FILE if it asks for a certificate."
+    )
+
+
+def test_encrypting_client_is_told_that_the_server_does_not(
+    connect: Callable, servers: Any, pem: Callable, protocol: str
+) -> None:
+    with pytest.raises(Unreachable) as caught:
+        connect(tls=Tls(ca=pem("ca.pem")), retries=0).complete("a")
+    address = servers.addresses[protocol]
+    assert caught.value.message == f"{address}: what answers there is not TLS: leave out tls."
+    assert caught.value.for_command().endswith("not TLS. Leave out --tls, --ca, --cert and --key.")
+
+
+def test_grpc_client_on_an_encrypting_rest_port_is_told(start: Callable, pem: Callable) -> None:
+    address = start("here").addresses["rest"]
+    with Client(address, tls=Tls(ca=pem("ca.pem")), retries=0) as client, pytest.raises(Unreachable) as caught:
+        client.complete("a")
+    assert caught.value.seen == f"{address}: REST answers there, not gRPC"
+
+
+@pytest.mark.parametrize(
+    ("reason", "trouble"),
+    [
+        ("self-signed certificate in certificate chain", Trouble.UNTRUSTED),
+        ("unable to verify the first certificate", Trouble.UNTRUSTED),
+        ("Hostname mismatch, certificate is not valid for 'a'", Trouble.OTHER_HOST),
+        ("certificate has expired", Trouble.BAD_CERTIFICATE),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told_apart(reason: str, trouble: Trouble) -> None:
+    assert certificate_trouble(reason) is trouble
+
+
+def test_trouble_that_no_option_helps_against_is_told_alone() -> None:
+    error = unreachable("a:1", Trouble.BAD_CERTIFICATE, "certificate has expired")
+    sentence = "a:1: the certificate of the server is not valid (certificate has expired)"
+    assert (error.message, error.for_command()) == (f"{sentence}.", f"{sentence}.")
 
 
 FILES = {

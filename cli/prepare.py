@@ -1,0 +1,136 @@
+"""`charflow prepare`: encodes chats of any size into a folder that `charflow train` reads."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from charflow.cli import console, options
+from charflow.cli.quiet import load_tensorflow
+from charflow.cli.status import Interrupted, deferred_interrupts
+
+if TYPE_CHECKING:
+    from charflow.pipeline.prepared import PreparedCorpus
+
+
+def prepare(
+    data: options.Data,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the corpus: new, or one to go on with.")],
+    user: options.Users = None,
+    drop_user: options.DropUsers = None,
+    fraction: options.Fraction = None,
+    min_length: options.MinLength = None,
+    min_count: options.MinCount = None,
+    held_out: options.HeldOut = None,
+    keep_case: options.KeepCase = None,
+    unicode_form: options.UnicodeForm = None,
+    case_fold: options.CaseFold = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    skip_bad_rows: options.SkipBadRows = None,
+    shard_size: Annotated[int, typer.Option(metavar="N", help="Characters in a shard.")] = 32 << 20,
+    json: options.Json = False,
+) -> None:
+    """Encode chats of any size into a folder of shards, in bounded memory.
+
+    Interrupted, the same command goes on after the last whole shard. `charflow train DIR` trains on the folder.
+    """
+    load_tensorflow()
+    from charflow.pipeline.corpus import CorpusSettings
+    from charflow.pipeline.csv_source import CsvFormat
+    from charflow.pipeline.prepare import prepare_corpus
+    from charflow.pipeline.text import TextSettings
+
+    settings = CorpusSettings(
+        text=TextSettings(**options.text_changes(keep_case, unicode_form, case_fold)),
+        csv=CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows)),
+        **options.given(
+            users=tuple(user) if user else None,
+            drop_users=tuple(drop_user) if drop_user else None,
+            fraction=fraction,
+            min_length=min_length,
+            min_count=min_count,
+            held_out=held_out,
+        ),
+    )
+    began = time.monotonic()
+    with deferred_interrupts() as check_interrupt, _Screen() as screen:
+
+        def progress(doing: str, share: float) -> None:
+            check_interrupt()
+            screen.show(doing, share)
+
+        try:
+            prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=progress)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted: the same command goes on after the last whole shard.") from None
+    figures = _figures(prepared, time.monotonic() - began)
+    if json:
+        console.print_json(figures)
+    else:
+        _show(to, figures)
+
+
+class _Screen:
+    """Draws a progress bar on a terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(bar_width=40),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=console.err,
+            transient=True,
+            disable=not console.err.is_terminal,
+        )
+        self._task = self._progress.add_task("checking", total=None)
+        self._doing = "checking"
+
+    def __enter__(self) -> "_Screen":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, doing: str, share: float) -> None:
+        if doing != self._doing:
+            self._doing = doing
+            self._progress.reset(self._task, description=doing, total=1.0)
+        self._progress.update(self._task, completed=share)
+
+
+def _figures(prepared: "PreparedCorpus", seconds: float) -> dict[str, Any]:
+    return {
+        **prepared.facts(),
+        "shards": len(prepared.shards),
+        "bytes": prepared.characters * prepared.dtype.itemsize,
+        "dtype": prepared.dtype.name,
+        "seconds": seconds,
+    }
+
+
+def _show(folder: Path, figures: dict[str, Any]) -> None:
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in figures["dropped"].items())
+    console.pairs(
+        console.out,
+        [
+            (
+                "messages",
+                f"{figures['messages']:,} of {figures['rows']:,} rows" + (f" ({dropped})" if dropped else ""),
+            ),
+            (
+                "characters",
+                f"{figures['train_characters']:,} to learn, {figures['held_out_characters']:,} held out, "
+                f"{figures['distinct_characters']:,} distinct",
+            ),
+            ("shards", f"{figures['shards']:,}, {console.size(figures['bytes'])} of {figures['dtype']} ids"),
+            ("took", console.duration(figures["seconds"])),
+        ],
+    )
+    console.out.print(f"\nTrain on it: charflow train {folder} --out RUN", markup=False)

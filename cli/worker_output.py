@@ -1,0 +1,88 @@
+"""Shows what the workers of `charflow launch` write: every line marked with its worker, one progress bar.
+
+`model.worker_group` hands over the pieces; `live_row` keeps the chief's bar in one piece on a terminal.
+"""
+
+import codecs
+import os
+import sys
+from collections import defaultdict
+from typing import TextIO
+
+from charflow.cli.live_row import LiveRow
+from charflow.model.cluster import CHIEF
+
+
+class WorkerOutput:
+    """Writes the workers' lines to this process's own streams, behind `[worker] `.
+
+    Args:
+        figures: the chief's standard output is data: it is kept, and printed by `print_figures`, unmarked; whatever the
+            others print goes to standard error.
+    """
+
+    def __init__(self, *, figures: bool) -> None:
+        self._figures = figures
+        self._kept = bytearray()
+        self._lines: dict[tuple[int, str], _Lines] = defaultdict(_Lines)
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._live = LiveRow(_mark(CHIEF)) if sys.stderr.isatty() else None
+        self.terminal_size = _size_behind_the_mark if self._live else None
+
+    def wrote(self, worker: int, stream: str, chunk: bytes) -> None:
+        """Shows a piece of a worker's stream "out" or "err"; b"" is its end."""
+        if worker == CHIEF and stream == "out" and self._figures:
+            self._kept += chunk
+        elif worker == CHIEF and stream == "err" and self._live:
+            _write(sys.stderr, self._live.drawn(self._decode(chunk)) + ("" if chunk else self._live.ended()))
+        else:
+            target = sys.stderr if stream == "err" or self._figures else sys.stdout
+            for line in self._lines[worker, stream].completed_by(chunk):
+                self._print(target, _mark(worker) + line)
+
+    def say(self, message: str) -> None:
+        """Prints a line of our own on standard error."""
+        self._print(sys.stderr, f"charflow: {message}")
+
+    def forget_figures(self) -> None:
+        """Drops what the chief printed: it is about to run again."""
+        self._kept.clear()
+
+    def print_figures(self) -> None:
+        """Prints what the chief printed, if that is data."""
+        _write(sys.stdout, self._kept.decode(errors="replace"))
+
+    def _print(self, target: TextIO, line: str) -> None:
+        if self._live and target.isatty():
+            _write(target, self._live.above(line))
+        else:
+            _write(target, f"{line}\n")
+
+
+class _Lines:
+    """Puts a stream's lines together from its pieces."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._rest = ""
+
+    def completed_by(self, chunk: bytes) -> list[str]:
+        *lines, self._rest = (self._rest + self._decode(chunk, final=not chunk)).split("\n")
+        if not chunk and self._rest:
+            lines, self._rest = [*lines, self._rest], ""
+        return lines
+
+
+def _mark(worker: int) -> str:
+    return f"[{worker}] "
+
+
+def _size_behind_the_mark() -> os.terminal_size:
+    columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    mark = len(_mark(CHIEF))
+    return os.terminal_size((columns - mark if columns > mark else columns, rows))  # 0 is unknown
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text)
+    stream.flush()

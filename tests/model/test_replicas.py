@@ -1,0 +1,91 @@
+"""The losses of a run must not depend on how many replicas share its batches.
+
+Each run is a process of its own, because logical devices and clusters are set before TensorFlow starts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charflow.model.run_dir import RunDir
+
+STEPS = 200
+_RUN = """
+import sys
+import tensorflow as tf
+cpus = int(sys.argv[1])
+if cpus > 1:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
+from charflow.cli.app import main
+main(sys.argv[2:])
+"""
+
+
+def options(chat: str, out: Path) -> list[str]:
+    return [
+        "train", chat, "--out", str(out), "--user", "mira", "--units", "16", "--dropout", "0.2",
+        "--window-length", "20", "--batch-size", "8", "--steps", str(STEPS), "--evaluations", "2",
+        "--no-cache", "--json",
+    ]  # fmt: skip
+
+
+def train(chat: str, out: Path, *more: str, cpus: int = 1, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN, str(cpus), *options(chat, out), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+    )
+
+
+def losses(out: Path, *processes: subprocess.Popen[str]) -> np.ndarray:
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    return RunDir(out).read_losses()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> np.ndarray:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    found = losses(out, train(sample_chat, out, "--strategy", "one-device"))
+    assert len(found) == STEPS
+    assert found[-1] < found[0] - 0.5  # it learns, so that equal losses say something
+    return found
+
+
+@pytest.mark.parametrize("cpus", [2, 4])
+def test_mirrored_training_has_the_losses_of_one_device(
+    cpus: int, alone: np.ndarray, sample_chat: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    found = losses(out, train(sample_chat, out, "--strategy", "mirrored", cpus=cpus))
+    np.testing.assert_allclose(found, alone, atol=1e-4)
+    placement = json.loads(RunDir(out).placement_file.read_text())
+    assert (placement["strategy"], placement["replicas"]) == ("MirroredStrategy", cpus)
+
+
+def test_two_launched_workers_have_the_losses_of_one_device(
+    alone: np.ndarray, sample_chat: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "charflow.cli", "launch", "--workers", "2", "--", *options(sample_chat, out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launch:
+        found = losses(out, launch)
+    np.testing.assert_allclose(found, alone, atol=1e-4)
+    placement = json.loads(RunDir(out).placement_file.read_text())
+    assert (placement["workers"], placement["replicas"]) == (2, 2)
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(sample_chat: str, tmp_path: Path) -> None:
+    process = train(sample_chat, tmp_path / "run", "--strategy", "mirrored", "--batch-size", "9", cpus=2)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "charflow: 2 replicas cannot share a batch of 9: use --batch-size 8." in errors

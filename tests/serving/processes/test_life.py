@@ -1,0 +1,91 @@
+"""Deadlines, signals, kill -9, sockets."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from server_process import ServerProcess, until
+from slow_calls import Call, cpu_seconds, wait_busy
+
+
+def is_refused(server: ServerProcess) -> bool:
+    try:
+        server.http.get("/v1/models/slow", timeout=1)
+    except Exception:
+        return True
+    return False
+
+
+def test_grpc_deadline_ends_the_run(server: ServerProcess) -> None:
+    began = time.monotonic()
+    with pytest.raises(grpc.RpcError) as caught:
+        server.ask("slow", {"seconds": [50.0]}, timeout=0.5)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - began < 5
+
+    def idle() -> bool:
+        before = cpu_seconds(server.pid)
+        time.sleep(0.5)
+        return cpu_seconds(server.pid) - before < 0.3
+
+    until(idle, "nothing runs any more", seconds=10)
+
+
+def test_deadlines_free_their_threads(server: ServerProcess) -> None:
+    """More slow calls than the server has threads, one after another and side by side, do not wear it out."""
+    calls = [Call(lambda: server.ask("slow", {"seconds": [50.0]}, timeout=0.4)) for _ in range(60)]
+    codes = {call.result().code().name for call in calls}
+    assert codes == {"DEADLINE_EXCEEDED"}
+    assert server.ask("slow", {"seconds": [0.0]}, timeout=10) == {"seconds": [0.0]}
+
+
+def test_caller_that_goes_leaves_the_server_well(server: ServerProcess) -> None:
+    with pytest.raises(Exception, match="timed out"):
+        server.post("slow:predict", {"instances": [1.0]}, timeout=0.2)
+    assert server.columns("slow", {"seconds": [0.0]}) == [0.0]
+
+
+def test_server_killed_can_be_started_again_on_its_ports(
+    start_embedded: Callable[..., ServerProcess], models: Path
+) -> None:
+    flags = {"model_name": "slow", "model_base_path": models / "slow"}
+    killed = start_embedded(**flags)
+    over_grpc = Call(lambda: killed.ask("slow", {"seconds": [20.0]}))
+    over_rest = Call(lambda: killed.columns("slow", {"seconds": [20.0]}))
+    wait_busy(killed)
+    killed.process.kill()
+    assert over_grpc.result().code() == grpc.StatusCode.UNAVAILABLE
+    assert "disconnected" in str(over_rest.result())
+    assert killed.process.wait() == -signal.SIGKILL
+
+    again = start_embedded(**flags, port=killed.port, rest_api_port=killed.rest_api_port)
+    assert killed.ask("slow", {"seconds": [0.0]}) == {"seconds": [0.0]}  # the old channel finds the new server
+    over_grpc = Call(lambda: again.ask("slow", {"seconds": [2.0]}))
+    over_rest = Call(lambda: again.columns("slow", {"seconds": [2.0]}))
+    wait_busy(again)
+    again.process.send_signal(signal.SIGTERM)
+    until(lambda: is_refused(again), "no new call is taken")
+    assert over_grpc.result() == {"seconds": [2.0]}
+    assert over_rest.result() == [2.0]
+    assert again.wait_end() == 0
+    assert "Traceback" not in again.log
+
+
+def test_server_answers_504_and_over_its_socket(
+    start_embedded: Callable[..., ServerProcess], models: Path, tmp_path: Path
+) -> None:
+    socket_path = tmp_path / "grpc.sock"
+    server = start_embedded(
+        model_name="slow", model_base_path=models / "slow", grpc_socket_path=socket_path, rest_api_timeout_in_ms=400
+    )
+    began = time.monotonic()
+    response = server.post("slow:predict", {"instances": [50.0]})
+    assert (response.status_code, time.monotonic() - began < 5) == (504, True)
+    assert response.json()["error"]
+    assert server.columns("slow", {"seconds": [0.0]}) == [0.0]
+    assert server.ask("slow", {"seconds": [0.0]}) == {"seconds": [0.0]}  # the port listens too
+    server.connect(f"unix:{socket_path}")
+    assert server.ask("slow", {"seconds": [0.5]}) == {"seconds": [0.5]}
