@@ -258,7 +258,8 @@ def _train(
     from charflow.model.strategy import placement
     from charflow.model.trainer import Trainer
 
-    chief = placement(strategy).chief
+    here = placement(strategy)
+    chief = here.chief
     if resume:
         run_dir.check_same_corpus(corpus)
     elif chief:
@@ -273,7 +274,7 @@ def _train(
                 run_dir.write_config(config)
             else:
                 run_dir.create(config, corpus)
-            run_dir.write_placement(asdict(trainer.plan.placement))
+            run_dir.write_placement(asdict(here))
         result = trainer.train()
     copied = None
     if chief and result.reason in ("finished", "stopped early"):

@@ -7,14 +7,16 @@ and their cluster resolvers.
 
 import os
 import re
+import socket
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
 
 from charflow.model.cluster import JOIN_TIMEOUT
 from charflow.pipeline.errors import UserError, reason
@@ -149,36 +151,43 @@ def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tf.distribute.Strategy:
-    with _join_in_time(resolver):
-        try:
-            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-        except tf.errors.OpError as error:
-            raise UserError(f"This worker cannot join the cluster: {reason(error)}.") from error
-
-
-@contextmanager
-def _join_in_time(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> Iterator[None]:
-    """Ends the process if the cluster is not complete in time: TensorFlow would wait for an hour."""
-    seconds = float(os.environ.get(JOIN_TIMEOUT, _JOIN_SECONDS))
+    """Joins the cluster; TensorFlow itself would wait an hour for workers that do not come, deaf to Ctrl-C."""
     workers = resolver.cluster_spec().as_dict()["worker"]
-
-    def give_up() -> None:
-        others = [address for index, address in enumerate(workers) if index != resolver.task_id]
-        print(
-            f"charflow: worker {resolver.task_id} of {len(workers)} waited {seconds:g} s for {', '.join(others)}: "
-            f"start all workers, or give them more time with {JOIN_TIMEOUT}.",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(_USER_MISTAKE)
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
+    seconds = float(os.environ.get(JOIN_TIMEOUT, _JOIN_SECONDS))
+    others = [address for index, address in enumerate(workers) if index != resolver.task_id]
+    too_late = UserError(
+        f"worker {resolver.task_id} of {len(workers)} waited {seconds:g} s for {', '.join(others)}: start all workers, "
+        f"or give them more time with {JOIN_TIMEOUT}."
+    )
+    if resolver.task_id and not _answers(workers[0], seconds):
+        raise too_late
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=round(1000 * seconds),
+        coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(workers))],
+    )
     try:
-        yield
-    finally:
-        timer.cancel()
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except tf.errors.DeadlineExceededError:
+        # TensorFlow's threads would keep the process from ending: they go on waiting for the others.
+        print(f"charflow: {too_late}", file=sys.stderr, flush=True)
+        os._exit(_USER_MISTAKE)
+    except tf.errors.OpError as error:
+        raise UserError(f"This worker cannot join the cluster: {reason(error)}.") from error
+
+
+def _answers(address: str, seconds: float) -> bool:
+    """Waits until somebody listens there."""
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((host, int(port)), timeout=seconds).close()
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False
 
 
 def _tpu() -> tf.distribute.Strategy:

@@ -78,7 +78,10 @@ def prepare_corpus(
             progress("checking", 0.0)
             messages = read_messages(paths, settings.csv)
             begun = begun or _survey(messages, settings, origin, folder, progress)
-            _write_shards(messages, settings, begun, folder, progress)
+            finished = _write_shards(messages, settings, begun, folder, progress)
+            if changed := Origin.of(paths, settings, shard_characters).differences(origin):
+                raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
+            finished.save(folder / MANIFEST)
         (folder / PROGRESS).unlink(missing_ok=True)
         return PreparedCorpus.open(folder)
 
@@ -160,7 +163,8 @@ def _count_first(
 
 def _write_shards(
     messages: Messages, settings: CorpusSettings, manifest: Manifest, folder: Path, progress: Progress
-) -> None:
+) -> Manifest:
+    """Writes the shards that are not there yet; returns the whole table."""
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     fingerprint = hashlib.sha256("".join(vocabulary.chars).encode())
     for shard in manifest.shards:
@@ -181,7 +185,7 @@ def _write_shards(
         manifest.save(folder / PROGRESS)
     split = manifest.characters if manifest.split is None else manifest.split
     fingerprint.update(str(split).encode())
-    replace(manifest, split=split, fingerprint=fingerprint.hexdigest()).save(folder / MANIFEST)
+    return replace(manifest, split=split, fingerprint=fingerprint.hexdigest())
 
 
 class _EncodedText:

@@ -125,7 +125,8 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         def __init__(self, config: Config, *_: object) -> None:
             configs.append(config)
 
-        def resume(self) -> None: ...
+        def resume(self) -> list[str]:
+            return []
 
         def train(self) -> Result:
             return Result(reason="finished", step=0, elapsed=0.0, windows_per_second=0.0, train_bits=0.0, held_out=None)

@@ -277,7 +277,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("kind", [".data-00000-of-00001", ".index"], ids=["data", "index"])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["generate", "evaluate", "export"])
 def test_checkpoint_cut_short_is_refused(
     refused: Callable, own_run: Path, sample_chat: str, command: str, kind: str
 ) -> None:
@@ -290,18 +290,11 @@ def test_checkpoint_cut_short_is_refused(
     assert not Path(f"{own_run}-model").exists()
 
 
-def test_advice_on_a_damaged_latest_checkpoint_works(
-    call: Callable, refused: Callable, own_run: Path, sample_chat: str
-) -> None:
+def test_resume_skips_a_damaged_checkpoint_with_a_warning(call: Callable, own_run: Path, sample_chat: str) -> None:
     cut_short(own_run, ".index")
-    resume = ["train", sample_chat, "--out", own_run, "--resume", "--steps", 31]
-    advice = re.search(
-        r"(ckpt-\d+) is damaged or cut short: delete its files to go back to (ckpt-\d+)", refused(*resume)
-    )
-    for file in (own_run / "checkpoints" / "latest").glob(f"{advice[1]}.*"):
-        file.unlink()
-    done = call(*resume)
+    done = call("train", sample_chat, "--out", own_run, "--resume", "--steps", 31)
     assert done.status == 0, done.err
+    assert re.search(r"charflow: warning: the checkpoint ckpt-\d+ is damaged; the one before it is taken\.", done.err)
     assert RunDir(own_run).read_metrics()[-1]["step"] == 31
 
 

@@ -41,6 +41,7 @@ def config_of(folder: Path) -> Config:
 def test_train_writes_the_run_folder(trained_run: Path) -> None:
     assert {child.name for child in trained_run.iterdir() if not child.name.startswith(".")} == {
         *["config.toml", "vocabulary.txt", "corpus.json", "metrics.jsonl", "curves.png"],
+        *["placement.json", "losses.f32"],
         *["samples", "checkpoints", "logs"],
     }
     assert {child.name for child in (trained_run / "checkpoints").iterdir()} == {"best", "latest"}
@@ -89,12 +90,13 @@ def test_train_json_has_the_figures(trained: tuple) -> None:
 def test_train_tells_its_plan_and_nothing_of_tensorflow(trained: tuple) -> None:
     _, done = trained
     lines = done.err.splitlines()
-    assert [line.split()[0] for line in lines[:6]] == [
-        *["messages", "characters", "windows", "weights", "memory", "ends"],
+    assert [line.split()[0] for line in lines[:7]] == [
+        *["messages", "characters", "windows", "weights", "memory", "computes", "ends"],
     ]
+    assert lines[5].split(maxsplit=2)[2] == "CPU:0 under OneDeviceStrategy"
     assert "229 of 600 rows (371 other user)" in lines[0]
-    assert lines[5].split() == ["ends", "after", "30", "steps"]
-    assert [line for line in lines[6:] if not line.startswith(("step ", "This will take about "))] == []
+    assert lines[6].split() == ["ends", "after", "30", "steps"]
+    assert [line for line in lines[7:] if not line.startswith(("step ", "This will take about "))] == []
 
 
 # --- which settings win

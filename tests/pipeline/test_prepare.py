@@ -310,6 +310,15 @@ def test_prepare_refuses_to_go_on_with_other_files(chat: str, tmp_path: Path) ->
         prepare_corpus([chat, other], CorpusSettings(), tmp_path / "to")
 
 
+def test_prepare_notices_a_file_that_changes_while_it_is_read(chat: str, tmp_path: Path) -> None:
+    def touch(*_: object) -> None:
+        os.utime(chat, ns=(0, 0))
+
+    with pytest.raises(UserError, match=r"chat\.csv changed while it was read: prepare a new folder\.$"):
+        prepare_corpus(chat, CorpusSettings(), tmp_path / "to", progress=touch)
+    assert not (tmp_path / "to" / "manifest.json").exists()
+
+
 def test_prepare_refuses_a_folder_of_something_else(chat: str, tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "letters.txt").write_text("dear")

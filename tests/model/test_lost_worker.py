@@ -1,0 +1,95 @@
+"""Clusters that lose a worker, or never get one. Real processes: `charflow launch` and its workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from charflow.model.cluster import JOIN_TIMEOUT, free_ports
+from charflow.model.run_dir import RunDir
+
+STEPS = 300
+
+
+def train_command(chat: str, out: Path) -> list[str]:
+    return [
+        "train", chat, "--out", str(out), "--user", "mira", "--units", "16", "--window-length", "20",
+        "--batch-size", "8", "--steps", str(STEPS), "--evaluations", "2", "--checkpoint-every", "20",
+        "--no-cache", "--json",
+    ]  # fmt: skip
+
+
+def launch(chat: str, out: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "charflow.cli", "launch", "--workers", "2", *options, "--", *train_command(chat, out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def worker_pid(launcher: int, index: int) -> int:
+    """Finds a worker among the children of `charflow launch`."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if parent == launcher and f'"index": {index}'.encode() in environment:
+            return int(entry.name)
+    raise AssertionError(f"{launcher} has no worker {index}")
+
+
+def weights(out: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(RunDir(out).checkpoints / "latest"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    return {name: reader.get_tensor(name) for name in names if "OBJECT_GRAPH" not in name}
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc to find the worker to kill")
+def test_a_killed_worker_is_started_again_with_its_group(sample_chat: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    with launch(sample_chat, whole) as process:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    with launch(sample_chat, killed, "--max-restarts", "3") as process:
+        losses, until = RunDir(killed).losses_file, time.monotonic() + 120
+        while time.monotonic() < until and not (losses.exists() and losses.stat().st_size > 4 * STEPS // 3):
+            time.sleep(0.005)
+        os.kill(worker_pid(process.pid, 1), signal.SIGKILL)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert "start" in errors and "again" in errors
+    assert json.loads(output)["steps"] == STEPS
+    first, second = weights(killed), weights(whole)
+    assert first.keys() == second.keys() and len(first) >= 5
+    for name, value in first.items():
+        np.testing.assert_allclose(value, second[name], atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(RunDir(killed).read_losses(), RunDir(whole).read_losses(), atol=1e-4)
+
+
+def test_a_chief_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Path) -> None:
+    index = 1
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "charflow.cli", *train_command(sample_chat, tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "6"},
+    )
+    assert done.returncode == 2
+    missing = addresses[1 - index]
+    assert f"charflow: worker {index} of 2 waited 6 s for {missing}: start all workers, or give them" in done.stderr
+    assert time.monotonic() - began < 60
+    assert not (tmp_path / "run").exists()
