@@ -50,8 +50,8 @@ def worker_pid(launcher: int, index: int) -> int:
 
 def weights(out: Path) -> dict[str, np.ndarray]:
     reader = tf.train.load_checkpoint(str(RunDir(out).checkpoints / "latest"))
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
-    return {name: reader.get_tensor(name) for name in names if "OBJECT_GRAPH" not in name}
+    types = reader.get_variable_to_dtype_map()
+    return {name: reader.get_tensor(name) for name, dtype in types.items() if dtype == tf.float32}
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc to find the worker to kill")
