@@ -121,7 +121,8 @@ class _Server:
             if not self._load_models():
                 return 0
             self._open(announce)
-            self._ending.wait()
+            while not self._ending.wait(1.0):
+                pass  # a signal that was caught between two instructions of a wait without end could be missed
         finally:
             self._close()
         return 0

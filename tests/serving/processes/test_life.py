@@ -12,6 +12,8 @@ from slow_calls import Call, cpu_seconds, wait_busy
 
 
 def is_refused(server: ServerProcess) -> bool:
+    if server.process.poll() is not None:  # it is gone, and another test's server may have its port
+        return True
     try:
         server.http.get("/v1/models/slow", timeout=1)
     except Exception:
