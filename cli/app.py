@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from charflow.cli.bench import bench
 from charflow.cli.complete import complete
 from charflow.cli.demo import demo
 from charflow.cli.evaluate import evaluate
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for command in (explore, prepare, train, sweep, evaluate, generate, export, complete, promote, demo):
     app.command()(command)
+app.add_typer(bench, name="bench")
 app.command(context_settings=LAUNCH_SETTINGS)(launch)
 app.command(context_settings=SETTINGS)(serve)
 

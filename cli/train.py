@@ -77,9 +77,6 @@ def train(
         str | None, typer.Option(metavar="N|Nm", help="Save every N steps, or N minutes (2.5m). [default: 5m]")
     ] = None,
     checkpoints: Annotated[int | None, typer.Option(metavar="N", help="Latest ones to keep, beside the best.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")
-    ] = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="The same bits each time.", show_default=False)
     ] = None,
@@ -135,7 +132,6 @@ def train(
             sample_every=sample_every,
             seed=seed,
             checkpoints=checkpoints,
-            precision=precision,
             deterministic=deterministic or None,
             **_cadence(checkpoint_every),
         ),
