@@ -1,12 +1,26 @@
 """`charflow bench train`: how fast this machine trains, and of what it could do."""
 
+import json as json_format
+import os
+import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+from charflow.model.cluster import CHIEF, names_cluster, usable_cores, visible_gpus, worker_environments
+from charflow.model.stop_signals import StopSignals
+from charflow.model.worker_group import run_workers
+from charflow.pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from charflow.model.throughput import Throughput
+
+_JOIN_SECONDS = 120.0
+_GRACE = 10.0
+_PROCESSES = 2  # by default; more than that say little about a machine that the strategies of one process do not
 
 bench = typer.Typer(help="Measure this machine.", add_completion=False, rich_markup_mode=None)
 
@@ -18,6 +32,7 @@ def _measure() -> None:
 
 @bench.command()
 def train(
+    context: typer.Context,
     data: options.Data,
     preset: Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")] = None,
     user: options.Users = None,
@@ -28,36 +43,114 @@ def train(
     window_length: Annotated[int | None, typer.Option(metavar="N", help="Characters in a window.")] = None,
     targets: Annotated[str | None, typer.Option(metavar="next|all", help="Learn the next character, or all.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Windows in a global batch.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")
+    ] = None,
     seconds: Annotated[float, typer.Option(metavar="S", help="To train under each strategy.")] = 10.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes of a local cluster; 0: none. [default: 2, with a core or GPU each]"),
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Train for some seconds under each strategy that this machine has: windows/s, labels/s, FLOP/s and their share."""
-    load_tensorflow()
+    """Train for some seconds under each strategy that this machine has: windows/s, labels/s, FLOP/s and their share.
+
+    As a worker of a cluster it measures that cluster alone.
+    """
+    if not 0 < seconds < float("inf"):
+        raise UserError(f"--seconds must be above 0, not {seconds:g}.")
+    if workers is not None and workers < 0:
+        raise UserError(f"--workers must be at least 0, not {workers}.")
+    in_cluster = names_cluster(os.environ)
+    load_tensorflow(start_devices=not in_cluster)
     from charflow.model.config import override
     from charflow.model.presets import preset as named
-    from charflow.model.throughput import available_strategies, measure_throughput
+    from charflow.model.strategy import make_strategy, placement
+    from charflow.model.throughput import Throughput, available_strategies, measure_throughput
     from charflow.model.training_text import TextInMemory
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
-    from charflow.pipeline.errors import UserError
 
-    if not 0 < seconds < float("inf"):
-        raise UserError(f"--seconds must be above 0, not {seconds:g}.")
     changes = options.given(
         corpus=options.given(users=user, fraction=fraction),
         network=options.given(cell=cell, units=units, layers=layers),
-        training=options.given(window_length=window_length, targets=targets, batch_size=batch_size),
+        training=options.given(
+            window_length=window_length, targets=targets, batch_size=batch_size, precision=precision
+        ),
     )
     config = override(named(preset or "default"), changes, source="options")
+    strategies = {"cluster": make_strategy("multi-worker")} if in_cluster else available_strategies()
     text = TextInMemory(build_corpus(data, config.corpus, CorpusCache(None)))
-    found = {
-        name: measure_throughput(config, text, strategy, seconds=seconds)
-        for name, strategy in available_strategies().items()
-    }
-    if json:
-        figures = {name: {**asdict(each), "share_of_peak": each.share_of_peak} for name, each in found.items()}
-        console.print_json({"batch_size": config.training.batch_size, "strategies": figures})
+    found = {name: measure_throughput(config, text, strategy, seconds=seconds) for name, strategy in strategies.items()}
+    if in_cluster and not placement(strategies["cluster"]).chief:
         return
+    count = 0 if in_cluster else _processes(workers)
+    if count:
+        figures = _measure_cluster(context, count)
+        found[f"{count} processes"] = Throughput(**{**figures, "devices": tuple(figures["devices"])})
+    if json:
+        rows = {name: {**asdict(each), "share_of_peak": each.share_of_peak} for name, each in found.items()}
+        console.print_json({"batch_size": config.training.batch_size, "strategies": rows})
+    else:
+        _show(found)
+
+
+def _processes(wanted: int | None) -> int:
+    """How many processes to measure together."""
+    if wanted is not None:
+        return wanted
+    devices = len(visible_gpus(os.environ)) or usable_cores()
+    return _PROCESSES if devices >= _PROCESSES else 0
+
+
+def _measure_cluster(context: typer.Context, workers: int) -> dict:
+    """Runs this command again in every worker of a local cluster, and reads the chief's figures."""
+    command = [sys.executable, "-m", "charflow.cli", "bench", "train", "--json", *_words(context)]
+    environments = worker_environments(
+        workers,
+        join_timeout=_JOIN_SECONDS,
+        environ=os.environ,
+        cores=usable_cores(),
+        gpus=visible_gpus(os.environ),
+    )
+    heard = _Heard()
+    with StopSignals() as signals:
+        ending = run_workers(command, environments, grace=_GRACE, listener=heard, signals=signals)
+    if signals.asked:
+        raise KeyboardInterrupt
+    if ending.status:
+        sys.stderr.write(heard.text(ending.worker or CHIEF, "err"))
+        raise typer.Exit(ending.status)
+    figures: dict = json_format.loads(heard.text(CHIEF, "out"))["strategies"]["cluster"]
+    figures.pop("share_of_peak")
+    return figures
+
+
+def _words(context: typer.Context) -> list[str]:
+    """The command line that gives this command's own parameters."""
+    words: list[str] = []
+    for name, value in context.params.items():
+        if name in ("data", "json", "workers") or value is None:
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [f"--{name.replace('_', '-')}", str(each)]
+    return [*words, "--", *context.params["data"]]
+
+
+class _Heard:
+    """Keeps what workers write."""
+
+    def __init__(self) -> None:
+        self._streams: dict[tuple[int, str], bytearray] = {}
+
+    def wrote(self, worker: int, stream: str, chunk: bytes) -> None:
+        self._streams.setdefault((worker, stream), bytearray()).extend(chunk)
+
+    def text(self, worker: int, stream: str) -> str:
+        return self._streams.get((worker, stream), bytearray()).decode(errors="replace")
+
+
+def _show(found: "dict[str, Throughput]") -> None:
     console.columns(
         console.out,
         ["strategy", "windows/s", "labels/s", "ms/step", "GFLOP/s", "of the peak"],

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
+from charflow.model.cluster import names_cluster
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -77,6 +78,9 @@ def train(
         str | None, typer.Option(metavar="N|Nm", help="Save every N steps, or N minutes (2.5m). [default: 5m]")
     ] = None,
     checkpoints: Annotated[int | None, typer.Option(metavar="N", help="Latest ones to keep, beside the best.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")
+    ] = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="The same bits each time.", show_default=False)
     ] = None,
@@ -99,7 +103,7 @@ def train(
     Settings come from the preset, then the TOML file, then the options. The run ends at the first of --epochs, --steps
     and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
     """
-    load_tensorflow(start_devices=not _in_cluster() and strategy != "tpu")
+    load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu")
     changes = options.given(
         corpus=options.given(
             users=user,
@@ -132,6 +136,7 @@ def train(
             sample_every=sample_every,
             seed=seed,
             checkpoints=checkpoints,
+            precision=precision,
             deterministic=deterministic or None,
             **_cadence(checkpoint_every),
         ),
@@ -190,10 +195,6 @@ def _prepared_text(
         part = prepared.load_part(here.worker, here.workers, length=length, shift=shift)
         return TextInMemory(part, parts=here.workers)
     return TextInMemory(prepared.load())
-
-
-def _in_cluster() -> bool:
-    return bool(os.environ.get("TF_CONFIG")) or int(os.environ.get("SLURM_NTASKS", "1")) > 1
 
 
 def _cadence(every: str | None) -> dict[str, Any]:

@@ -46,6 +46,12 @@ def worker_environments(
     return environments
 
 
+def names_cluster(environ: Mapping[str, str]) -> bool:
+    """Whether an environment makes its process one worker of a cluster: by TF_CONFIG, or by Slurm's variables."""
+    tasks = environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1"))
+    return bool(environ.get("TF_CONFIG")) or int(tasks) > 1
+
+
 def free_ports(count: int) -> list[int]:
     """Finds ports that nobody listens on, all different."""
     with contextlib.ExitStack() as stack:

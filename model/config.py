@@ -21,6 +21,7 @@ from charflow.pipeline.windows import Targets
 OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
 Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class TrainingConfig:
         checkpoint_steps: steps between saves, besides those at evaluations; 0 is off.
         checkpoint_seconds: seconds between saves, likewise.
         checkpoints: how many of the latest are kept, beside the best.
+        precision: of the recurrent layers' arithmetic; the weights stay float32, and float16 scales its loss.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
         seed: of initial weights, shuffling, dropout and samples.
     """
@@ -97,6 +99,7 @@ class TrainingConfig:
     checkpoint_steps: int = 0
     checkpoint_seconds: float = 300.0
     checkpoints: int = 2
+    precision: Precision = "float32"
     deterministic: bool = False
     seed: int = 0
 
@@ -105,6 +108,7 @@ class TrainingConfig:
         _one_of("optimizer", self.optimizer, OptimizerKind)
         _one_of("schedule", self.schedule, Schedule)
         _one_of("best_by", self.best_by, BestBy)
+        _one_of("precision", self.precision, Precision)
         _at_least(1, window_length=self.window_length, window_shift=self.window_shift, batch_size=self.batch_size)
         _at_least(1, evaluations=self.evaluations)
         _at_least(0, warmup_steps=self.warmup_steps, clip_norm=self.clip_norm, patience=self.patience)

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from charflow.model.cells import CellWeights
-from charflow.model.config import NetworkConfig
+from charflow.model.config import NetworkConfig, Precision
 from charflow.model.contexts import Context, ContextKind, StreamContext, WindowContext
 from charflow.model.decoder import Decoder
 from charflow.model.fused_lstm import loss_and_gradients
@@ -23,6 +23,7 @@ class Network:
         vocabulary_size: V.
         targets: whether training predicts the next character only or every position's.
         seed: of the initial weights and of dropout.
+        precision: of the recurrent layers in training; weights, logits, loss and decoding are always float32.
 
     Attributes:
         model: the Keras model without dropout, ids int32 [B, T] to logits [B, V] (targets "next") or [B, T, V]
@@ -30,11 +31,20 @@ class Network:
             faster way.
     """
 
-    def __init__(self, config: NetworkConfig, vocabulary_size: int, *, targets: Targets, seed: int) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        vocabulary_size: int,
+        *,
+        targets: Targets,
+        seed: int,
+        precision: Precision = "float32",
+    ) -> None:
         self.config = config
         self._seed = seed
         # XLA compiles Keras's LSTM poorly, and Keras reaches cuDNN only uncompiled: hence two ways.
-        self._fused = config.cell == "lstm" and not tf.config.list_logical_devices("GPU")
+        self._fused = config.cell == "lstm" and precision == "float32" and not tf.config.list_logical_devices("GPU")
+        self._compute_dtype = precision
         layer_class = keras.layers.LSTM if config.cell == "lstm" else keras.layers.GRU
         self._recurrent = [
             layer_class(
@@ -42,6 +52,7 @@ class Network:
                 return_sequences=targets == "all" or index < config.layers - 1,
                 kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
+                dtype="float32" if precision == "float32" else f"mixed_{precision}",
                 name=f"recurrent_{index}",
             )
             for index in range(config.layers)
@@ -49,6 +60,7 @@ class Network:
         self._dense = keras.layers.Dense(
             vocabulary_size,
             kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * config.layers),
+            dtype="float32",
             name="logits",
         )
         self._vocabulary_size = vocabulary_size
@@ -75,7 +87,7 @@ class Network:
         return Decoder(context, self._dense.kernel.value, self._dense.bias.value)
 
     def loss_and_gradients(
-        self, ids: tf.Tensor, targets: tf.Tensor, step: tf.Tensor
+        self, ids: tf.Tensor, targets: tf.Tensor, step: tf.Tensor, weight: tf.Tensor | float = 1.0
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Sums the cross-entropy over all targets, and differentiates it.
 
@@ -83,29 +95,33 @@ class Network:
             ids: [B, T], any integer type.
             targets: [B] or [B, T].
             step: int64 scalar; together with the seed it decides what dropout drops.
+            weight: float32 scalar that the sum is multiplied by before it is differentiated.
 
         Returns:
-            The sum in nats, and the gradients in the order of `model.trainable_variables`.
+            The sum in nats, and the gradients, float32, in the order of `model.trainable_variables`.
         """
         ids, targets = tf.cast(ids, tf.int32), tf.cast(targets, tf.int32)
         masks = self._masks(tf.shape(ids)[0], step)
         if self._fused:
             layers = [CellWeights(*map(tf.convert_to_tensor, layer)) for layer in self.layers]
             kernel, bias = (tf.convert_to_tensor(v.value) for v in (self._dense.kernel, self._dense.bias))
-            return loss_and_gradients(layers, kernel, bias, ids, targets, masks)
+            loss, gradients = loss_and_gradients(layers, kernel, bias, ids, targets, masks)
+            return loss, [gradient * weight for gradient in gradients]
         with tf.GradientTape() as tape:
             logits = self._logits(ids, masks)
             loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
         variables = [v.value for v in self.model.trainable_variables]
-        return loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+        gradients = tape.gradient(loss, variables, output_gradients=tf.convert_to_tensor(weight, tf.float32))
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _logits(self, ids: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
         """The way through the Keras layers; masks as in `_masks`."""
-        hidden = keras.ops.one_hot(ids, self._vocabulary_size)  # [B, T, V]
+        hidden = keras.ops.one_hot(ids, self._vocabulary_size, dtype=self._compute_dtype)  # [B, T, V]
         for index, layer in enumerate(self._recurrent):
             hidden = layer(hidden)  # [B, T, U], or [B, U] of the last where only the next character is the target
             if masks:
-                hidden *= masks[index][0] if hidden.shape.rank == 2 else tf.transpose(masks[index], [1, 0, 2])
+                mask = masks[index][0] if hidden.shape.rank == 2 else tf.transpose(masks[index], [1, 0, 2])
+                hidden *= tf.cast(mask, hidden.dtype)
         return self._dense(hidden)
 
     def _masks(self, batch: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:

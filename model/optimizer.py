@@ -1,4 +1,4 @@
-"""The update rule and its learning rate over the run.
+"""The update rule: its learning rate over the run, clipping, and the loss scale of float16.
 
 `trainer` assigns the rate of every step from `Rate`; a schedule inside Keras could not follow a time limit.
 """
@@ -6,6 +6,7 @@
 import math
 
 import keras
+import tensorflow as tf
 
 from charflow.model.config import TrainingConfig
 
@@ -18,9 +19,16 @@ _CLASSES = {
 
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Builds the optimizer; call it, and `.build`, inside the strategy's scope."""
-    options = {"beta_2": config.beta_2} if config.optimizer in ("adam", "nadam") else {}
-    return _CLASSES[config.optimizer](config.learning_rate, **options)
+    """Builds the optimizer; call it, and `.build`, inside the strategy's scope.
+
+    Every replica must give it the gradients of the global batch divided by the number of replicas: Keras sums them.
+    float16 has Keras's dynamic loss scale; a step whose gradients overflow is left out.
+    """
+    options: dict[str, float] = {"beta_2": config.beta_2} if config.optimizer in ("adam", "nadam") else {}
+    if config.clip_norm:
+        options["global_clipnorm"] = config.clip_norm / tf.distribute.get_strategy().num_replicas_in_sync
+    optimizer = _CLASSES[config.optimizer](config.learning_rate, **options)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "float16" else optimizer
 
 
 def learning_rate(config: TrainingConfig, *, step: int, progress: float) -> float:

@@ -94,15 +94,13 @@ class Steps:
     def _replica_step(self, inputs: tf.Tensor, targets: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         training, replicas = self._training, self._placement.replicas
         per_batch = self._batch_size * (training.window_length if training.targets == "all" else 1)
-        loss, gradients = self._network.loss_and_gradients(inputs, targets, step)
-        gradients = [g / per_batch for g in gradients]
+        weight = self._optimizer.scale_loss(tf.constant(1.0 / per_batch))
+        loss, gradients = self._network.loss_and_gradients(inputs, targets, step, weight)
         if replicas > 1:  # where there is one, TensorFlow would still keep every graph that it traces
-            # Sum over replicas before clipping, so that the update does not depend on their number. Keras sums once
-            # more when it applies the gradients: hence the division below.
+            # Sum over replicas before the optimizer clips and looks for overflow, so that the update does not depend
+            # on their number. Keras sums once more when it applies the gradients: hence the division below.
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        if training.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm)
         self._optimizer.apply([g / replicas for g in gradients])
         return loss / per_batch
 

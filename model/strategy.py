@@ -7,24 +7,19 @@ and their cluster resolvers.
 
 import os
 import re
-import socket
-import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
-from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-from tensorflow.python.eager import context
 
-from charflow.model.cluster import JOIN_TIMEOUT
+from charflow.model.cluster import JOIN_TIMEOUT, names_cluster
+from charflow.model.rendezvous import meet
 from charflow.pipeline.errors import UserError, reason
 
 StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]
 
 _JOIN_SECONDS = 120.0
-_USER_MISTAKE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +81,12 @@ def make_strategy(kind: StrategyKind = "auto") -> tf.distribute.Strategy:
 
 def placement(strategy: tf.distribute.Strategy) -> Placement:
     """Tells where a strategy computes."""
-    resolver = strategy.cluster_resolver if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
+    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    resolver = strategy.cluster_resolver if several else None
     workers = len(resolver.cluster_spec().as_dict().get("worker", [])) if resolver else 1
     devices = tuple(tf.DeviceSpec.from_string(name) for name in strategy.extended.worker_devices)
     return Placement(
-        strategy=type(strategy).__name__,
+        strategy="MultiWorkerMirroredStrategy" if several else type(strategy).__name__,  # its class has an older name
         workers=max(1, workers),
         worker=int(resolver.task_id or 0) if resolver else 0,
         replicas=strategy.num_replicas_in_sync,
@@ -125,9 +121,7 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
         if not named or resolver.task_type != "worker":
             raise UserError('TF_CONFIG must name the cluster\'s "worker" addresses and this task as a "worker".')
         return resolver
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "1"))) > 1:
-        return _slurm()
-    return None
+    return _slurm() if names_cluster(os.environ) else None
 
 
 def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver:
@@ -151,43 +145,12 @@ def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tf.distribute.Strategy:
-    """Joins the cluster; TensorFlow itself would wait an hour for workers that do not come, deaf to Ctrl-C."""
     workers = resolver.cluster_spec().as_dict()["worker"]
-    seconds = float(os.environ.get(JOIN_TIMEOUT, _JOIN_SECONDS))
-    others = [address for index, address in enumerate(workers) if index != resolver.task_id]
-    too_late = UserError(
-        f"worker {resolver.task_id} of {len(workers)} waited {seconds:g} s for {', '.join(others)}: start all workers, "
-        f"or give them more time with {JOIN_TIMEOUT}."
-    )
-    if resolver.task_id and not _answers(workers[0], seconds):
-        raise too_late
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader="/job:worker/replica:0/task:0",
-        cluster_register_timeout_in_ms=round(1000 * seconds),
-        coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(workers))],
-    )
+    meet(workers, int(resolver.task_id or 0), seconds=float(os.environ.get(JOIN_TIMEOUT, _JOIN_SECONDS)))
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    except tf.errors.DeadlineExceededError:
-        # TensorFlow's threads would keep the process from ending: they go on waiting for the others.
-        print(f"charflow: {too_late}", file=sys.stderr, flush=True)
-        os._exit(_USER_MISTAKE)
     except tf.errors.OpError as error:
         raise UserError(f"This worker cannot join the cluster: {reason(error)}.") from error
-
-
-def _answers(address: str, seconds: float) -> bool:
-    """Waits until somebody listens there."""
-    host, _, port = address.rpartition(":")
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            socket.create_connection((host, int(port)), timeout=seconds).close()
-            return True
-        except OSError:
-            time.sleep(0.1)
-    return False
 
 
 def _tpu() -> tf.distribute.Strategy:

@@ -1,7 +1,7 @@
 """Measures how fast a network trains here, and how far that is from what the machine can do.
 
-`charflow bench train` prints it. The peak is that of a large matrix product in float32 on the same device, in the same
-run. B is the global batch size, T the window length, U the units, V the vocabulary size.
+`charflow bench train` prints it. The peak is that of a large matrix product on the same device, in the same precision
+and run. B is the global batch size, T the window length, U the units, V the vocabulary size.
 """
 
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.config import Config
+from charflow.model.config import Config, Precision
 from charflow.model.network import Network
 from charflow.model.optimizer import make_optimizer
 from charflow.model.steps import Steps
@@ -35,7 +35,7 @@ class Throughput:
         labels_per_second: characters predicted.
         milliseconds_per_step: median.
         flops_per_second: multiplications and additions of the network's products.
-        peak_flops_per_second: of a matrix product on the first device, times the devices.
+        peak_flops_per_second: of a matrix product on one worker's first device, times workers and GPUs.
     """
 
     strategy: str
@@ -77,26 +77,36 @@ def measure_throughput(
     check_batch(strategy, training.batch_size)
     batch_size = min(training.batch_size, text.count_windows(training))
     with strategy.scope():
-        network = Network(config.network, text.vocabulary.size, targets=training.targets, seed=training.seed)
+        network = Network(
+            config.network,
+            text.vocabulary.size,
+            targets=training.targets,
+            seed=training.seed,
+            precision=training.precision,
+        )
         optimizer = make_optimizer(training)
         optimizer.build(network.model.trainable_variables)
     steps = Steps(strategy, network, optimizer, training, batch_size)
     batches, step, size = steps.batches(text, 0), 0, 1
     paces = []
     end = float("inf")
-    while time.perf_counter() < end:
-        began = time.perf_counter()
+    now = began = time.perf_counter()
+    while now < end:
         steps.run(batches, [training.learning_rate] * size, step)
-        pace = (time.perf_counter() - began) / size
+        # Workers take the same number of steps: all go by the chief's clock.
+        now, pace, *_ = steps.agree(elapsed=time.perf_counter(), rate=(time.perf_counter() - began) / size)
         if step:
             paces.append(pace)
         else:  # the first call compiled the graph; the clock starts now
-            end = time.perf_counter() + seconds
+            end = now + seconds
         step += size
         size = max(1, min(4 * size, int(_SECONDS_PER_CALL / pace)))
+        began = time.perf_counter()
     pace = float(np.median(paces)) if paces else pace
     here = placement(strategy)
     device = strategy.extended.worker_devices[0]
+    peak = measure_peak(device, training.precision)
+    steps.agree()  # so that no worker has a core to itself while another measures its peak
     labels = training.window_length if training.targets == "all" else 1
     return Throughput(
         strategy=here.strategy,
@@ -106,7 +116,7 @@ def measure_throughput(
         labels_per_second=batch_size * labels / pace,
         milliseconds_per_step=1e3 * pace,
         flops_per_second=flops_per_window(config, text.vocabulary.size) * batch_size / pace,
-        peak_flops_per_second=measure_peak(device) * (here.replicas if "GPU" in device else 1),
+        peak_flops_per_second=peak * (here.replicas if "GPU" in device else here.workers),
     )
 
 
@@ -127,10 +137,10 @@ def flops_per_window(config: Config, vocabulary_size: int) -> float:
     return _FORWARD_AND_BACKWARD * (training.window_length * (recurrent + between) + targets * dense)
 
 
-def measure_peak(device: str) -> float:
-    """Gives the FLOP/s of a product of square matrices in float32 on a device; the best of several."""
+def measure_peak(device: str, precision: Precision = "float32") -> float:
+    """Gives the FLOP/s of a product of square matrices on a device; the best of several."""
     with tf.device(device):
-        matrix = tf.random.stateless_normal([_SIDE, _SIDE], [0, 0])
+        matrix = tf.cast(tf.random.stateless_normal([_SIDE, _SIDE], [0, 0]), precision)
 
         @tf.function
         def product(left: tf.Tensor) -> tf.Tensor:

@@ -123,7 +123,13 @@ class Trainer:
         check_batch(strategy, training.batch_size)
         self._placement = placement(strategy)
         with strategy.scope():
-            self.network = Network(config.network, text.vocabulary.size, targets=training.targets, seed=training.seed)
+            self.network = Network(
+                config.network,
+                text.vocabulary.size,
+                targets=training.targets,
+                seed=training.seed,
+                precision=training.precision,
+            )
             self._optimizer = make_optimizer(training)
             self._optimizer.build(self.network.model.trainable_variables)
         self._progress = Progress()  # host variables, not mirrored

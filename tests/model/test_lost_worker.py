@@ -76,8 +76,8 @@ def test_a_killed_worker_is_started_again_with_its_group(sample_chat: str, tmp_p
     np.testing.assert_allclose(RunDir(killed).read_losses(), RunDir(whole).read_losses(), atol=1e-4)
 
 
-def test_a_chief_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Path) -> None:
-    index = 1
+@pytest.mark.parametrize("index", [0, 1], ids=["chief", "worker"])
+def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Path, index: int) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     began = time.monotonic()
@@ -89,7 +89,10 @@ def test_a_chief_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Path
         env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "6"},
     )
     assert done.returncode == 2
-    missing = addresses[1 - index]
-    assert f"charflow: worker {index} of 2 waited 6 s for {missing}: start all workers, or give them" in done.stderr
+    missing = f"worker {1 - index} ({addresses[1 - index]})"
+    assert done.stderr.splitlines()[-1] == (
+        f"charflow: worker {index} of 2 waited 6 s for {missing}: start all workers, or give them more time with "
+        f"{JOIN_TIMEOUT}."
+    )
     assert time.monotonic() - began < 60
     assert not (tmp_path / "run").exists()

@@ -95,6 +95,38 @@ def test_loss_and_gradients_are_those_of_the_model(make_network: Callable, cell:
 
 
 @each_cell
+def test_gradients_are_those_of_the_weighted_sum(make_network: Callable, cell: str) -> None:
+    network = make_network(cell, 2)
+    step = tf.constant(0, tf.int64)
+    loss, gradients = network.loss_and_gradients(IDS, TARGETS, step)
+    same, weighted = network.loss_and_gradients(IDS, TARGETS, step, weight=0.25)
+    assert float(same) == float(loss)
+    for gradient, quarter in zip(gradients, weighted, strict=True):
+        np.testing.assert_array_equal(quarter, 0.25 * gradient)
+
+
+@pytest.mark.parametrize(("precision", "relative"), [("bfloat16", 0.02), ("float16", 0.003)])
+@each_cell
+def test_half_precision_rounds_the_loss_and_gradients_only(cell: str, precision: str, relative: float) -> None:
+    config = NetworkConfig(cell=cell, units=32, layers=2, dropout=0.3)
+    full, half = (
+        Network(config, 5, targets="all", seed=3, precision=each)  # type: ignore[arg-type]
+        for each in ("float32", precision)
+    )
+    for weight, same in zip(full.model.get_weights(), half.model.get_weights(), strict=True):
+        assert same.dtype == np.float32
+        np.testing.assert_array_equal(same, weight)
+    step = tf.constant(7, tf.int64)
+    loss, gradients = full.loss_and_gradients(IDS, IDS, step)
+    near, rounded = half.loss_and_gradients(IDS, IDS, step)
+    assert (near.dtype, float(near)) == (tf.float32, pytest.approx(float(loss), rel=relative))
+    assert float(near) != float(loss)  # it does compute in another precision
+    for gradient, other in zip(gradients, rounded, strict=True):
+        assert other.dtype == tf.float32
+        np.testing.assert_allclose(other, gradient, atol=10 * relative * float(tf.reduce_max(tf.abs(gradient))))
+
+
+@each_cell
 def test_dropout_depends_on_seed_and_step_alone(cell: str) -> None:
     config = NetworkConfig(cell=cell, units=6, dropout=0.5)
     network, twin, other = (Network(config, 5, targets="next", seed=seed) for seed in (1, 1, 2))

@@ -4,7 +4,9 @@ import doctest
 import math
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from charflow.model import optimizer as module
 from charflow.model.config import TrainingConfig
@@ -62,3 +64,28 @@ def test_make_optimizer_builds_keras_s_rule(kind: str, expected: type) -> None:
     assert float(built.learning_rate) == 2.0
     if kind in ("adam", "nadam"):
         assert built.beta_2 == 0.75
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_of_them() -> None:
+    variables = [tf.Variable([0.0]), tf.Variable([0.0])]
+    built = make_optimizer(config_of(optimizer="sgd", learning_rate=1.0, clip_norm=0.5))
+    built.build(variables)
+    built.apply([tf.constant([3.0]), tf.constant([4.0])])
+    np.testing.assert_allclose([float(each[0]) for each in variables], [-0.3, -0.4], rtol=1e-6)
+
+
+def test_float16_leaves_out_a_step_that_overflows_and_halves_its_scale() -> None:
+    weight = tf.Variable([1.0])
+    built = make_optimizer(config_of(optimizer="sgd", learning_rate=1.0, clip_norm=0.5, precision="float16"))
+    built.build([weight])
+    scale = float(built.scale_loss(1.0))
+    assert scale > 1000
+    built.apply([tf.constant([np.inf])])
+    assert (float(weight[0]), float(built.scale_loss(1.0))) == (1.0, scale / 2)
+    built.apply([tf.constant([0.25 * scale / 2])])  # unscaled before it is clipped: 0.25 is below the norm
+    assert float(weight[0]) == 0.75
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_wider_exponents_need_no_loss_scale(precision: str) -> None:
+    assert make_optimizer(config_of(precision=precision)).scale_loss(0.5) == 0.5

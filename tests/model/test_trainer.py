@@ -276,6 +276,18 @@ def test_a_resumed_run_has_the_losses_of_one_never_interrupted(
         assert [row[name] for row in rows] == [row[name] for row in finished.heard.rows]
 
 
+def test_a_resumed_run_in_float16_goes_on_with_its_loss_scale(tmp_path: Path, corpus: Corpus) -> None:
+    config = changed(precision="float16", steps=20, evaluations=1)
+    whole = train(config, corpus, tmp_path / "whole")
+    train(config, corpus, tmp_path / "parts", interrupt_at=9)
+    train(config, corpus, tmp_path / "parts", resume=True)
+    expected, found = checkpoint(whole.path), checkpoint(tmp_path / "parts")
+    assert expected.keys() == found.keys()
+    assert "optimizer/dynamic_scale/.ATTRIBUTES/VARIABLE_VALUE" in expected
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
 def test_train_leaves_ctrl_c_as_it_was(finished: Run, interrupted_and_resumed: tuple[Run, Run]) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -460,9 +472,16 @@ corpus = Corpus(vocabulary.encode(text), 150, vocabulary, 2, {}, 2, 1)
 training = TrainingConfig(window_length=8, batch_size=8, learning_rate=0.05, warmup_steps=0, steps=12, evaluations=1)
 one, two = tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 found = {}
-for name, strategy, dropout in ("one", one, 0.0), ("two", two, 0.0), ("one drops", one, 0.5), ("two drop", two, 0.5):
+for name, strategy, dropout, precision in (
+    ("one", one, 0.0, "float32"),
+    ("two", two, 0.0, "float32"),
+    ("one drops", one, 0.5, "float32"),
+    ("two drop", two, 0.5, "float32"),
+    ("one half", one, 0.0, "float16"),
+    ("two half", two, 0.0, "float16"),
+):
     losses = []
-    config = Config(network=NetworkConfig(units=8, dropout=dropout), training=training)
+    config = Config(network=NetworkConfig(units=8, dropout=dropout), training=replace(training, precision=precision))
     run_dir = RunDir(Path(sys.argv[1]) / name)
     run_dir.create(config, corpus)
     trainer = Trainer(config, TextInMemory(corpus), run_dir, strategy, Silent())
@@ -487,13 +506,17 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(process.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("one", "two"), [("one", "two"), ("one drops", "two drop")], ids=["plain", "dropout"])
-def test_two_replicas_train_as_one_device_does(mirrored: dict, one: str, two: str) -> None:
+@pytest.mark.parametrize(
+    ("one", "two", "tolerance"),
+    [("one", "two", 1e-4), ("one drops", "two drop", 1e-4), ("one half", "two half", 0.01), ("one", "one half", 0.01)],
+    ids=["plain", "dropout", "float16", "float16 and float32"],
+)
+def test_two_replicas_train_as_one_device_does(mirrored: dict, one: str, two: str, tolerance: float) -> None:
     one, two = mirrored[one], mirrored[two]
     assert [step for step, _ in two["losses"]] == list(range(1, 13))
-    np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-4)
+    np.testing.assert_allclose(two["losses"], one["losses"], atol=tolerance)
     assert two["losses"][-1][1] < 0.8 * two["losses"][0][1]
-    assert two["held_out"] == pytest.approx(one["held_out"], abs=1e-4)
+    assert two["held_out"] == pytest.approx(one["held_out"], abs=tolerance)
     assert one["reason"] == two["reason"] == "finished"
 
 
