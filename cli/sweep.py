@@ -15,9 +15,9 @@ from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 
 if TYPE_CHECKING:
     from charflow.model.config import Config
+    from charflow.model.report import Report
     from charflow.model.sweep import Sweep
     from charflow.model.sweep_trials import Trial
-    from charflow.model.trainer import Report
 
 _TABLE_WIDTH = 160  # characters: on a narrower terminal, or in a file, lines are long rather than figures cut
 

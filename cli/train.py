@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from charflow.model.config import Config, TrainingConfig
     from charflow.model.copy_check import CopiedRun
     from charflow.model.plan import Plan
+    from charflow.model.report import Report, Result
     from charflow.model.run_dir import RunDir
     from charflow.model.samples import Sample
     from charflow.model.strategy import Placement
-    from charflow.model.trainer import Report, Result
     from charflow.model.training_text import TrainingText
     from charflow.pipeline.corpus import Corpus
     from charflow.pipeline.prepared import PreparedCorpus

@@ -8,6 +8,7 @@ is opened again.
 import gc
 import math
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,14 @@ import tensorflow as tf
 
 from charflow.model.config import Config
 from charflow.model.plan import Plan
+from charflow.model.report import Report, Result
 from charflow.model.run_dir import RunDir
 from charflow.model.samples import Sample
 from charflow.model.strategy import make_strategy, placement
 from charflow.model.sweep_picture import plot_trials
 from charflow.model.sweep_space import Space, Value
 from charflow.model.sweep_trials import STORE, Proposal, Trial, Trials
-from charflow.model.trainer import Report, Result, Trainer
+from charflow.model.trainer import DivergedError, Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
@@ -92,7 +94,7 @@ class Sweep:
         """Trains until `n_trials` have come to an end, those of earlier sessions included.
 
         Raises:
-            Stopped: a signal came; the trial that ran is done again next time.
+            Stopped: a signal came; a trial that it cut short is done again next time.
             KeyboardInterrupt: Ctrl-C between two trials, or the second one within a trial.
             UserError: a file cannot be written, or several workers are to train.
         """
@@ -102,13 +104,16 @@ class Sweep:
         while self.trials.n_done() < n_trials:
             proposal = self.trials.propose()
             listener.started(proposal.number, proposal.values)
-            self._measure(proposal, strategy, listener)
+            stopped_by = self._measure(proposal, strategy, listener)
             _forget_network()
             self._publish()
             listener.ended(self.trials.all()[-1], self.trials.best())
+            if stopped_by:
+                raise Stopped(preempted=stopped_by == signal.SIGTERM)
         self._publish()
 
-    def _measure(self, proposal: Proposal, strategy: tf.distribute.Strategy, listener: SweepListener) -> None:
+    def _measure(self, proposal: Proposal, strategy: tf.distribute.Strategy, listener: SweepListener) -> int:
+        """Runs a trial to its end; gives the signal that came in its last moment, else 0."""
         config = self._space.apply(self._config, proposal.values)
         watch = _Watch(proposal, config, listener)
         try:
@@ -117,9 +122,7 @@ class Sweep:
             proposal.gave_up("pruned")
         except _Unfit as error:
             proposal.gave_up("failed", str(error))
-        except UserError as error:
-            if "diverged" not in str(error):
-                raise
+        except DivergedError as error:
             proposal.gave_up("diverged", str(error))
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             proposal.gave_up("out of memory", reason(error))
@@ -129,6 +132,8 @@ class Sweep:
             assert result.held_out is not None  # the corpus has held-out text, and the run was not interrupted
             proposal.note(steps=result.step, windows_per_second=result.windows_per_second, seconds=result.elapsed)
             proposal.finished(result.held_out.bits_per_char)
+            return result.signal
+        return 0
 
     def _train(self, config: Config, number: int, strategy: tf.distribute.Strategy, watch: "_Watch") -> Result:
         run_dir = RunDir(self.run_folder(number))

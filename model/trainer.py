@@ -1,7 +1,7 @@
 """Trains a network on a corpus, inside a run folder, under a tf.distribute strategy.
 
-`windows` feeds it, `network` differentiates, `optimizer` updates, `checkpoints` saves. What happens on the way is told
-to a `Listener`; the command line's listener draws the progress bar. B is the global batch size, T the window length.
+`training_text` feeds it, `steps` differentiates and updates, `timetable` says what is due, `checkpoints` saves. What
+happens on the way is told to a listener (see `report`); the command line's draws the progress bar.
 """
 
 import math
@@ -10,8 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,82 +18,26 @@ import tensorflow as tf
 from charflow.model.checkpoints import Checkpoints, Progress
 from charflow.model.config import Config
 from charflow.model.curves import plot_curves
-from charflow.model.evaluation import RUN_UP, Evaluation, Evaluator
+from charflow.model.evaluation import RUN_UP, Evaluator
 from charflow.model.network import Network
 from charflow.model.optimizer import learning_rate, make_optimizer
-from charflow.model.plan import Plan, make_plan
+from charflow.model.plan import make_plan
+from charflow.model.report import Listener, Report, Result
 from charflow.model.run_dir import RunDir
-from charflow.model.samples import Sample, Sampler
+from charflow.model.samples import Sampler
 from charflow.model.steps import Steps
 from charflow.model.strategy import check_batch, placement
+from charflow.model.timetable import Timetable
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import PeerError, UserError
 from charflow.pipeline.errors import reason as cause
 
 _DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
-_SECONDS_PER_CALL = 0.5  # of steps in one call of the graph: often enough for Ctrl-C and the progress bar
-_MOST_STEPS_PER_CALL = 1000
 _MONITORED_CHARS = 1 << 15  # held-out characters that the evaluations during training score
 
 
-@dataclass(frozen=True)
-class Report:
-    """Where a run stands, after some steps.
-
-    Attributes:
-        step: batches done.
-        epoch: passes over all windows, with a fraction.
-        progress: share of the run that is done, by whichever limit will end it first.
-        train_bits: mean training loss since the last report, bits per target character.
-        windows_per_second: over the same steps.
-        elapsed: seconds of training.
-        losses: of each of these steps, nats per target character, float32 [steps].
-    """
-
-    step: int
-    epoch: float
-    progress: float
-    train_bits: float
-    windows_per_second: float
-    elapsed: float
-    losses: np.ndarray
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended.
-
-    Attributes:
-        reason: "finished", "stopped early", "interrupted" (Ctrl-C) or "preempted" (SIGTERM).
-        step: batches done.
-        elapsed: seconds of training.
-        windows_per_second: mean over this session, evaluations not counted.
-        train_bits: mean training loss since the last evaluation, bits per target character.
-        held_out: evaluation of the best checkpoint on the whole held-out tail; None without one.
-    """
-
-    reason: str
-    step: int
-    elapsed: float
-    windows_per_second: float
-    train_bits: float
-    held_out: Evaluation | None
-
-
-class Listener(Protocol):
-    """Is told what happens; every method may do nothing."""
-
-    def planned(self, plan: Plan) -> None:
-        """Before the first step."""
-
-    def advanced(self, report: Report) -> None:
-        """About twice a second."""
-
-    def evaluated(self, row: dict[str, Any]) -> None:
-        """After each evaluation, with the row written to the metrics file."""
-
-    def sampled(self, sample: Sample) -> None:
-        """After the first and last epoch, or as often as the configuration says."""
+class DivergedError(UserError):
+    """The loss is no longer a number, or has left every sensible range: a lower learning rate may help."""
 
 
 class Trainer:
@@ -134,6 +77,7 @@ class Trainer:
             self._optimizer.build(self.network.model.trainable_variables)
         self._progress = Progress()  # host variables, not mirrored
         self.plan = make_plan(config, text, self.network, self._optimizer, self._placement)
+        self._timetable = Timetable(training, self.plan.steps_per_epoch)
         self._checkpoints = Checkpoints(
             run_dir.checkpoints, self.network.model, self._optimizer, self._progress, kept=training.checkpoints
         )
@@ -155,7 +99,7 @@ class Trainer:
         damaged = self._checkpoints.restore_latest()
         if self._placement.chief:
             self._run_dir.forget_metrics_after(int(self._progress.step))
-        if self._share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0:
+        if self._timetable.share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0:
             raise UserError(
                 f"{self._run_dir.path} has already been trained to its end ({int(self._progress.step):,} steps, "
                 f"{float(self._progress.elapsed):.0f} s): give a higher --epochs, --steps or --time-limit."
@@ -166,7 +110,8 @@ class Trainer:
         """Trains until the first limit, an early stop or a signal; saves, evaluates and draws on the way.
 
         Raises:
-            UserError: the loss is no longer a number, or a file cannot be written.
+            DivergedError: the loss is no longer a number.
+            UserError: a file cannot be written.
             PeerError: another worker is gone.
         """
         self._listener.planned(self.plan)
@@ -200,6 +145,7 @@ class Trainer:
             windows_per_second=windows_per_second,
             train_bits=train_bits,
             held_out=held_out,
+            signal=self._signal,
         )
 
     def _loop(self) -> tuple[str, float, float]:
@@ -207,18 +153,18 @@ class Trainer:
         step, elapsed = int(self._progress.step), float(self._progress.elapsed)
         batches = self._steps.batches(self._text, first_step=step)
         began = time.monotonic() - elapsed
-        next_evaluation = self._next_evaluation(self._share_done(step, elapsed))
-        next_sample = self._next_sample(step)
+        next_evaluation = self._timetable.next_evaluation(self._timetable.share_done(step, elapsed))
+        next_sample = self._timetable.next_sample(step)
         saved_at, rate, size = time.monotonic(), 0.0, 1
         loss_sum, loss_steps, step_seconds, first_step = 0.0, 0, 0.0, step
         reason = "finished"
         while True:
-            size = self._call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
+            size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
             rates = [
                 learning_rate(
                     training,
                     step=step + k,
-                    progress=self._share_done(step + k, elapsed + (k / rate if rate else 0.0)),
+                    progress=self._timetable.share_done(step + k, elapsed + (k / rate if rate else 0.0)),
                 )
                 for k in range(size)
             ]
@@ -239,7 +185,7 @@ class Trainer:
                 Report(
                     step=step,
                     epoch=step / plan.steps_per_epoch,
-                    progress=min(1.0, self._share_done(step, elapsed)),
+                    progress=min(1.0, self._timetable.share_done(step, elapsed)),
                     train_bits=loss / math.log(2),
                     windows_per_second=size * plan.batch_size / seconds,
                     elapsed=elapsed,
@@ -255,7 +201,7 @@ class Trainer:
                 interrupted=self._signal == signal.SIGINT,
                 preempted=self._signal == signal.SIGTERM,
             )
-            share = self._share_done(step, elapsed)
+            share = self._timetable.share_done(step, elapsed)
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
             done = share >= 1.0
@@ -268,15 +214,15 @@ class Trainer:
                 stop = self._placement.chief and self._milestone(step, elapsed, train_bits, rate, rates[-1])
                 *_, stop_early = self._steps.agree(stop=stop)
                 loss_sum, loss_steps, saved_at = 0.0, 0, time.monotonic()
-                next_evaluation = self._next_evaluation(share)
+                next_evaluation = self._timetable.next_evaluation(share)
                 if stop_early:
                     reason, done = "stopped early", True
-            elif self._save_is_due(step, time.monotonic() - saved_at):
+            elif self._timetable.save_is_due(step, time.monotonic() - saved_at):
                 self._save(step)
                 saved_at = time.monotonic()
             if done or step >= next_sample:
                 self._sample(step)
-                next_sample = self._next_sample(step)
+                next_sample = self._timetable.next_sample(step)
             elapsed, *_ = self._steps.agree(elapsed=time.monotonic() - began)
             if done:
                 break
@@ -324,11 +270,6 @@ class Trainer:
         self._listener.evaluated(row)
         return bool(training.patience) and int(self._progress.stale) >= training.patience
 
-    def _save_is_due(self, step: int, seconds: float) -> bool:
-        training = self._config.training
-        by_steps = training.checkpoint_steps and step % training.checkpoint_steps == 0
-        return bool(by_steps or (training.checkpoint_seconds and seconds > training.checkpoint_seconds))
-
     def _save(self, step: int) -> None:
         if self._placement.chief:
             self._check_weights(step)
@@ -351,48 +292,10 @@ class Trainer:
         where = "No checkpoint was saved yet."
         if kept := self._run_dir.read_metrics():
             where = f"The checkpoints up to step {kept[-1]['step']:,} are intact."
-        raise UserError(
+        raise DivergedError(
             f"The loss diverged after step {step:,} (it is {loss:g}): start a new run with a lower --learning-rate "
             f"(it is {self._config.training.learning_rate:g}) or with --clip-norm 1. {where}"
         )
-
-    def _share_done(self, step: int, elapsed: float) -> float:
-        training = self._config.training
-        shares = [0.0]
-        if training.steps:
-            shares.append(step / training.steps)
-        if training.epochs:
-            shares.append(step / (training.epochs * self.plan.steps_per_epoch))
-        if training.time_limit:
-            shares.append(elapsed / training.time_limit)
-        return max(shares)
-
-    def _next_evaluation(self, share: float) -> float:
-        count = self._config.training.evaluations
-        return (math.floor(share * count + 1e-9) + 1) / count
-
-    def _next_sample(self, step: int) -> float:
-        """The step after which to sample next: the first epoch's end, then every `sample_every` epochs."""
-        per_epoch = self.plan.steps_per_epoch
-        every = self._config.training.sample_every
-        if step < per_epoch and not every:
-            return per_epoch
-        return (step // (per_epoch * every) + 1) * per_epoch * every if every else math.inf
-
-    def _call_size(
-        self, step: int, elapsed: float, rate: float, next_evaluation: float, next_sample: float, previous: int
-    ) -> int:
-        """Steps for the next call: about half a second of them, and never past a limit, evaluation or sample."""
-        wanted = min(rate * _SECONDS_PER_CALL, previous * 4) if rate else 1
-        training = self._config.training
-        limits = [limit for limit in (training.steps, training.epochs * self.plan.steps_per_epoch) if limit]
-        left: list[float] = [math.ceil(limit * next_evaluation - 1e-9) - step for limit in limits]
-        left.append(next_sample - step)
-        if training.checkpoint_steps:
-            left.append(training.checkpoint_steps - step % training.checkpoint_steps)
-        if rate and training.time_limit:
-            left.append(math.ceil((training.time_limit * next_evaluation - elapsed) * rate))
-        return int(max(1, min([wanted, _MOST_STEPS_PER_CALL, *left])))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

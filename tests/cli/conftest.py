@@ -117,7 +117,7 @@ def own_run(trained_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Replaces the trainer by one that is finished at once; lists the configurations that it was given."""
-    from charflow.model.trainer import Result
+    from charflow.model.report import Result
 
     configs: list[Config] = []
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from charflow.model.config import Config
+from charflow.model.report import Result
 from charflow.model.run_dir import RunDir
-from charflow.model.trainer import Result
 
 SMALL = ["--search", "units=4:16", "--search", "layers=1,2", "--search", "window_length=8"]
 

@@ -15,11 +15,12 @@ import pytest
 
 from charflow.model import sweep as sweep_module
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml, override
+from charflow.model.report import Result
 from charflow.model.sweep import Stopped, Sweep, locked
 from charflow.model.sweep_picture import plot_trials
 from charflow.model.sweep_space import DEFAULT_SEARCH, Space
 from charflow.model.sweep_trials import Trial
-from charflow.model.trainer import Result, Trainer
+from charflow.model.trainer import DivergedError, Trainer
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
 
@@ -45,7 +46,10 @@ class Heard:
 
 
 class Script:
-    """What the runs of a sweep come to, one after another: bits per character, or what is raised or returned."""
+    """What the runs of a sweep come to, one after another.
+
+    Bits per character, these and the signal that came in the last moment, what is raised, or the reason of the end.
+    """
 
     def __init__(self, *ends: Any) -> None:
         self.ends, self.configs = list(ends), []
@@ -53,6 +57,7 @@ class Script:
     def trainer(self, config: Config, corpus: Corpus, run_dir: Any, strategy: object, listener: Any) -> Any:
         self.configs.append(config)
         end = self.ends.pop(0)
+        end, last_signal = end if isinstance(end, tuple) else (end, 0)
         if isinstance(end, UserError) and "window" in str(end):
             raise end
 
@@ -74,6 +79,7 @@ class Script:
                 windows_per_second=100.0,
                 train_bits=end,
                 held_out=SimpleNamespace(bits_per_char=end),
+                signal=last_signal,
             )
 
         return SimpleNamespace(train=train)
@@ -149,7 +155,7 @@ def test_sweep_prunes_what_falls_behind(run: Callable) -> None:
     assert sweep.trials.best().number == 6
 
 
-DIVERGED = UserError("The loss diverged after step 3 (it is nan).")
+DIVERGED = DivergedError("The loss diverged after step 3 (it is nan).")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +195,20 @@ def test_sweep_does_a_trial_again_that_was_cut_off(run: Callable, stop: Any) -> 
     assert heard.numbers == [3, 4]
     assert [trial.state for trial in sweep.trials.all()] == ["finished", "cut off", "finished", "finished"]
     assert not (sweep.run_folder(2) / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_sweep_ends_by_a_signal_in_the_last_moment_of_a_trial(run: Callable, number: signal.Signals) -> None:
+    with pytest.raises(Stopped) as stopped:
+        run(Script(2.0, (1.9, number)), 3)
+    assert stopped.value.preempted == (number == signal.SIGTERM)
+    sweep, heard = run(Script(1.8), 3)
+    assert heard.numbers == [3]
+    assert [(trial.state, trial.bits) for trial in sweep.trials.all()] == [
+        ("finished", 2.0),
+        ("finished", 1.9),
+        ("finished", 1.8),
+    ]
 
 
 def test_sweep_goes_on_with_what_it_would_have_tried(run: Callable, tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ import tensorflow as tf
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.generator import Generator
 from charflow.model.optimizer import learning_rate
+from charflow.model.report import Result
 from charflow.model.run_dir import RunDir
 from charflow.model.strategy import make_strategy
-from charflow.model.trainer import Result, Trainer
+from charflow.model.trainer import Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
@@ -302,6 +303,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_ctrl_c_in_the_last_step_does_not_cost_the_end_of_the_run(tmp_path: Path, corpus: Corpus) -> None:
     run = train(changed(steps=4), corpus, tmp_path / "a", interrupt_at=4)
+    assert (run.result.reason, run.result.signal) == ("finished", signal.SIGINT)
     assert [row["step"] for row in RunDir(run.path).read_metrics()][-1] == 4
     assert checkpoint_name(run.path, "latest") == "ckpt-4"
 
@@ -485,7 +487,7 @@ for name, strategy, dropout, precision in (
     run_dir = RunDir(Path(sys.argv[1]) / name)
     run_dir.create(config, corpus)
     trainer = Trainer(config, TextInMemory(corpus), run_dir, strategy, Silent())
-    trainer._call_size = lambda *_, **__: 1
+    trainer._timetable.call_size = lambda *_, **__: 1
     result = trainer.train()
     found[name] = {"losses": losses, "held_out": result.held_out.bits_per_char, "reason": result.reason}
 try:

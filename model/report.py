@@ -1,0 +1,75 @@
+"""What a run tells while it trains, and what it has come to in the end.
+
+`trainer` reports; the command line and `sweep` listen.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from charflow.model.evaluation import Evaluation
+from charflow.model.plan import Plan
+from charflow.model.samples import Sample
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands, after some steps.
+
+    Attributes:
+        step: batches done.
+        epoch: passes over all windows, with a fraction.
+        progress: share of the run that is done, by whichever limit will end it first.
+        train_bits: mean training loss since the last report, bits per target character.
+        windows_per_second: over the same steps.
+        elapsed: seconds of training.
+        losses: of each of these steps, nats per target character, float32 [steps].
+    """
+
+    step: int
+    epoch: float
+    progress: float
+    train_bits: float
+    windows_per_second: float
+    elapsed: float
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        reason: "finished", "stopped early", "interrupted" (Ctrl-C) or "preempted" (SIGTERM).
+        step: batches done.
+        elapsed: seconds of training.
+        windows_per_second: mean over this session, evaluations not counted.
+        train_bits: mean training loss since the last evaluation, bits per target character.
+        held_out: evaluation of the best checkpoint on the whole held-out tail; None without one.
+        signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
+    """
+
+    reason: str
+    step: int
+    elapsed: float
+    windows_per_second: float
+    train_bits: float
+    held_out: Evaluation | None
+    signal: int = 0
+
+
+class Listener(Protocol):
+    """Is told what happens; every method may do nothing."""
+
+    def planned(self, plan: Plan) -> None:
+        """Before the first step."""
+
+    def advanced(self, report: Report) -> None:
+        """About twice a second."""
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        """After each evaluation, with the row written to the metrics file."""
+
+    def sampled(self, sample: Sample) -> None:
+        """After the first and last epoch, or as often as the configuration says."""
