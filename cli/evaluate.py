@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from charflow.pipeline.corpus import Corpus
     from charflow.pipeline.vocabulary import Vocabulary
 
+_MOST_COUNTED = 1 << 25  # characters of a prepared training text that the baselines learn from
+
 
 def evaluate(
     run: options.RunFolder,
@@ -66,6 +68,8 @@ def evaluate(
     )
     unknown = f", {found.unknown_characters:,} unknown ones left out" if found.unknown_characters else ""
     console.out.print(f"\naccuracy {found.accuracy:.1%} on {found.characters:,} characters{unknown}")
+    if not beside:
+        console.out.print("Without the run's training text, or with one too long to count, there are no baselines.")
     best = min(beside.values(), default=None)
     if best is not None and best <= found.bits_per_char:
         console.out.print("A table of counts predicts this text better than the model: train longer, or on more text.")
@@ -79,15 +83,23 @@ def _texts(
     user: list[str] | None,
     store: object,
 ) -> "tuple[np.ndarray | None, np.ndarray, np.ndarray]":
-    """The run's training text (None if its files are gone), what to score, and what comes before that."""
+    """The run's training text, what to score, and what comes before that.
+
+    The first is None where its files are gone, or where it is too long for the baselines.
+    """
     import numpy as np
 
+    from charflow.model.evaluation import RUN_UP
     from charflow.pipeline.corpus import SEPARATOR, build_corpus
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.prepared import PreparedCorpus
 
-    own: Corpus | None
+    own: Corpus | PreparedCorpus | None
     try:
-        own = build_corpus(config.data, config.corpus, store)  # type: ignore[arg-type]
+        if PreparedCorpus.is_at(config.data[0]):
+            own = PreparedCorpus.open(config.data[0])
+        else:
+            own = build_corpus(config.data, config.corpus, store)  # type: ignore[arg-type]
     except UserError:
         if not data:
             raise
@@ -96,10 +108,15 @@ def _texts(
         if not data:
             raise UserError(f"{', '.join(config.data)}: changed since the run was trained; name the data to score.")
         own = None
-    train_ids = own.train_ids if own else None
+    before: np.ndarray | None
+    if isinstance(own, PreparedCorpus):
+        train_ids = own.read(0, own.split) if own.split <= _MOST_COUNTED else None
+        before = own.train_end(RUN_UP)
+    else:
+        train_ids = before = own.train_ids if own else None
     if not data:
-        assert own is not None
-        return train_ids, own.held_out_ids, own.train_ids
+        assert own is not None and before is not None
+        return train_ids, own.held_out_ids, before
     settings = replace(config.corpus, users=tuple(user)) if user else config.corpus
     other = build_corpus(data, settings, store)  # type: ignore[arg-type]
     if other.fingerprint == fingerprint:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from charflow.pipeline.prepared import PreparedCorpus
 
 _MOST_COMPARED = 1 << 25  # characters of the training text in which copied runs are looked for
+_COMPARED_AT_ONCE = 1 << 20
 
 
 def train(
@@ -251,7 +252,6 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> "tuple[Result, CopiedRun | None]":
-    from charflow.model.copy_check import longest_copied_run
     from charflow.model.strategy import placement
     from charflow.model.trainer import Trainer
 
@@ -275,12 +275,22 @@ def _train(
         result = trainer.train()
     copied = None
     if chief and result.reason in ("finished", "stopped early"):
-        train_text = text.vocabulary.decode(text.piece(0, _MOST_COMPARED))
-        runs = [longest_copied_run(sample.text, train_text) for sample in screen.last_samples]
-        copied = max(runs, key=lambda run: run.length, default=None)
+        copied = _longest_copy(text, [sample.text for sample in screen.last_samples])
         if not quiet:
             _show_result(run_dir, result, copied)
     return result, copied
+
+
+def _longest_copy(text: "TrainingText", samples: list[str]) -> "CopiedRun | None":
+    """The longest run of a sample that stands in the training text, which is looked through piece by piece."""
+    from charflow.model.copy_check import longest_copied_run
+
+    runs = []
+    overlap = max(map(len, samples), default=0)  # a run that lies across two pieces is whole in the first
+    for start in range(0, min(text.train_characters, _MOST_COMPARED), _COMPARED_AT_ONCE):
+        piece = text.vocabulary.decode(text.piece(start, _COMPARED_AT_ONCE + overlap))
+        runs += [longest_copied_run(sample, piece) for sample in samples]
+    return max(runs, key=lambda run: run.length, default=None)
 
 
 class _Screen:

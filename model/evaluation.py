@@ -16,6 +16,7 @@ from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _MOST_ROWS = 64
 _LEAST_ROW = 256  # characters; shorter texts are read in fewer rows
+_SEGMENT = 1 << 20  # characters scored in one call, so that memory does not grow with the text
 RUN_UP = 100  # characters read, not scored, before each row, so that cutting the text costs no context
 
 
@@ -53,8 +54,24 @@ class Evaluator:
         """
         if not len(ids):
             raise UserError("There is no held-out text to evaluate on: give more messages or a larger held-out share.")
-        run_up = min(len(before), RUN_UP)
-        text = np.concatenate([before[len(before) - run_up :], ids]).astype(np.int32)
+        parts = []
+        for start in range(0, len(ids), _SEGMENT):
+            parts.append(self._score_segment(ids[start : start + _SEGMENT], before[-RUN_UP:]))
+            before = ids[start : start + _SEGMENT]
+        nats, hits, scored, characters = (sum(part) for part in zip(*parts, strict=True))
+        if not scored:
+            raise UserError("No character of the text is in the model's vocabulary.")
+        return Evaluation(
+            bits_per_char=float(nats / scored / math.log(2)),
+            accuracy=float(hits / scored),
+            characters=int(scored),
+            unknown_characters=int(characters - scored),
+        )
+
+    def _score_segment(self, ids: np.ndarray, before: np.ndarray) -> tuple[float, int, int, int]:
+        """Sums over `ids`: nats and hits of the known characters, their number, the number of all."""
+        run_up = len(before)
+        text = np.concatenate([before, ids]).astype(np.int32)
         n_rows = max(1, min(_MOST_ROWS, len(ids) // _LEAST_ROW))
         length = -(-len(ids) // n_rows)
         # Row r scores ids[r * length :][:length] after a run-up; what reaches over the end is not scored.
@@ -64,15 +81,8 @@ class Evaluator:
         log_probs, hits = (part.numpy()[:, run_up:] for part in self._score(rows))
         inside, rows = inside[:, run_up:], rows[:, run_up:]
         scored = inside & (rows != UNKNOWN_ID)
-        n_scored = int(scored.sum())
-        if not n_scored:
-            raise UserError("No character of the text is in the model's vocabulary.")
-        return Evaluation(
-            bits_per_char=float(-log_probs[scored].mean(dtype=np.float64) / math.log(2)),
-            accuracy=float(hits[scored].mean()),
-            characters=n_scored,
-            unknown_characters=int(inside.sum()) - n_scored,
-        )
+        nats = -log_probs[scored].sum(dtype=np.float64)
+        return float(nats), int(hits[scored].sum()), int(scored.sum()), int(inside.sum())
 
     def _score_rows(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._decoder.score(self._decoder.context.zero_state(tf.shape(rows)[0]), rows)

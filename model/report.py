@@ -46,7 +46,8 @@ class Result:
         elapsed: seconds of training.
         windows_per_second: mean over this session, evaluations not counted.
         train_bits: mean training loss since the last evaluation, bits per target character.
-        held_out: evaluation of the best checkpoint on the whole held-out tail; None without one.
+        held_out: evaluation of the best checkpoint on the held-out tail, on its first four million characters if there
+            are more; None without one.
         signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
     """
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,23 @@ def test_evaluate_works_on_other_data_when_its_own_is_gone(
     run, _ = moved_run
     done = call("evaluate", run, other_chat, "--json")
     assert (done.status, done.json["baselines"]) == (0, {})
+
+
+def test_evaluate_of_a_run_on_a_prepared_chat(
+    call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ["--units", 8, "--window-length", 16, "--steps", 4, "--evaluations", 1]
+    assert call("prepare", sample_chat, "--user", "mira", "--to", tmp_path / "corpus").status == 0
+    trained = call("train", tmp_path / "corpus", "--out", tmp_path / "run", "--streaming", *small, "--json").json
+    figures = call("evaluate", tmp_path / "run", "--json").json
+    assert figures["bits_per_char"] == pytest.approx(trained["bits_per_char"], abs=1e-5)
+    assert list(figures["baselines"]) == BASELINES
+    monkeypatch.setattr(sys.modules["charflow.cli.evaluate"], "_MOST_COUNTED", 100)
+    done = call("evaluate", tmp_path / "run")
+    assert "Without the run's training text, or with one too long to count, there are no baselines." in done.out
+    shutil.rmtree(tmp_path / "corpus")
+    gone = call("evaluate", tmp_path / "run")
+    assert (gone.status, gone.err) == (2, f"charflow: {tmp_path}/corpus: no such file.\n")
 
 
 def test_evaluate_says_that_its_own_data_is_gone(refused: Callable, moved_run: tuple[Path, Path]) -> None:

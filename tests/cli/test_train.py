@@ -5,17 +5,20 @@ import importlib
 import io
 import re
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from charflow.model.config import Config
 from charflow.model.presets import preset
 from charflow.model.run_dir import RunDir
-from charflow.pipeline.corpus import CorpusSettings, build_corpus
+from charflow.model.training_text import TextInMemory
+from charflow.pipeline.corpus import Corpus, CorpusSettings, build_corpus
 from charflow.pipeline.vocabulary import Vocabulary
 
 HELD_OUT = "held_out_bits"
@@ -342,3 +345,15 @@ def test_resume_refuses_a_folder_without_a_run(refused: Callable, sample_chat: s
     message = refused("train", sample_chat, "--out", tmp_path / "none", "--resume")
     assert message == f"{tmp_path}/none holds no run: it has no config.toml. Train one with --out."
     assert not (tmp_path / "none").exists()
+
+
+def test_copied_runs_are_found_across_the_pieces_that_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["charflow.cli.train"]
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    words = "".join(np.random.default_rng(0).choice(list(vocabulary.chars), 300))
+    text = TextInMemory(Corpus(vocabulary.encode(words), 300, vocabulary, 1, {}, 1, 0))
+    monkeypatch.setattr(module, "_COMPARED_AT_ONCE", 40)
+    for start in (0, 20, 35, 41, 262):  # inside a piece, across two, at the end
+        sample = "é" + words[start : start + 30] + "é"
+        assert module._longest_copy(text, ["q", sample]).text == words[start : start + 30]
+    assert module._longest_copy(text, []) is None

@@ -63,6 +63,15 @@ def test_evaluator_loses_no_context_by_reading_in_rows(network: Network, evaluat
     assert_same(evaluate(ids, before=before), slow_evaluation(network, ids, before), tolerance=1e-4)
 
 
+@pytest.mark.parametrize("n", [600, 1024, 1100])
+def test_evaluator_scores_long_texts_piece_by_piece(
+    network: Network, evaluate: Evaluator, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    monkeypatch.setattr("charflow.model.evaluation._SEGMENT", 512)
+    ids, before = random_ids(n, seed=3, least=0), random_ids(900, seed=4)
+    assert_same(evaluate(ids, before=before), slow_evaluation(network, ids, before), tolerance=1e-4)
+
+
 def test_evaluator_scores_every_character_once_where_there_is_no_run_up(network: Network, evaluate: Evaluator) -> None:
     ids = random_ids(601, seed=5)  # two rows, from a zero state each
     found = evaluate(ids, before=NOTHING)
