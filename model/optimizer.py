@@ -4,29 +4,44 @@
 """
 
 import math
+from typing import Any
 
 import keras
-import tensorflow as tf
 
 from charflow.model.config import TrainingConfig
 
-_CLASSES = {
-    "adam": keras.optimizers.Adam,
-    "nadam": keras.optimizers.Nadam,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
+
+class _Summed:
+    """Takes gradients that are summed over replicas already; Keras would sum them over the network once more."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
+
+
+class _Adam(_Summed, keras.optimizers.Adam): ...
+
+
+class _Nadam(_Summed, keras.optimizers.Nadam): ...
+
+
+class _RMSprop(_Summed, keras.optimizers.RMSprop): ...
+
+
+class _SGD(_Summed, keras.optimizers.SGD): ...
+
+
+_CLASSES = {"adam": _Adam, "nadam": _Nadam, "rmsprop": _RMSprop, "sgd": _SGD}
 
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
     """Builds the optimizer; call it, and `.build`, inside the strategy's scope.
 
-    Every replica must give it the gradients of the global batch divided by the number of replicas: Keras sums them.
-    float16 has Keras's dynamic loss scale; a step whose gradients overflow is left out.
+    Every replica gives it the gradients of the global batch. float16 has Keras's dynamic loss scale: a step whose
+    gradients overflow is left out.
     """
     options: dict[str, float] = {"beta_2": config.beta_2} if config.optimizer in ("adam", "nadam") else {}
     if config.clip_norm:
-        options["global_clipnorm"] = config.clip_norm / tf.distribute.get_strategy().num_replicas_in_sync
+        options["global_clipnorm"] = config.clip_norm
     optimizer = _CLASSES[config.optimizer](config.learning_rate, **options)
     return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "float16" else optimizer
 

@@ -97,11 +97,10 @@ class Steps:
         weight = self._optimizer.scale_loss(tf.constant(1.0 / per_batch))
         loss, gradients = self._network.loss_and_gradients(inputs, targets, step, weight)
         if replicas > 1:  # where there is one, TensorFlow would still keep every graph that it traces
-            # Sum over replicas before the optimizer clips and looks for overflow, so that the update does not depend
-            # on their number. Keras sums once more when it applies the gradients: hence the division below.
+            # Before the optimizer clips and looks for overflow, so that the update does not depend on their number.
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        self._optimizer.apply([g / replicas for g in gradients])
+        self._optimizer.apply(gradients)
         return loss / per_batch
 
     def _sum_up(self, own: tf.Tensor) -> tf.Tensor:

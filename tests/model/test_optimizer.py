@@ -60,7 +60,7 @@ def test_learning_rate_of_warm_up_and_cosine_together_is_their_product() -> None
 )
 def test_make_optimizer_builds_keras_s_rule(kind: str, expected: type) -> None:
     built = make_optimizer(config_of(optimizer=kind, beta_2=0.75))
-    assert type(built) is expected
+    assert isinstance(built, expected)
     assert float(built.learning_rate) == 2.0
     if kind in ("adam", "nadam"):
         assert built.beta_2 == 0.75

@@ -449,6 +449,7 @@ def test_train_that_cannot_write_its_metrics_says_so(tmp_path: Path, corpus: Cor
 MIRRORED = """
 import json, sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 import tensorflow as tf
 
@@ -474,16 +475,17 @@ corpus = Corpus(vocabulary.encode(text), 150, vocabulary, 2, {}, 2, 1)
 training = TrainingConfig(window_length=8, batch_size=8, learning_rate=0.05, warmup_steps=0, steps=12, evaluations=1)
 one, two = tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 found = {}
-for name, strategy, dropout, precision in (
-    ("one", one, 0.0, "float32"),
-    ("two", two, 0.0, "float32"),
-    ("one drops", one, 0.5, "float32"),
-    ("two drop", two, 0.5, "float32"),
-    ("one half", one, 0.0, "float16"),
-    ("two half", two, 0.0, "float16"),
-):
-    losses = []
-    config = Config(network=NetworkConfig(units=8, dropout=dropout), training=replace(training, precision=precision))
+kinds = {
+    "": {},
+    " drops": {},
+    " half": {"precision": "float16"},
+    " plain": {"optimizer": "sgd", "learning_rate": 1.0, "clip_norm": 0.0},  # whose step is as long as the gradient
+    " clips": {"optimizer": "sgd", "learning_rate": 1.0, "clip_norm": 0.1},
+}
+for (strategy, prefix), (kind, changes) in product(((one, "one"), (two, "two")), kinds.items()):
+    losses, name = [], prefix + kind
+    network = NetworkConfig(units=8, dropout=0.5 if kind == " drops" else 0.0)
+    config = Config(network=network, training=replace(training, **changes))
     run_dir = RunDir(Path(sys.argv[1]) / name)
     run_dir.create(config, corpus)
     trainer = Trainer(config, TextInMemory(corpus), run_dir, strategy, Silent())
@@ -510,14 +512,21 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 @pytest.mark.parametrize(
     ("one", "two", "tolerance"),
-    [("one", "two", 1e-4), ("one drops", "two drop", 1e-4), ("one half", "two half", 0.01), ("one", "one half", 0.01)],
-    ids=["plain", "dropout", "float16", "float16 and float32"],
+    [
+        ("one", "two", 1e-4),
+        ("one drops", "two drops", 1e-4),
+        ("one half", "two half", 0.01),
+        ("one", "one half", 0.01),
+        ("one plain", "two plain", 1e-4),
+        ("one clips", "two clips", 1e-4),
+    ],
+    ids=["adam", "dropout", "float16", "float16 and float32", "sgd", "clipped"],
 )
 def test_two_replicas_train_as_one_device_does(mirrored: dict, one: str, two: str, tolerance: float) -> None:
     one, two = mirrored[one], mirrored[two]
     assert [step for step, _ in two["losses"]] == list(range(1, 13))
     np.testing.assert_allclose(two["losses"], one["losses"], atol=tolerance)
-    assert two["losses"][-1][1] < 0.8 * two["losses"][0][1]
+    assert two["losses"][-1][1] < 0.95 * two["losses"][0][1]
     assert two["held_out"] == pytest.approx(one["held_out"], abs=tolerance)
     assert one["reason"] == two["reason"] == "finished"
 
