@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import console, options
-from charflow.cli.prompts import Prompts, read_prompts
+from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import deferred_interrupts
 
@@ -87,10 +87,10 @@ def _print_texts(
 ) -> None:
     several = len(prompts) * count > 1
     written, seconds = 0, 0.0
-    for prompt in prompts:
+    for place, prompt in enumerate(prompts):
         for index in range(count):
             if several:
-                console.err.print(f"--- seed {settings.seed + index} ---")
+                console.err.print(heading(place, len(prompts), count=count, seed=settings.seed + index))
             sys.stdout.write(prompt)
             sys.stdout.flush()
             began = time.perf_counter()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from charflow.model.cluster import CHIEF, JOIN_TIMEOUT
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import PeerError, UserError, reason
 
 _HELLO = "charflow worker"
 _GO = "go"
@@ -33,13 +33,14 @@ def meet(addresses: Sequence[str], index: int, *, seconds: float) -> None:
         seconds: how long it waits.
 
     Raises:
-        UserError: some have not come; the message names them. Or the chief cannot listen at its address.
+        PeerError: some have not come; the message names them.
+        UserError: the chief cannot listen at its address.
     """
     end = time.monotonic() + seconds
     missing = _await_others(addresses, end) if index == CHIEF else _report(addresses[CHIEF], index, end)
     if missing:
         named = ", ".join(f"worker {other} ({addresses[other]})" for other in sorted(missing))
-        raise UserError(
+        raise PeerError(
             f"worker {index} of {len(addresses)} waited {seconds:g} s for {named}: start all workers, or give them "
             f"more time with {JOIN_TIMEOUT}."
         )

@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 
 class PeerError(RuntimeError):
-    """Another worker of the cluster is gone: starting all of them again, with --resume, goes on."""
+    """Another worker of the cluster has not come, or is gone: starting all of them again, with --resume, goes on."""
 
 
 def reason(error: Exception) -> str:

@@ -60,6 +60,11 @@ def test_generate_count_goes_on_with_the_next_seeds(call: Callable, trained_run:
     assert done.err == "--- seed 5 ---\n--- seed 6 ---\n--- seed 7 ---\n"
 
 
+def test_generate_says_which_prompt_a_text_continues(call: Callable, trained_run: Path) -> None:
+    done = call("generate", trained_run, "a", "b", "--length", 3, "--seed", 5)
+    assert done.err == "--- prompt 1 of 2 ---\n--- prompt 2 of 2 ---\n"
+
+
 def test_generate_json_has_every_completion(call: Callable, trained_run: Path, generator: Generator) -> None:
     done = call("generate", trained_run, PROMPT, "the old ", "--count", 2, "--length", 30, "--stop", "e", "--json")
     assert (done.status, done.err) == (0, "")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from charflow.cli.status import PEER_LOST
 from charflow.model.cluster import JOIN_TIMEOUT, free_ports
 from charflow.model.run_dir import RunDir
 
@@ -88,7 +89,7 @@ def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Pat
         timeout=120,
         env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "6"},
     )
-    assert done.returncode == 2
+    assert done.returncode == PEER_LOST
     missing = f"worker {1 - index} ({addresses[1 - index]})"
     assert done.stderr.splitlines()[-1] == (
         f"charflow: worker {index} of 2 waited 6 s for {missing}: start all workers, or give them more time with "

@@ -11,7 +11,7 @@ import pytest
 
 from charflow.model.cluster import free_ports
 from charflow.model.rendezvous import meet
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import PeerError, UserError
 
 
 def addresses(count: int) -> list[str]:
@@ -35,7 +35,7 @@ def visiting(address: str) -> socket.socket:
 
 
 def message(future: Future) -> str:
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(PeerError) as raised:
         future.result(timeout=20)
     return str(raised.value)
 
