@@ -84,10 +84,25 @@ class RunDir:
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
         if self.config_file.exists():
+            self._check_not_in_use()
             raise UserError(f"{self.path} already holds a run: pass --resume to continue it, or name another folder.")
         self._check_folder()
         if self.path.exists() and any(child.name != _LOCK for child in self.path.iterdir()):
             raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
+
+    def _check_not_in_use(self) -> None:
+        lock = self.path / _LOCK
+        if not lock.exists():
+            return
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if (owner := file.read().strip()) != str(os.getpid()):
+                    raise self._in_use(owner) from None
+
+    def _in_use(self, owner: str) -> UserError:
+        return UserError(f"{self.path} is in use by process {owner or 'unknown'}: wait, or name another folder.")
 
     def _check_folder(self) -> None:
         if self.path.exists() and not self.path.is_dir():
@@ -151,8 +166,7 @@ class RunDir:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                owner = file.read().strip() or "unknown"
-                raise UserError(f"{self.path} is in use by process {owner}: wait, or name another folder.") from None
+                raise self._in_use(file.read().strip()) from None
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

@@ -143,6 +143,19 @@ def test_locked_refuses_while_another_process_holds_it_and_not_after_it_died(
     assert run_dir.load()[0] == CONFIG
 
 
+def test_a_new_run_is_refused_by_the_name_of_the_one_that_is_alive(
+    tmp_path: Path, holder: subprocess.Popen, corpus: Corpus
+) -> None:
+    run_dir = RunDir(tmp_path / "a")
+    run_dir.config_file.write_text("")
+    with pytest.raises(UserError, match=rf"/a is in use by process {holder.pid}: wait, or name another folder\.$"):
+        run_dir.check_free()
+    holder.kill()
+    holder.wait()
+    with pytest.raises(UserError, match=r"/a already holds a run: pass --resume"):
+        run_dir.check_free()
+
+
 def test_locked_refuses_within_the_same_process_too(tmp_path: Path) -> None:
     message = rf" is in use by process {os.getpid()}: wait, or name another folder\.$"
     with RunDir(tmp_path).locked():
