@@ -48,8 +48,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         chat, corpus = Path(folder) / "chat.csv", Path(folder) / "corpus"
         write_chat(chat, round(arguments.gigabytes * 1e9))
-        shards = [f"{chat.stat().st_size / 1e9:.2f} GB of CSV, {platform.machine()}, {os.cpu_count()} CPUs\n"]
-        print(*shards, "| command | seconds | peak memory |\n| --- | ---: | ---: |", sep="\n")
+        print(f"{chat.stat().st_size / 1e9:.2f} GB of CSV, {platform.machine()}, {os.cpu_count()} CPUs\n")
+        print("| command | seconds | peak memory |\n| --- | ---: | ---: |", flush=True)
         seconds, peak = run("prepare", chat, "--to", corpus)
         print(f"| prepare | {seconds:.0f} | {peak / 1e6:.0f} MB |", flush=True)
         limit = ["--time-limit", arguments.seconds, "--evaluations", 2]
