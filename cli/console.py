@@ -9,8 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+
+class _Reports(Console):
+    """Standard error: where nobody reads it any more, the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Reports(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(figures: dict[str, Any]) -> None:

@@ -88,6 +88,8 @@ class _Arguments:
             raise UserError(f"launch cannot run {name!r}: it runs {', '.join(_COMMANDS)}.")
         group = context.find_root().command
         parsed = group.commands[name].make_context(name, list(options), parent=context.find_root()).params  # type: ignore[attr-defined]
+        if parsed["strategy"] not in ("auto", "multi-worker"):
+            raise UserError(f"launch trains under --strategy multi-worker, not {parsed['strategy']}: leave it out.")
         self.given = [name, *options]
         self.out: Path = parsed["out"]
         self.json: bool = parsed["json"]

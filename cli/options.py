@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import typer
 
 Data = Annotated[list[str], typer.Argument(metavar="DATA", help="CSV files or globs; .gz and .tsv too.")]
+CsvOrPrepared = Annotated[
+    list[str], typer.Argument(metavar="DATA", help="CSV files or globs, .gz and .tsv too; or a folder of prepare.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
 

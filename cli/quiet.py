@@ -10,14 +10,15 @@ import tempfile
 import warnings
 
 
-def load_tensorflow(*, start_devices: bool = True) -> None:
+def load_tensorflow(*, start_devices: bool = True, log_placement: bool = False) -> None:
     """Imports TensorFlow and starts its devices; what it says meanwhile is shown only if it fails.
 
     Args:
         start_devices: False where a cluster must be joined before anything is computed. The memory of GPUs grows as it
             is needed, so that other programs keep their share.
+        log_placement: TensorFlow then prints which device runs which op, beside its other messages.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if log_placement else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -29,6 +30,7 @@ def load_tensorflow(*, start_devices: bool = True) -> None:
             tf.get_logger().setLevel("ERROR")
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
+            tf.debugging.set_log_device_placement(log_placement)
             if start_devices:
                 tf.constant(0)
         except Exception:

@@ -34,7 +34,7 @@ _COMPARED_AT_ONCE = 1 << 20
 
 
 def train(
-    data: options.Data,
+    data: options.CsvOrPrepared,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run, new or empty.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in that folder.")] = False,
     preset: Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")] = None,
@@ -89,11 +89,15 @@ def train(
         str, typer.Option(metavar="NAME", help="auto, one-device, mirrored, multi-worker or tpu.")
     ] = "auto",
     shard_corpus: Annotated[
-        bool, typer.Option("--shard-corpus", help="Each worker holds its part of a prepared corpus only.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--shard-corpus", help="Each worker holds its part of a prepared corpus only.", show_default=False
+        ),
+    ] = None,
     streaming: Annotated[
-        bool, typer.Option("--streaming", help="Read a prepared corpus from disk while training.")
-    ] = False,
+        bool | None,
+        typer.Option("--streaming", help="Read a prepared corpus from disk while training.", show_default=False),
+    ] = None,
     log_placement: Annotated[bool, typer.Option("--log-placement", help="Print which device runs which op.")] = False,
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
@@ -104,7 +108,7 @@ def train(
     Settings come from the preset, then the TOML file, then the options. The run ends at the first of --epochs, --steps
     and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
     """
-    load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu")
+    load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
     changes = options.given(
         corpus=options.given(
             users=user,
@@ -138,11 +142,12 @@ def train(
             seed=seed,
             checkpoints=checkpoints,
             precision=precision,
+            shard_corpus=shard_corpus or None,
+            streaming=streaming or None,
             deterministic=deterministic or None,
             **_cadence(checkpoint_every),
         ),
     )
-    import tensorflow as tf
 
     from charflow.model.run_dir import RunDir
     from charflow.model.strategy import make_strategy, placement
@@ -152,10 +157,9 @@ def train(
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.prepared import PreparedCorpus
 
-    if shard_corpus and streaming:
-        raise UserError("--streaming holds no corpus that --shard-corpus could share out: give one of them.")
     run_dir = RunDir(out)
-    tf.debugging.set_log_device_placement(log_placement)
+    if not resume:
+        run_dir.check_free()  # before workers meet: the chief makes the folder only when all have passed here
     scope = make_strategy(strategy)  # type: ignore[arg-type]  # it checks the name
     here = placement(scope)
     chief = here.chief
@@ -165,12 +169,15 @@ def train(
         if "corpus" in changes:
             raise UserError(f"{data[0]} was prepared with its own choice of messages: leave those options out.")
         changes["corpus"] = asdict(corpus.settings)
-        wanted = _config(run_dir, data, preset, config, changes, resume=resume, chief=chief)
-        text = _prepared_text(corpus, wanted.training, here, shard_corpus=shard_corpus, streaming=streaming)
+        wanted = _config(run_dir, data, preset, config, changes, resume=resume)
+        workers = run_dir.read_placement().get("workers", here.workers) if resume else here.workers
+        if wanted.training.shard_corpus and workers != here.workers:
+            raise UserError(f"The corpus of {run_dir.path} was shared by {workers} workers: resume with as many.")
+        text = _prepared_text(corpus, wanted.training, here)
     else:
-        if shard_corpus or streaming:
+        wanted = _config(run_dir, data, preset, config, changes, resume=resume)
+        if wanted.training.shard_corpus or wanted.training.streaming:
             raise UserError("--shard-corpus and --streaming need a corpus that charflow prepare has written.")
-        wanted = _config(run_dir, data, preset, config, changes, resume=resume, chief=chief)
         corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
         text = TextInMemory(corpus)
     with run_dir.locked() if chief else nullcontext():
@@ -184,14 +191,12 @@ def train(
         )
 
 
-def _prepared_text(
-    prepared: "PreparedCorpus", training: "TrainingConfig", here: "Placement", *, shard_corpus: bool, streaming: bool
-) -> "TrainingText":
+def _prepared_text(prepared: "PreparedCorpus", training: "TrainingConfig", here: "Placement") -> "TrainingText":
     from charflow.model.training_text import TextInMemory, TextOnDisk
 
-    if streaming:
+    if training.streaming:
         return TextOnDisk(prepared)
-    if shard_corpus and here.workers > 1:
+    if training.shard_corpus and here.workers > 1:
         length, shift = training.window_length, training.window_shift
         part = prepared.load_part(here.worker, here.workers, length=length, shift=shift)
         return TextInMemory(part, parts=here.workers)
@@ -220,7 +225,6 @@ def _config(
     changes: Mapping[str, Any],
     *,
     resume: bool,
-    chief: bool,
 ) -> "Config":
     from charflow.model.config import load_toml, override
     from charflow.model.presets import continued, preset, with_limits
@@ -230,8 +234,6 @@ def _config(
         if preset_name or config_file:
             raise UserError("A resumed run keeps its settings: leave --preset and --config out.")
         return continued(run_dir.load()[0], changes, source="options")
-    if chief:  # the others may find that the chief has made it
-        run_dir.check_free()
     config = preset(preset_name or "default")
     if config_file:
         config = override(config, with_limits(load_toml(config_file)), source=str(config_file))
@@ -252,7 +254,7 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> "tuple[Result, CopiedRun | None]":
-    from charflow.model.strategy import placement
+    from charflow.model.strategy import naming_lost_peers, placement
     from charflow.model.trainer import Trainer
 
     here = placement(strategy)
@@ -261,7 +263,7 @@ def _train(
         run_dir.check_same_corpus(corpus)
     elif chief:
         run_dir.check_free()
-    with _Screen(text, quiet=quiet, chief=chief) as screen:
+    with _Screen(text, quiet=quiet, chief=chief) as screen, naming_lost_peers(here):
         trainer = Trainer(config, text, run_dir, strategy, screen)
         if resume:
             for name in trainer.resume():
@@ -298,7 +300,7 @@ class _Screen:
 
     def __init__(self, text: "TrainingText", *, quiet: bool, chief: bool) -> None:
         self._text, self._quiet, self._chief = text, quiet, chief
-        self._told_time = False
+        self._told_time = self._unread = False
         self.last_samples: list[Sample] = []
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -369,11 +371,17 @@ class _Screen:
     def sampled(self, sample: "Sample") -> None:
         if not self.last_samples or self.last_samples[-1].step != sample.step:
             self.last_samples = []
-            if not self._quiet:
-                console.out.print(f"\nAfter step {sample.step:,}, from “{sample.seed_text}”:", markup=False)
+            self._print(f"\nAfter step {sample.step:,}, from “{sample.seed_text}”:")
         self.last_samples.append(sample)
-        if not self._quiet:
-            console.out.print(f"\n--- temperature {sample.temperature:g} ---\n{sample.text}", markup=False)
+        self._print(f"\n--- temperature {sample.temperature:g} ---\n{sample.text}")
+
+    def _print(self, text: str) -> None:
+        if self._quiet or self._unread:
+            return
+        try:
+            console.out.print(text, markup=False)
+        except SystemExit:  # of rich: the reader of a pipe, such as head, has seen enough; the run goes on
+            self._unread = True
 
 
 def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") -> None:

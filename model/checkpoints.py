@@ -1,7 +1,8 @@
 """Saves and restores a run: weights, optimizer and progress, best and latest.
 
-`trainer` saves; `trainer`, `generator` and `export` restore. Files are written under a new name before the index of
-the folder points to them, so a crash or a full disk while saving leaves the checkpoint before it intact.
+`trainer` saves; `trainer`, `generator` and `export` restore. TensorFlow writes a checkpoint's index last, so a crash or
+a full disk while saving leaves the one before it intact. The list of checkpoints that TensorFlow keeps beside them is
+written for other tools and not read here: a power cut may tear it.
 """
 
 import math
@@ -54,8 +55,7 @@ class Checkpoints:
     ) -> None:
         parts = {"model": model, "optimizer": optimizer, "progress": progress}
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
-        self._latest = tf.train.CheckpointManager(self._checkpoint, str(folder / "latest"), max_to_keep=kept)
-        self._best = tf.train.CheckpointManager(self._checkpoint, str(folder / "best"), max_to_keep=1)
+        self._latest, self._best, self._kept = folder / "latest", folder / "best", kept
 
     def save_latest(self, step: int) -> None:
         """Saves where the run stands.
@@ -63,11 +63,11 @@ class Checkpoints:
         Raises:
             UserError: the disk is full or the folder cannot be written.
         """
-        _save(self._latest, step)
+        self._save(self._latest, step, kept=self._kept)
 
     def save_best(self, step: int) -> None:
         """Saves the best weights so far; raises as `save_latest`."""
-        _save(self._best, step)
+        self._save(self._best, step, kept=1)
 
     def restore_latest(self) -> list[str]:
         """Continues where the run stood; at the beginning where it was stopped before its first save.
@@ -79,15 +79,15 @@ class Checkpoints:
             UserError: all of them are damaged.
         """
         damaged: list[str] = []
-        for path in _existing(self._latest):
+        for path in _existing(self._latest, whole=False):
             try:
                 self._read(path)
                 return damaged
             except Exception:  # TensorFlow's reader has no error of its own for a damaged file
-                damaged.append(Path(path).name)
+                damaged.append(path.name)
         if damaged:
             raise UserError(
-                f"The checkpoints {', '.join(damaged)} in {self._latest.directory} are damaged or cut short: "
+                f"The checkpoints {', '.join(damaged)} in {self._latest} are damaged or cut short: "
                 "train again, or restore one from a backup."
             )
         return damaged
@@ -98,15 +98,15 @@ class Checkpoints:
         Raises:
             UserError: there is no checkpoint, or it is damaged.
         """
-        manager = self._best if _existing(self._best) else self._latest
-        paths = _existing(manager)
+        folder = self._best if _existing(self._best) else self._latest
+        paths = _existing(folder)
         if not paths:
-            raise UserError(f"{manager.directory} holds no checkpoint: the run was stopped before its first save.")
+            raise UserError(f"{folder} holds no checkpoint: the run was stopped before its first save.")
         try:
             self._read(paths[0])
         except Exception as error:
             advice = (
-                f"delete its files to go back to {Path(paths[1]).name}"
+                f"delete its files to go back to {paths[1].name}"
                 if len(paths) > 1
                 else "train again, or restore it from a backup"
             )
@@ -117,26 +117,33 @@ class Checkpoints:
         """Whether a best checkpoint was saved."""
         return bool(_existing(self._best))
 
-    def _read(self, path: str) -> None:
-        status = self._checkpoint.restore(path).expect_partial()  # weights alone may be wanted
+    def _read(self, path: Path) -> None:
+        status = self._checkpoint.read(str(path)).expect_partial()  # weights alone may be wanted
         status.assert_existing_objects_matched()
 
+    def _save(self, folder: Path, step: int, *, kept: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        before, intact = set(folder.iterdir()), _existing(folder)
+        try:
+            self._checkpoint.write(str(folder / f"ckpt-{step}"))
+            keep = _existing(folder)[:kept]
+            tf.compat.v1.train.update_checkpoint_state(
+                str(folder.resolve()), keep[0].name, all_model_checkpoint_paths=[path.name for path in reversed(keep)]
+            )
+        except (tf.errors.OpError, OSError) as error:
+            for leftover in set(folder.glob(f"ckpt-{step}[._]*")) - before:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            known = f" The checkpoint before it is intact: {intact[0]}." if intact else ""
+            raise UserError(
+                f"The checkpoint of step {step:,} could not be saved in {folder}: {reason(error)}.{known}"
+            ) from error
+        for path in set(_existing(folder, whole=False)) - set(keep):
+            for file in folder.glob(f"{path.name}.*"):
+                file.unlink()
 
-def _existing(manager: tf.train.CheckpointManager) -> list[str]:
-    """The checkpoints that have files, newest first: a user may have deleted those of a damaged one."""
-    folder = Path(manager.directory)
-    return [path for path in reversed(manager.checkpoints) if any(folder.glob(f"{Path(path).name}.*"))]
 
-
-def _save(manager: tf.train.CheckpointManager, step: int) -> None:
-    folder = Path(manager.directory)
-    before = set(folder.glob("*"))
-    try:
-        manager.save(checkpoint_number=step, check_interval=False)
-    except (tf.errors.OpError, OSError) as error:
-        for leftover in set(folder.glob(f"ckpt-{step}[._]*")) - before:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        kept = f" The checkpoint before it is intact: {manager.latest_checkpoint}." if manager.latest_checkpoint else ""
-        raise UserError(
-            f"The checkpoint of step {step:,} could not be saved in {manager.directory}: {reason(error)}.{kept}"
-        ) from error
+def _existing(folder: Path, *, whole: bool = True) -> list[Path]:
+    """The checkpoints of a folder, newest first, without the endings of their files; all or those with an index."""
+    files = [path for path in folder.glob("ckpt-*.*") if path.suffix == ".index" or not whole]
+    found = {path.with_suffix("") for path in files if path.stem.removeprefix("ckpt-").isdecimal()}
+    return sorted(found, key=lambda path: int(path.name.removeprefix("ckpt-")), reverse=True)

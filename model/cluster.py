@@ -48,8 +48,9 @@ def worker_environments(
 
 def names_cluster(environ: Mapping[str, str]) -> bool:
     """Whether an environment makes its process one worker of a cluster: by TF_CONFIG, or by Slurm's variables."""
-    tasks = environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1"))
-    return bool(environ.get("TF_CONFIG")) or int(tasks) > 1
+    tasks = environ.get("SLURM_STEP_NUM_TASKS") or environ.get("SLURM_NTASKS") or "1"
+    by_slurm = "SLURM_PROCID" in environ and tasks.isdecimal() and int(tasks) > 1  # srun sets it, a mere sbatch not
+    return bool(environ.get("TF_CONFIG")) or by_slurm
 
 
 def free_ports(count: int) -> list[int]:

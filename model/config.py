@@ -75,6 +75,8 @@ class TrainingConfig:
         checkpoint_seconds: seconds between saves, likewise.
         checkpoints: how many of the latest are kept, beside the best.
         precision: of the recurrent layers' arithmetic; the weights stay float32, and float16 scales its loss.
+        shard_corpus: each of several workers holds its own part of a prepared corpus.
+        streaming: a prepared corpus is read from disk while training.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
         seed: of initial weights, shuffling, dropout and samples.
     """
@@ -100,6 +102,8 @@ class TrainingConfig:
     checkpoint_seconds: float = 300.0
     checkpoints: int = 2
     precision: Precision = "float32"
+    shard_corpus: bool = False
+    streaming: bool = False
     deterministic: bool = False
     seed: int = 0
 
@@ -109,6 +113,8 @@ class TrainingConfig:
         _one_of("schedule", self.schedule, Schedule)
         _one_of("best_by", self.best_by, BestBy)
         _one_of("precision", self.precision, Precision)
+        if self.shard_corpus and self.streaming:
+            raise UserError("--streaming holds no corpus that --shard-corpus could share out: give one of them.")
         _at_least(1, window_length=self.window_length, window_shift=self.window_shift, batch_size=self.batch_size)
         _at_least(1, evaluations=self.evaluations)
         _at_least(0, warmup_steps=self.warmup_steps, clip_norm=self.clip_norm, patience=self.patience)

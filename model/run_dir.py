@@ -31,6 +31,7 @@ class RunDir:
         corpus_file: what the corpus was: fingerprint, counts, JSON.
         placement_file: strategy, workers, replicas and devices of the last session, JSON.
         metrics_file: one JSON object a line and evaluation.
+        finished_file: the step after which the run came to its end, once all is done.
         losses_file: training loss of every step, nats per target character, little-endian float32.
         curves_file: training and held-out loss, PNG.
         samples: texts generated during training.
@@ -45,6 +46,7 @@ class RunDir:
         self.corpus_file = self.path / "corpus.json"
         self.placement_file = self.path / "placement.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.finished_file = self.path / "finished"
         self.losses_file = self.path / "losses.f32"
         self.curves_file = self.path / "curves.png"
         self.samples = self.path / "samples"
@@ -81,13 +83,22 @@ class RunDir:
         with replacing(self.placement_file) as beside:
             beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
+    def read_placement(self) -> dict[str, Any]:
+        """Reads where the last session computed; empty where there was none."""
+        try:
+            facts: dict[str, Any] = json.loads(self.placement_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return facts
+
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
         if self.config_file.exists():
             self._check_not_in_use()
             raise UserError(f"{self.path} already holds a run: pass --resume to continue it, or name another folder.")
         self._check_folder()
-        if self.path.exists() and any(child.name != _LOCK for child in self.path.iterdir()):
+        own = {_LOCK, self.samples.name, self.vocabulary_file.name, self.corpus_file.name}  # of a run killed at birth
+        if self.path.exists() and any(child.name not in own for child in self.path.iterdir()):
             raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
 
     def _check_not_in_use(self) -> None:
@@ -178,6 +189,17 @@ class RunDir:
                     lock.unlink()
                     self.path.rmdir()
 
+    def mark_finished(self, step: int) -> None:
+        """Notes that everything is done that comes after the last step."""
+        self.finished_file.write_text(f"{step}\n")
+
+    def finished_at(self) -> int | None:
+        """The step after which the run came to its end; None if it did not."""
+        try:
+            return int(self.finished_file.read_text())
+        except (OSError, ValueError):
+            return None
+
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Adds one evaluation."""
         with self.metrics_file.open("a", encoding="utf-8") as file:
@@ -206,7 +228,10 @@ class RunDir:
     def forget_metrics_after(self, step: int) -> None:
         """Drops the evaluations and losses of steps that a resumed run will do again."""
         if self.losses_file.exists():
-            os.truncate(self.losses_file, min(4 * step, self.losses_file.stat().st_size))
+            losses = self.read_losses()[:step]
+            lost = np.full(step - len(losses), np.nan)  # a power cut may have taken the end of the file
+            with replacing(self.losses_file) as beside:
+                beside.write_bytes(np.concatenate([losses, lost]).astype("<f4").tobytes())
         kept = [row for row in self.read_metrics() if row["step"] <= step]
         with replacing(self.metrics_file) as beside:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

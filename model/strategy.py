@@ -7,15 +7,20 @@ and their cluster resolvers.
 
 import os
 import re
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
 
 from charflow.model.cluster import JOIN_TIMEOUT, names_cluster
 from charflow.model.rendezvous import meet
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import PeerError, UserError, reason
 
 StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]
 
@@ -115,11 +120,19 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     if os.environ.get("TF_CONFIG"):
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         try:
-            named = resolver.cluster_spec().as_dict().get("worker")
+            cluster = resolver.cluster_spec().as_dict()
         except (ValueError, TypeError) as error:
             raise UserError(f"TF_CONFIG cannot be read: {error}.") from error
-        if not named or resolver.task_type != "worker":
-            raise UserError('TF_CONFIG must name the cluster\'s "worker" addresses and this task as a "worker".')
+        named = cluster.get("worker") or []
+        if set(cluster) != {"worker"} or resolver.task_type != "worker":
+            raise UserError(
+                'TF_CONFIG must name the cluster\'s "worker" addresses, nothing else (the first of them is the chief), '
+                'and this task as a "worker".'
+            )
+        if not all(address.rpartition(":")[2].isdecimal() for address in named):
+            raise UserError(f"TF_CONFIG must give every worker as host:port, not {', '.join(named)}.")
+        if not 0 <= int(resolver.task_id or 0) < len(named):
+            raise UserError(f"TF_CONFIG makes this task worker {resolver.task_id}, but names {len(named)}, from 0.")
         return resolver
     return _slurm() if names_cluster(os.environ) else None
 
@@ -144,13 +157,53 @@ def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver:
     return resolver
 
 
-def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tf.distribute.Strategy:
-    workers = resolver.cluster_spec().as_dict()["worker"]
-    meet(workers, int(resolver.task_id or 0), seconds=float(os.environ.get(JOIN_TIMEOUT, _JOIN_SECONDS)))
+@contextmanager
+def naming_lost_peers(here: Placement) -> Iterator[None]:
+    """Turns TensorFlow's errors over another worker into a sentence.
+
+    Raises:
+        PeerError: another worker is gone.
+    """
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        yield
     except tf.errors.OpError as error:
-        raise UserError(f"This worker cannot join the cluster: {reason(error)}.") from error
+        if here.workers == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
+            raise
+        raise PeerError(
+            f"worker {here.worker} of {here.workers} has lost another one: start all of them again with --resume "
+            f"({reason(error)})."
+        ) from error
+
+
+def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tf.distribute.Strategy:
+    workers, index = resolver.cluster_spec().as_dict()["worker"], int(resolver.task_id or 0)
+    seconds = _join_seconds()
+    meet(workers, index, seconds=seconds)
+    # One that is lost from here on keeps TensorFlow waiting: for an hour, if it is not told otherwise.
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=round(1000 * seconds),
+        coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(workers))],
+    )
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except tf.errors.OpError as error:
+        raise PeerError(
+            f"worker {index} of {len(workers)} cannot join the others: start all of them again ({reason(error)})."
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        # TensorFlow has taken SIGTERM for itself, and would let it pass until training begins.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
+    return strategy
+
+
+def _join_seconds() -> float:
+    given = os.environ.get(JOIN_TIMEOUT, "")
+    try:
+        return float(given or _JOIN_SECONDS)
+    except ValueError:
+        raise UserError(f"{JOIN_TIMEOUT} must be a number of seconds, not {given!r}.") from None
 
 
 def _tpu() -> tf.distribute.Strategy:

@@ -16,6 +16,7 @@ from charflow.model.optimizer import make_optimizer
 from charflow.model.steps import Steps
 from charflow.model.strategy import check_batch, placement
 from charflow.model.training_text import TrainingText
+from charflow.pipeline.errors import UserError
 
 _SIDE = 2048  # of the matrices: large enough to keep every core busy, small enough for any device
 _PRODUCTS = 8
@@ -75,7 +76,10 @@ def measure_throughput(
     """
     training = config.training
     check_batch(strategy, training.batch_size)
-    batch_size = min(training.batch_size, text.count_windows(training))
+    windows, replicas = text.count_windows(training), strategy.num_replicas_in_sync
+    batch_size = min(training.batch_size, windows // replicas * replicas)
+    if not batch_size:
+        raise UserError(f"The text has {windows:,} windows: too few for {replicas} replicas.")
     with strategy.scope():
         network = Network(
             config.network,

@@ -8,6 +8,7 @@ import math
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,10 +27,10 @@ from charflow.model.report import Listener, Report, Result
 from charflow.model.run_dir import RunDir
 from charflow.model.samples import Sampler
 from charflow.model.steps import Steps
-from charflow.model.strategy import check_batch, placement
+from charflow.model.strategy import check_batch, naming_lost_peers, placement
 from charflow.model.timetable import Timetable
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.errors import PeerError, UserError
+from charflow.pipeline.errors import UserError
 from charflow.pipeline.errors import reason as cause
 
 _DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
@@ -100,7 +101,7 @@ class Trainer:
         damaged = self._checkpoints.restore_latest()
         if self._placement.chief:
             self._run_dir.forget_metrics_after(int(self._progress.step))
-        if self._timetable.share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0:
+        if self._at_end and self._run_dir.finished_at() == int(self._progress.step):
             raise UserError(
                 f"{self._run_dir.path} has already been trained to its end ({int(self._progress.step):,} steps, "
                 f"{float(self._progress.elapsed):.0f} s): give a higher --epochs, --steps or --time-limit."
@@ -121,7 +122,8 @@ class Trainer:
             writer = tf.summary.create_file_writer(str(self._run_dir.logs))
         held_out = None
         try:
-            with self._signals(), writer.as_default(), self._text.naming_errors():
+            with self._signals(), writer.as_default(), naming_lost_peers(self._placement), self._text.naming_errors():
+                self._check_together()
                 reason, windows_per_second, train_bits = self._loop()
                 step, elapsed = int(self._progress.step), float(self._progress.elapsed)
                 if self._placement.chief and reason in ("finished", "stopped early"):
@@ -129,16 +131,10 @@ class Trainer:
                         self._checkpoints.restore_best()
                     if self._text.held_out_characters:
                         held_out = self._evaluate(self._text.held_out(_MOST_SCORED), before=self._text.end(RUN_UP))
+                    self._run_dir.mark_finished(step)
                 self._steps.agree()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
-        except tf.errors.OpError as error:
-            if self._placement.workers == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
-                raise
-            raise PeerError(
-                f"worker {self._placement.worker} of {self._placement.workers} has lost another one: start all of them "
-                f"again with --resume ({cause(error)})."
-            ) from error
         return Result(
             reason=reason,
             step=step,
@@ -149,6 +145,27 @@ class Trainer:
             signal=self._signal,
         )
 
+    @property
+    def _at_end(self) -> bool:
+        return self._timetable.share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0
+
+    def _check_together(self) -> None:
+        """Makes sure that all workers begin at the chief's step, with the chief's settings.
+
+        Raises:
+            UserError: in all of them, where one does not.
+        """
+        step = int(self._progress.step)
+        settings = zlib.crc32(self._config.to_toml().encode())
+        chiefs_step, chiefs_settings, *_ = self._steps.agree(elapsed=step, rate=settings)
+        alike = (step, settings) == (round(chiefs_step), round(chiefs_settings))
+        _, _, differs, *_ = self._steps.agree(interrupted=not alike)
+        if differs:
+            raise UserError(
+                f"The workers do not begin alike: worker {self._placement.worker} at step {step:,}, the chief at step "
+                f"{round(chiefs_step):,}. All need the same settings and the same run folder: start all of them again."
+            )
+
     def _loop(self) -> tuple[str, float, float]:
         training, plan = self._config.training, self.plan
         step, elapsed = int(self._progress.step), float(self._progress.elapsed)
@@ -157,9 +174,13 @@ class Trainer:
         next_evaluation = self._timetable.next_evaluation(self._timetable.share_done(step, elapsed))
         next_sample = self._timetable.next_sample(step)
         saved_at, rate, size = time.monotonic(), 0.0, 1
-        loss_sum, loss_steps, step_seconds, first_step = 0.0, 0, 0.0, step
+        step_seconds, first_step = 0.0, step
         reason = "finished"
-        while True:
+        if self._at_end:  # it was ended after its last save: what comes after the last step is left to do
+            if self._placement.chief and self._last_evaluated() < step:
+                self._milestone(step, elapsed, rate, 0.0)
+            self._sample(step)
+        while not self._at_end:
             size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
             rates = [
                 learning_rate(
@@ -181,7 +202,6 @@ class Trainer:
                 rate = (step + size - first_step - 1) / step_seconds
             step += size
             elapsed = time.monotonic() - began
-            loss_sum, loss_steps = loss_sum + loss * size, loss_steps + size
             self._listener.advanced(
                 Report(
                     step=step,
@@ -205,33 +225,41 @@ class Trainer:
             share = self._timetable.share_done(step, elapsed)
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
-            done = share >= 1.0
-            if (interrupted or preempted) and not done:
-                self._save(step)
-                reason = "preempted" if preempted else "interrupted"
-                break
+            done, asked_to_stop = share >= 1.0, interrupted or preempted
             if share >= next_evaluation or done:
-                train_bits = loss_sum / loss_steps / math.log(2)
-                stop = self._placement.chief and self._milestone(step, elapsed, train_bits, rate, rates[-1])
+                stop = self._placement.chief and self._milestone(step, elapsed, rate, rates[-1])
                 *_, stop_early = self._steps.agree(stop=stop)
-                loss_sum, loss_steps, saved_at = 0.0, 0, time.monotonic()
+                saved_at = time.monotonic()
                 next_evaluation = self._timetable.next_evaluation(share)
                 if stop_early:
                     reason, done = "stopped early", True
-            elif self._timetable.save_is_due(step, time.monotonic() - saved_at):
+            elif asked_to_stop or self._timetable.save_is_due(step, time.monotonic() - saved_at):
                 self._save(step)
                 saved_at = time.monotonic()
+            if asked_to_stop and not done:
+                reason = "preempted" if preempted else "interrupted"
+                break
             if done or step >= next_sample:
                 self._sample(step)
                 next_sample = self._timetable.next_sample(step)
             elapsed, *_ = self._steps.agree(elapsed=time.monotonic() - began)
             if done:
                 break
-        last = self._run_dir.read_metrics() if self._placement.chief else []
-        train_bits = last[-1]["train_bits"] if last else loss_sum / max(1, loss_steps) / math.log(2)
+        rows = self._run_dir.read_metrics() if self._placement.chief else []
+        train_bits = rows[-1]["train_bits"] if rows else self._train_bits(0)
         return reason, rate * plan.batch_size, train_bits
 
-    def _milestone(self, step: int, elapsed: float, train_bits: float, rate: float, learning_rate: float) -> bool:
+    def _last_evaluated(self) -> int:
+        rows = self._run_dir.read_metrics()
+        return rows[-1]["step"] if rows else 0
+
+    def _train_bits(self, since: int) -> float:
+        """The mean loss of the steps since then; from the file, which outlives the process."""
+        losses = self._run_dir.read_losses()[since:]
+        known = losses[~np.isnan(losses)]
+        return float(known.mean(dtype=np.float64) / math.log(2)) if len(known) else math.nan
+
+    def _milestone(self, step: int, elapsed: float, rate: float, learning_rate: float) -> bool:
         """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
         training = self._config.training
         held_out = self._text.held_out(_MONITORED_CHARS)
@@ -239,6 +267,7 @@ class Trainer:
         if found and not found.bits_per_char < _DIVERGED:
             self._diverged(step, found.bits_per_char)
         self._check_weights(step)
+        train_bits = self._train_bits(self._last_evaluated())
         row = {
             "step": step,
             "epoch": step / self.plan.steps_per_epoch,
@@ -259,10 +288,10 @@ class Trainer:
             self._progress.stale.assign(0)
         else:
             self._progress.stale.assign_add(1)
+        self._run_dir.append_metrics(row)  # first: a row of a step that was not saved is dropped on resuming
         if better:
             self._checkpoints.save_best(step)
         self._checkpoints.save_latest(step)
-        self._run_dir.append_metrics(row)
         plot_curves(
             self._run_dir.read_metrics(),
             self._run_dir.curves_file,

@@ -84,6 +84,12 @@ def test_launch_tells_the_workers_how_long_to_wait(call: Callable, workers: Call
     assert call("launch", "--workers", 1, "--start-timeout", 7, "--", "train", "x", "--out", "r").out == "[0] 7\n"
 
 
+def test_launch_refuses_a_strategy_of_one_process(call: Callable) -> None:
+    done = call("launch", "--workers", 2, "--", "train", "x", "--out", "r", "--strategy", "mirrored")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "charflow: launch trains under --strategy multi-worker, not mirrored: leave it out.\n"
+
+
 def test_launch_leaves_the_figures_alone_on_standard_output(call: Callable, workers: Callable) -> None:
     workers("print(json.dumps({'worker': index, 'text': 'ä'}, ensure_ascii=False, indent=2))")
     done = call("launch", "--workers", 3, "--", "train", "x", "--out", "r", "--json")

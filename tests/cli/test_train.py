@@ -44,7 +44,7 @@ def config_of(folder: Path) -> Config:
 def test_train_writes_the_run_folder(trained_run: Path) -> None:
     assert {child.name for child in trained_run.iterdir() if not child.name.startswith(".")} == {
         *["config.toml", "vocabulary.txt", "corpus.json", "metrics.jsonl", "curves.png"],
-        *["placement.json", "losses.f32"],
+        *["placement.json", "losses.f32", "finished"],
         *["samples", "checkpoints", "logs"],
     }
     assert {child.name for child in (trained_run / "checkpoints").iterdir()} == {"best", "latest"}

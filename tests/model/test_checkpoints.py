@@ -154,6 +154,30 @@ def test_restore_of_a_damaged_checkpoint_takes_the_one_before(saved: Path, suffi
     assert (run.weight, int(run.progress.step)) == (20, 2)
 
 
+@pytest.mark.parametrize("content", [None, b"", b'model_checkpoint_path: "ck'], ids=["missing", "empty", "torn"])
+def test_restore_does_not_need_the_list_of_checkpoints(saved: Path, content: bytes | None) -> None:
+    for folder in (saved / "latest", saved / "best"):
+        (folder / "checkpoint").unlink()
+        if content is not None:
+            (folder / "checkpoint").write_bytes(content)
+    run = Run(saved)
+    assert run.checkpoints.restore_latest() == []
+    assert run.weight == 30
+    run.checkpoints.restore_best()
+    assert run.weight == 10
+    run.checkpoints.save_latest(4)
+    assert sorted(file.name for file in (saved / "latest").glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
+    assert Path(tf.train.latest_checkpoint(str(saved / "latest"))).name == "ckpt-4"
+
+
+def test_save_deletes_what_it_does_not_keep_in_a_folder_with_brackets(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run[1]")
+    for step in (1, 2, 3, 4):
+        run.checkpoints.save_latest(step)
+    left = {file.name.partition(".")[0] for file in (tmp_path / "run[1]" / "latest").iterdir()}
+    assert left == {"ckpt-3", "ckpt-4", "checkpoint"}
+
+
 def test_restore_where_all_are_damaged_says_what_is_left_to_do(saved: Path) -> None:
     for step in (2, 3):
         cut(data_file(saved / "latest", step))

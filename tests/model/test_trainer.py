@@ -315,6 +315,39 @@ def test_resume_of_a_run_that_reached_its_end_says_what_to_do(finished: Run, cor
         trainer.resume()
 
 
+def test_a_run_killed_after_its_last_step_is_finished_on_resuming(tmp_path: Path, corpus: Corpus) -> None:
+    config = changed(steps=6, evaluations=2)
+    whole = train(config, corpus, tmp_path / "whole")
+    killed = train(config, corpus, tmp_path / "killed")
+    run_dir = RunDir(killed.path)
+    rows = run_dir.metrics_file.read_text().splitlines(keepends=True)
+    run_dir.metrics_file.write_text("".join(rows[:-1]))  # as it was just before the last evaluation
+    run_dir.finished_file.unlink()
+    resumed = train(config, corpus, killed.path, resume=True)
+    assert (resumed.result.reason, resumed.result.step) == ("finished", 6)
+    assert resumed.result.held_out == whole.result.held_out
+    assert resumed.heard.samples
+    assert [row["step"] for row in run_dir.read_metrics()] == [3, 6]
+    with pytest.raises(UserError, match="has already been trained to its end"):
+        trainer_of(config, corpus, killed.path, Recorder()).resume()
+
+
+def test_a_stop_that_falls_on_an_evaluation_does_not_lose_it(tmp_path: Path, corpus: Corpus) -> None:
+    train(changed(steps=6, evaluations=2), corpus, tmp_path / "a", interrupt_at=3)
+    assert [row["step"] for row in RunDir(tmp_path / "a").read_metrics()] == [3]
+
+
+def test_losses_that_a_power_cut_took_leave_a_gap(tmp_path: Path, corpus: Corpus) -> None:
+    train(changed(steps=6), corpus, tmp_path / "a", interrupt_at=4)
+    run_dir = RunDir(tmp_path / "a")
+    whole = run_dir.read_losses()
+    os.truncate(run_dir.losses_file, 8)
+    train(changed(steps=6), corpus, tmp_path / "a", resume=True)
+    found = run_dir.read_losses()
+    np.testing.assert_array_equal(np.isnan(found), [False, False, True, True, False, False])
+    np.testing.assert_array_equal(found[:2], whole[:2])
+
+
 def test_resume_without_a_checkpoint_begins_at_the_first_step(tmp_path: Path, corpus: Corpus, finished: Run) -> None:
     trainer = trainer_of(CONFIG, corpus, tmp_path / "a", Recorder())
     trainer.resume()
@@ -439,9 +472,11 @@ def test_train_whose_loss_is_no_number_keeps_the_checkpoint_before(
     assert all(np.isfinite(row["held_out_bits"]) for row in RunDir(path).read_metrics())
 
 
-def test_train_that_cannot_write_its_metrics_says_so(tmp_path: Path, corpus: Corpus) -> None:
+def test_train_that_cannot_write_its_metrics_says_so(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = trainer_of(changed(steps=1), corpus, tmp_path / "a", Recorder())
-    (tmp_path / "a" / "metrics.jsonl").symlink_to("/dev/full")
+    monkeypatch.setattr(RunDir, "append_metrics", lambda *_: Path("/dev/full").write_text("x"))
     with clock(1.0), pytest.raises(UserError, match=r"No space left on device"):
         trainer.train()
 
