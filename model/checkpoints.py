@@ -126,7 +126,8 @@ class Checkpoints:
         before, intact = set(folder.iterdir()), _existing(folder)
         try:
             self._checkpoint.write(str(folder / f"ckpt-{step}"))
-            keep = _existing(folder)[:kept]
+            # Those of later steps are of a time that the run has gone back from.
+            keep = [path for path in _existing(folder) if _step(path) <= step][:kept]
             tf.compat.v1.train.update_checkpoint_state(
                 str(folder.resolve()), keep[0].name, all_model_checkpoint_paths=[path.name for path in reversed(keep)]
             )
@@ -146,4 +147,8 @@ def _existing(folder: Path, *, whole: bool = True) -> list[Path]:
     """The checkpoints of a folder, newest first, without the endings of their files; all or those with an index."""
     files = [path for path in folder.glob("ckpt-*.*") if path.suffix == ".index" or not whole]
     found = {path.with_suffix("") for path in files if path.stem.removeprefix("ckpt-").isdecimal()}
-    return sorted(found, key=lambda path: int(path.name.removeprefix("ckpt-")), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("ckpt-"))

@@ -178,6 +178,19 @@ def test_save_deletes_what_it_does_not_keep_in_a_folder_with_brackets(tmp_path: 
     assert left == {"ckpt-3", "ckpt-4", "checkpoint"}
 
 
+def test_save_after_going_back_replaces_what_lies_ahead(saved: Path) -> None:
+    run = Run(saved, weight=15.0)
+    run.checkpoints.save_best(5)  # of a time before the run went back to step 1
+    run.checkpoints.save_best(2)
+    run.checkpoints.save_latest(2)
+    other = Run(saved)
+    assert other.checkpoints.restore_latest() == []
+    assert other.weight == 15
+    assert [file.name for file in (saved / "best").glob("*.index")] == ["ckpt-2.index"]
+    assert [file.name for file in (saved / "latest").glob("*.index")] == ["ckpt-2.index"]
+    assert Path(tf.train.latest_checkpoint(str(saved / "best"))).name == "ckpt-2"
+
+
 def test_restore_where_all_are_damaged_says_what_is_left_to_do(saved: Path) -> None:
     for step in (2, 3):
         cut(data_file(saved / "latest", step))
