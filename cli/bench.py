@@ -10,16 +10,14 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
-from charflow.model.cluster import CHIEF, names_cluster, usable_cores, visible_gpus, worker_environments
+from charflow.model.cluster import CHIEF, JOIN_SECONDS, names_cluster, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
-from charflow.model.worker_group import run_workers
+from charflow.model.worker_group import GRACE, run_workers
 from charflow.pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from charflow.model.throughput import Throughput
 
-_JOIN_SECONDS = 120.0
-_GRACE = 10.0
 _PROCESSES = 2  # by default; more than that say little about a machine that the strategies of one process do not
 
 bench = typer.Typer(help="Measure this machine.", add_completion=False, rich_markup_mode=None)
@@ -34,18 +32,16 @@ def _measure() -> None:
 def train(
     context: typer.Context,
     data: options.Data,
-    preset: Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")] = None,
+    preset: options.Preset = None,
     user: options.Users = None,
     fraction: options.Fraction = None,
-    cell: Annotated[str | None, typer.Option(metavar="lstm|gru", help="Kind of the recurrent layers.")] = None,
-    units: Annotated[int | None, typer.Option(metavar="N", help="Width of each layer.")] = None,
-    layers: Annotated[int | None, typer.Option(metavar="N", help="Number of recurrent layers.")] = None,
-    window_length: Annotated[int | None, typer.Option(metavar="N", help="Characters in a window.")] = None,
-    targets: Annotated[str | None, typer.Option(metavar="next|all", help="Learn the next character, or all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Windows in a global batch.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")
-    ] = None,
+    cell: options.Cell = None,
+    units: options.Units = None,
+    layers: options.Layers = None,
+    window_length: options.WindowLength = None,
+    targets: options.Targets = None,
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = None,
     seconds: Annotated[float, typer.Option(metavar="S", help="To train under each strategy.")] = 10.0,
     workers: Annotated[
         int | None,
@@ -108,14 +104,14 @@ def _measure_cluster(context: typer.Context, workers: int) -> dict:
     command = [sys.executable, "-m", "charflow.cli", "bench", "train", "--json", *_words(context)]
     environments = worker_environments(
         workers,
-        join_timeout=_JOIN_SECONDS,
+        join_timeout=JOIN_SECONDS,
         environ=os.environ,
         cores=usable_cores(),
         gpus=visible_gpus(os.environ),
     )
     heard = _Heard()
     with StopSignals() as signals:
-        ending = run_workers(command, environments, grace=_GRACE, listener=heard, signals=signals)
+        ending = run_workers(command, environments, grace=GRACE, listener=heard, signals=signals)
     if signals.asked:
         raise KeyboardInterrupt
     if ending.status:

@@ -10,9 +10,9 @@ import typer
 
 from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE
 from charflow.cli.worker_output import WorkerOutput
-from charflow.model.cluster import usable_cores, visible_gpus, worker_environments
+from charflow.model.cluster import JOIN_SECONDS, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
-from charflow.model.worker_group import Ending, run_workers
+from charflow.model.worker_group import GRACE, Ending, run_workers
 from charflow.pipeline.errors import UserError
 
 # What comes from the first word on is train's, with or without -- before it.
@@ -27,8 +27,10 @@ def launch(
     context: typer.Context,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="How many processes train together.")],
     max_restarts: Annotated[int, typer.Option(metavar="K", help="Start again after a failure, at most K times.")] = 0,
-    grace: Annotated[float, typer.Option(metavar="SECONDS", help="Time to end in once one worker has failed.")] = 10.0,
-    start_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long workers wait for peers.")] = 120.0,
+    grace: Annotated[float, typer.Option(metavar="SECONDS", help="Time to end in once one worker has failed.")] = GRACE,
+    start_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long workers wait for peers.")
+    ] = JOIN_SECONDS,
 ) -> None:
     """Train on several processes of this machine: charflow launch --workers 2 -- train chat.csv --out run.
 

@@ -41,6 +41,15 @@ SkipBadRows = Annotated[
     typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read, and count them.", show_default=False),
 ]
 
+Preset = Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")]
+Cell = Annotated[str | None, typer.Option(metavar="lstm|gru", help="Kind of the recurrent layers.")]
+Units = Annotated[int | None, typer.Option(metavar="N", help="Width of each layer.")]
+Layers = Annotated[int | None, typer.Option(metavar="N", help="Number of recurrent layers.")]
+WindowLength = Annotated[int | None, typer.Option(metavar="N", help="Characters in a window.")]
+Targets = Annotated[str | None, typer.Option(metavar="next|all", help="Learn the next character, or all.")]
+BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Windows in a global batch.")]
+Precision = Annotated[str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")]
+
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where encoded corpora are kept.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the corpus cache.")]
 

@@ -37,7 +37,7 @@ def train(
     data: options.CsvOrPrepared,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run, new or empty.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in that folder.")] = False,
-    preset: Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")] = None,
+    preset: options.Preset = None,
     config: Annotated[Path | None, typer.Option(metavar="TOML", help="Settings over the preset.")] = None,
     user: options.Users = None,
     drop_user: options.DropUsers = None,
@@ -53,14 +53,14 @@ def train(
     delimiter: options.Delimiter = None,
     no_header: options.NoHeader = None,
     skip_bad_rows: options.SkipBadRows = None,
-    cell: Annotated[str | None, typer.Option(metavar="lstm|gru", help="Kind of the recurrent layers.")] = None,
-    units: Annotated[int | None, typer.Option(metavar="N", help="Width of each layer.")] = None,
-    layers: Annotated[int | None, typer.Option(metavar="N", help="Number of recurrent layers.")] = None,
+    cell: options.Cell = None,
+    units: options.Units = None,
+    layers: options.Layers = None,
     dropout: Annotated[float | None, typer.Option(metavar="F", help="Share of outputs dropped in training.")] = None,
-    window_length: Annotated[int | None, typer.Option(metavar="N", help="Characters in a window.")] = None,
+    window_length: options.WindowLength = None,
     window_shift: Annotated[int | None, typer.Option(metavar="N", help="Distance between windows.")] = None,
-    targets: Annotated[str | None, typer.Option(metavar="next|all", help="Learn the next character, or all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Windows in a global batch.")] = None,
+    targets: options.Targets = None,
+    batch_size: options.BatchSize = None,
     optimizer: Annotated[str | None, typer.Option(metavar="NAME", help="adam, nadam, rmsprop or sgd.")] = None,
     learning_rate: Annotated[float | None, typer.Option(metavar="F", help="Peak learning rate.")] = None,
     beta_2: Annotated[float | None, typer.Option(metavar="F", help="Decay of adam's squared gradients.")] = None,
@@ -79,9 +79,7 @@ def train(
         str | None, typer.Option(metavar="N|Nm", help="Save every N steps, or N minutes (2.5m). [default: 5m]")
     ] = None,
     checkpoints: Annotated[int | None, typer.Option(metavar="N", help="Latest ones to keep, beside the best.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")
-    ] = None,
+    precision: options.Precision = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="The same bits each time.", show_default=False)
     ] = None,
@@ -254,7 +252,7 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> "tuple[Result, CopiedRun | None]":
-    from charflow.model.strategy import naming_lost_peers, placement
+    from charflow.model.strategy import placement
     from charflow.model.trainer import Trainer
 
     here = placement(strategy)
@@ -263,7 +261,7 @@ def _train(
         run_dir.check_same_corpus(corpus)
     elif chief:
         run_dir.check_free()
-    with _Screen(text, quiet=quiet, chief=chief) as screen, naming_lost_peers(here):
+    with _Screen(text, quiet=quiet, chief=chief) as screen:
         trainer = Trainer(config, text, run_dir, strategy, screen)
         if resume:
             for name in trainer.resume():

@@ -18,13 +18,11 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
-from charflow.model.cluster import JOIN_TIMEOUT, names_cluster
+from charflow.model.cluster import JOIN_SECONDS, JOIN_TIMEOUT, names_cluster
 from charflow.model.rendezvous import meet
 from charflow.pipeline.errors import PeerError, UserError, reason
 
 StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]
-
-_JOIN_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +199,7 @@ def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> t
 def _join_seconds() -> float:
     given = os.environ.get(JOIN_TIMEOUT, "")
     try:
-        return float(given or _JOIN_SECONDS)
+        return float(given or JOIN_SECONDS)
     except ValueError:
         raise UserError(f"{JOIN_TIMEOUT} must be a number of seconds, not {given!r}.") from None
 

@@ -56,6 +56,7 @@ class Trainer:
 
     Raises:
         UserError: the training text is shorter than a window, or the replicas cannot share the batch.
+        PeerError: another worker is gone.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         check_batch(strategy, training.batch_size)
         self._placement = placement(strategy)
-        with strategy.scope():
+        with naming_lost_peers(self._placement), strategy.scope():
             self.network = Network(
                 config.network,
                 text.vocabulary.size,

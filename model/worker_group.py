@@ -17,6 +17,7 @@ from charflow.model.cluster import CHIEF
 from charflow.model.stop_signals import StopSignals
 from charflow.model.worker_process import WorkerProcess
 
+GRACE = 10.0  # seconds, by default, that workers have to end in
 _LATE = 0.2  # seconds for the last output of workers that have ended, should a process of theirs keep it open
 _TICK = 1.0  # seconds after which the size of the terminal is looked at again
 _SOON = 0.02  # seconds between two looks at workers that are being killed

@@ -153,7 +153,9 @@ class _GFileStream(io.RawIOBase):
 def _expand(pattern: str) -> list[str]:
     if tf.io.gfile.exists(pattern):
         if tf.io.gfile.isdir(pattern):
-            if (Path(pattern) / "manifest.json").exists():
+            from charflow.pipeline.prepared import PreparedCorpus  # which reads CSV files through this module
+
+            if PreparedCorpus.is_at(pattern):
                 raise UserError(f"{pattern} was written by charflow prepare: only charflow train reads such a folder.")
             raise UserError(f"{pattern} is a folder: name its CSV files, or a glob in quotes: '{pattern}/*.csv'.")
         return [pattern]
