@@ -17,7 +17,7 @@ from pathlib import Path
 
 from charflow.pipeline.sample_chat import write_sample_chat
 
-_CHARFLOW = [sys.executable, "-m", "charflow.cli"]
+_CHARFLOW = [sys.executable, "-m", "charflow"]
 
 
 def write_chat(path: Path, size: int) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 def train(folder: str, data: list[str], launch: list[str]) -> dict[str, Any]:
     out = Path(folder) / f"run-{len(list(Path(folder).iterdir()))}"
-    command = [sys.executable, "-m", "charflow.cli", *launch, "train", *data, "--out", str(out), "--json"]
+    command = [sys.executable, "-m", "charflow", *launch, "train", *data, "--out", str(out), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)

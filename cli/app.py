@@ -5,11 +5,11 @@ Nothing here or in the command modules imports TensorFlow before a command runs,
 
 import errno
 import sys
-from importlib.metadata import version as installed
 from typing import Annotated
 
 import typer
 
+from charflow import __version__
 from charflow.cli.bench import bench
 from charflow.cli.complete import complete
 from charflow.cli.demo import demo
@@ -49,7 +49,7 @@ def charflow(
 ) -> None:
     """Turn a chat export (CSV) into a text generator that any TensorFlow system can use."""
     if show_version:
-        typer.echo(f"charflow {installed('charflow')}")
+        typer.echo(f"charflow {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -101,7 +101,7 @@ def _processes(wanted: int | None) -> int:
 
 def _measure_cluster(context: typer.Context, workers: int) -> dict:
     """Runs this command again in every worker of a local cluster, and reads the chief's figures."""
-    command = [sys.executable, "-m", "charflow.cli", "bench", "train", "--json", *_words(context)]
+    command = [sys.executable, "-m", "charflow", "bench", "train", "--json", *_words(context)]
     environments = worker_environments(
         workers,
         join_timeout=JOIN_SECONDS,

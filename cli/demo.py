@@ -111,7 +111,7 @@ def _server(arguments: list[str]) -> Iterator[None]:
     """Runs `charflow serve` beside this process, and shows what it prints until it is ready."""
     from charflow.pipeline.errors import UserError
 
-    command = [sys.executable, "-m", "charflow.cli", "serve", *arguments]
+    command = [sys.executable, "-m", "charflow", "serve", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None and process.stderr is not None

@@ -17,7 +17,7 @@ from charflow.pipeline.errors import UserError
 
 # What comes from the first word on is train's, with or without -- before it.
 LAUNCH_SETTINGS = {"allow_extra_args": True, "allow_interspersed_args": False}
-_CHARFLOW = [sys.executable, "-m", "charflow.cli"]
+_CHARFLOW = [sys.executable, "-m", "charflow"]
 _COMMANDS = ("train",)
 _REFUSED_BY_RESUME = ("--preset", "--config")
 _SETTINGS_FILE = "config.toml"  # as RunDir has it, which would load TensorFlow

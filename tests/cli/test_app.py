@@ -57,7 +57,7 @@ def test_version_is_the_installed_one(call: Callable) -> None:
 
 
 def test_module_runs_as_the_command_does() -> None:
-    done = subprocess.run([sys.executable, "-m", "charflow.cli", "--version"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "charflow", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"charflow {version('charflow')}\n")
 
 

@@ -22,7 +22,7 @@ STEPS = 400
 
 def command(chat: str, out: Path, *more: str) -> list[str]:
     return [
-        sys.executable, "-m", "charflow.cli", "train", chat, "--out", str(out), "--user", "mira", "--units", "16",
+        sys.executable, "-m", "charflow", "train", chat, "--out", str(out), "--user", "mira", "--units", "16",
         "--window-length", "20", "--batch-size", "8", "--steps", str(STEPS), "--evaluations", "4", "--no-cache",
         "--strategy", "one-device", "--deterministic", "--checkpoint-every", "7", "--json", *more,
     ]  # fmt: skip

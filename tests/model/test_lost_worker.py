@@ -29,7 +29,7 @@ def train_command(chat: str, out: Path) -> list[str]:
 
 def launch(chat: str, out: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "charflow.cli", "launch", "--workers", "2", *options, "--", *train_command(chat, out)],
+        [sys.executable, "-m", "charflow", "launch", "--workers", "2", *options, "--", *train_command(chat, out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,7 +83,7 @@ def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Pat
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "charflow.cli", *train_command(sample_chat, tmp_path / "run")],
+        [sys.executable, "-m", "charflow", *train_command(sample_chat, tmp_path / "run")],
         capture_output=True,
         text=True,
         timeout=120,

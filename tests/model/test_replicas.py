@@ -76,7 +76,7 @@ def test_two_launched_workers_have_the_losses_of_one_device(
     alone: np.ndarray, sample_chat: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "charflow.cli", "launch", "--workers", "2", "--", *options(sample_chat, out)]
+    command = [sys.executable, "-m", "charflow", "launch", "--workers", "2", "--", *options(sample_chat, out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launch:
         found = losses(out, launch)
     np.testing.assert_allclose(found, alone, atol=1e-4)

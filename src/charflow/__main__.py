@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m charflow`."""
+
+from charflow.cli import main
+
+main()
