@@ -1,12 +1,22 @@
-"""The error every package of charflow raises for what a user can put right, and how other errors read in it.
+"""The error every package of charflow raises for what a user can put right, and how its sentences are written.
 
-`cli` prints its message as one sentence and exits with status 2; a program that embeds charflow catches it.
+`cli` prints the message and exits with status 2; a program that embeds charflow catches it. Text that is not ours (an
+id, a column name, a field of a file) goes into a message through `quoted`: in quotes, so that blanks are seen, on one
+line, and never more than a few words of it.
 """
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
 _TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")
+
+# What acts on a terminal instead of being seen: controls, line separators, changes of direction, stray surrogates.
+_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_QUOTED_CHARACTERS = 60
+_LISTED = 10
 
 
 class UserError(ValueError):
@@ -30,3 +40,57 @@ def reason(error: Exception) -> str:
         return type(error).__name__
     # An error inside a graph comes after a trace of where the graph was made.
     return telling[-1 if lines[0].startswith(_TRACE) else 0].rstrip(".")
+
+
+def visible(text: str) -> str:
+    r"""Writes what acts on a terminal as an escape, and a byte that is not UTF-8 as that byte; lines and tabs stay.
+
+    >>> print(visible("\x1b[31mcaf\udce9"))
+    \x1b[31mcaf\xe9
+    """
+    return _ACTS.sub(lambda found: _escape(found[0]), text.replace("\r\n", "\n"))
+
+
+def quoted(text: str, limit: int = _QUOTED_CHARACTERS) -> str:
+    r"""Quotes foreign text in a message: on one line, what cannot be seen as an escape, and no more than `limit` of it.
+
+    >>> print(quoted("mira "), quoted("two\nlines"))
+    'mira ' 'two\nlines'
+    >>> print(quoted("oh my dears", limit=5))
+    'oh my…' (11 characters)
+    """
+    mark = '"' if "'" in text and '"' not in text else "'"
+    shown = "".join(char if char.isprintable() else _escape(char) for char in text[:limit])
+    if len(text) <= limit:
+        return f"{mark}{shown}{mark}"
+    return f"{mark}{shown}…{mark} ({len(text):,} characters)"
+
+
+def quoted_list(texts: Iterable[str], most: int = _LISTED) -> str:
+    """Lists foreign texts in a message, the first of them where there are many.
+
+    >>> quoted_list(["id", "from", "text"], most=2)
+    "'id', 'from' and 1 more"
+    """
+    rest = iter(texts)
+    shown = ", ".join(quoted(text) for text in islice(rest, most))
+    left = sum(1 for _ in rest)
+    return f"{shown} and {left:,} more" if left else shown
+
+
+def counted(number: int, noun: str) -> str:
+    """Writes a number with its noun.
+
+    >>> counted(1, "window"), counted(2_000, "window")
+    ('1 window', '2,000 windows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python reads a byte that is not UTF-8 (PEP 383)
+        code -= 0xDC00
+    if char in _SHORT:
+        return _SHORT[char]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
