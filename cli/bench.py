@@ -10,6 +10,7 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.waiting import waiting
 from charflow.model.cluster import CHIEF, JOIN_SECONDS, names_cluster, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
 from charflow.model.worker_group import GRACE, run_workers
@@ -76,7 +77,8 @@ def train(
     )
     config = override(named(preset or "default"), changes, source="options")
     strategies = {"cluster": make_strategy("multi-worker")} if in_cluster else available_strategies()
-    text = TextInMemory(build_corpus(data, config.corpus, CorpusCache(None)))
+    with waiting("reading"):
+        text = TextInMemory(build_corpus(data, config.corpus, CorpusCache(None)))
     found = {name: measure_throughput(config, text, strategy, seconds=seconds) for name, strategy in strategies.items()}
     if in_cluster and not placement(strategies["cluster"]).chief:
         return

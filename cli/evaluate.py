@@ -1,18 +1,21 @@
 """`charflow evaluate`: how good a run is, beside models that cost nothing."""
 
 from dataclasses import asdict, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.waiting import waiting
 
 if TYPE_CHECKING:
     import numpy as np
 
     from charflow.model.config import Config
     from charflow.pipeline.corpus import Corpus
+    from charflow.pipeline.messages import Messages
     from charflow.pipeline.vocabulary import Vocabulary
 
 _MOST_COUNTED = 1 << 25  # characters of a prepared training text that the baselines learn from
@@ -49,13 +52,15 @@ def evaluate(
     config, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
     decoder = load_network(run_dir).decoder(options.context_kind(context), config.training.window_length)
-    train_ids, ids, before = _texts(run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store)
-    found = Evaluator(decoder)(ids, before=before)
-    beside = (
-        baselines(train_ids, ids, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
-        if train_ids is not None
-        else {}
-    )
+    with waiting("reading"):
+        train_ids, ids, before = _texts(run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store)
+    with waiting("measuring"):
+        found = Evaluator(decoder)(ids, before=before)
+        beside = (
+            baselines(train_ids, ids, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
+            if train_ids is not None
+            else {}
+        )
     if json:
         console.print_json({"run": str(run), "context": context, **asdict(found), "baselines": beside})
         return
@@ -92,6 +97,7 @@ def _texts(
     from charflow.model.evaluation import RUN_UP
     from charflow.pipeline.corpus import SEPARATOR, build_corpus
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.messages import read_messages
     from charflow.pipeline.prepared import PreparedCorpus
 
     own: Corpus | PreparedCorpus | None
@@ -117,10 +123,24 @@ def _texts(
     if not data:
         assert own is not None and before is not None
         return train_ids, own.held_out_ids, before
+    read = cache(lambda: read_messages(data, config.corpus.csv))
     settings = replace(config.corpus, users=tuple(user)) if user else config.corpus
-    other = build_corpus(data, settings, store)  # type: ignore[arg-type]
+    if settings.drop_users:
+        settings = replace(settings, drop_users=_present(settings.drop_users, read()))
+    other = build_corpus(data, settings, store, read=read)  # type: ignore[arg-type]
     if other.fingerprint == fingerprint:
         return other.train_ids, other.held_out_ids, other.train_ids
-    everything = build_corpus(data, replace(settings, held_out=0.0, fraction=1.0, min_count=1), store)  # type: ignore[arg-type]
+    everything = build_corpus(data, replace(settings, held_out=0.0, fraction=1.0, min_count=1), store, read=read)  # type: ignore[arg-type]
     text = everything.vocabulary.decode(everything.ids)
     return train_ids, vocabulary.encode(text), np.asarray(vocabulary.encode(SEPARATOR))
+
+
+def _present(left_out: tuple[str, ...], messages: "Messages") -> tuple[str, ...]:
+    """Whom of those that the run left out this chat has: nobody is wrong here, as nobody named them for this chat."""
+    from charflow.pipeline.errors import quoted_list
+    from charflow.pipeline.messages import count_users
+
+    counts = count_users(messages)
+    if absent := [user for user in left_out if user not in counts]:
+        console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(absent)}.", markup=False)
+    return tuple(user for user in left_out if user in counts)

@@ -8,6 +8,7 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from charflow.pipeline.explore import ChatSummary, UserSummary
@@ -49,12 +50,16 @@ def explore(
         raise UserError(f"--plot draws a PNG: name a file that ends in .png, not {plot}.")
     if plot and not plot.parent.is_dir():
         raise UserError(f"{plot.parent} is not a folder: --plot cannot write there.")
-    messages = read_messages(data, csv)
-    chat = summarise_chat(messages, drop_users=drop_user or ())
-    described = None
+    wanted = None
     if user is not None:
-        corpus = build_corpus(data, CorpusSettings(users=(user,), text=text, csv=csv))
-        described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
+        wanted = CorpusSettings(users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv)
+    described = None
+    with waiting("reading"):
+        messages = read_messages(data, csv)
+        chat = summarise_chat(messages, drop_users=drop_user or ())
+        if wanted and user is not None:
+            corpus = build_corpus(data, wanted, read=lambda: messages)
+            described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
     if plot:
         plot_users(chat.users.head(_MOST_ACTIVE), plot, title=f"Most active of {len(chat.users):,} users")
     if json:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
+from charflow.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from charflow.model.config import Config
@@ -93,7 +94,8 @@ def sweep(
 
     config = override(presets.preset(preset), presets.with_limits(changes), source="options")
     space = Space.parse(search or DEFAULT_SEARCH, config)
-    corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))
+    with waiting("reading"):
+        corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))
     with locked(out):
         found = Sweep(out, config, space, corpus)
         with _Screen(trials, found.trials.n_done(), time_limit) as screen:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
+from charflow.cli.waiting import waiting
 from charflow.model.cluster import names_cluster
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ def train(
         wanted = _config(run_dir, data, preset, config, changes, resume=resume)
         if wanted.training.shard_corpus or wanted.training.streaming:
             raise UserError("--shard-corpus and --streaming need a corpus that charflow prepare has written.")
-        corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
+        with waiting("reading"):
+            corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
         text = TextInMemory(corpus)
     with run_dir.locked() if chief else nullcontext():
         result, copied = _train(wanted, corpus, text, run_dir, scope, resume=resume, quiet=json or not chief)

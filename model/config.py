@@ -16,6 +16,7 @@ import tomli_w
 from charflow.model.cells import CellKind
 from charflow.pipeline.corpus import CorpusSettings
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.users import listed
 from charflow.pipeline.windows import Targets
 
 OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
@@ -147,6 +148,9 @@ class Config:
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(time_limit=120.0))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", listed(self.data, "data"))
 
     def to_toml(self) -> str:
         """Writes every setting, defaults too, so that a later version cannot change what a file means."""

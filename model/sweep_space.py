@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, override
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.users import listed
 
 Value = int | float | str
 
@@ -108,7 +109,7 @@ class Space:
     axes: tuple[Axis, ...]
 
     @classmethod
-    def parse(cls, texts: Sequence[str], config: Config) -> "Space":
+    def parse(cls, texts: str | Sequence[str], config: Config) -> "Space":
         """Reads axes such as `units=64:512` (a range) and `layers=1,2` (choices).
 
         >>> [axis.choices for axis in Space.parse(["units=64:512", "layers=1,2"], Config()).axes]
@@ -117,7 +118,7 @@ class Space:
         Raises:
             UserError: an axis cannot be read, or has a value that no run can have.
         """
-        axes = tuple(_parse_axis(text) for text in texts)
+        axes = tuple(_parse_axis(text) for text in listed(texts, "--search"))
         names = [axis.name for axis in axes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise UserError(f"--search {twice[0]} is given twice: give one range, or all choices, at once.")

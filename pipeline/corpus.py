@@ -6,7 +6,7 @@ result. N is the number of characters. Everything is decided by `CorpusSettings`
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from charflow.pipeline.corpus_cache import FACTS, CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, quoted
 from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named, separated
 from charflow.pipeline.messages import Messages, read_messages
 from charflow.pipeline.text import TextSettings
-from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
+from charflow.pipeline.users import listed
+from charflow.pipeline.vocabulary import Vocabulary
 
 __all__ = ["SEPARATOR", "Corpus", "CorpusSettings", "build_corpus"]
 
@@ -50,6 +51,8 @@ class CorpusSettings:
     csv: CsvFormat = field(default_factory=CsvFormat)
 
     def __post_init__(self) -> None:
+        for name in ("users", "drop_users"):
+            object.__setattr__(self, name, listed(getattr(self, name), name))
         if not 0 < self.fraction <= 1:
             raise UserError(f"The fraction of messages must be above 0 and at most 1, not {self.fraction:g}.")
         if not 0 <= self.held_out < 1:
@@ -57,7 +60,7 @@ class CorpusSettings:
         if self.min_length < 0 or self.min_count < 1:
             raise UserError("The least message length is 0 or more, and the least character count 1 or more.")
         if both := sorted(set(self.users) & set(self.drop_users)):
-            raise UserError(f"User {both[0]} is both kept and dropped.")
+            raise UserError(f"User {quoted(both[0])} is both kept and dropped.")
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Corpus:
         paths: str | Sequence[str],
         *,
         user: str | Sequence[str] | None = None,
-        drop_users: Sequence[str] = (),
+        drop_users: str | Sequence[str] = (),
         fraction: float = 1.0,
         min_length: int = 1,
         min_count: int = 1,
@@ -103,6 +106,7 @@ class Corpus:
         Args:
             paths: files or globs, in the order their messages are to be read.
             user: one id or several to keep; None keeps everybody.
+            drop_users: one id or several to leave out.
             cache: where encoded corpora are kept, so that the same files and settings are not read twice.
 
         >>> corpus = Corpus.from_csv("chat.csv", user="mira", fraction=0.2)  # doctest: +SKIP
@@ -110,11 +114,11 @@ class Corpus:
         'oh my dea'
 
         Raises:
-            UserError: whatever is wrong with files or arguments, or no message is left.
+            UserError: whatever is wrong with files or arguments, a user without a message, or no message is left.
         """
         settings = CorpusSettings(
-            users=(user,) if isinstance(user, str) else tuple(user or ()),
-            drop_users=tuple(drop_users),
+            users=() if user is None else listed(user, "user"),
+            drop_users=listed(drop_users, "drop_users"),
             fraction=fraction,
             min_length=min_length,
             min_count=min_count,
@@ -157,13 +161,26 @@ class Corpus:
         }
 
 
-def build_corpus(paths: str | Sequence[str], settings: CorpusSettings, cache: CorpusCache | None = None) -> Corpus:
-    """Reads chat CSVs into a corpus, or takes it from the cache; see `Corpus.from_csv`."""
+def build_corpus(
+    paths: str | Sequence[str],
+    settings: CorpusSettings,
+    cache: CorpusCache | None = None,
+    *,
+    read: Callable[[], Messages] | None = None,
+) -> Corpus:
+    """Reads chat CSVs into a corpus, or takes it from the cache; see `Corpus.from_csv`.
+
+    Args:
+        paths: files or globs.
+        settings: which messages count and how they become text.
+        cache: where encoded corpora are kept.
+        read: gives the messages of `paths`, for who needs them for more than one corpus; they are read here otherwise.
+    """
     key = cache.key(paths, json.dumps(asdict(settings), sort_keys=True)) if cache else ""
     if cache and (stored := cache.load(key)):
         ids, vocabulary, facts = stored
         return Corpus(ids, facts.pop("split"), vocabulary, **facts)
-    corpus = _read(read_messages(paths, settings.csv), settings)
+    corpus = _read(read() if read else read_messages(paths, settings.csv), settings)
     if cache:
         cache.store(key, corpus.ids, corpus.vocabulary, {name: getattr(corpus, name) for name in FACTS})
     return corpus
@@ -199,12 +216,10 @@ def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
 
 def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Looks up every character; returns ids [N] and the length of each message with its separator."""
-    lookup = CharacterLookup(vocabulary)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def encode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        ids = lookup.encode(texts)
-        return tf.cast(ids.flat_values, tf.as_dtype(vocabulary.dtype)), ids.row_lengths()
-
-    encoded = [tuple(part.numpy() for part in encode(texts)) for texts in pieces]
-    return np.concatenate([ids for ids, _ in encoded]), np.concatenate([lengths for _, lengths in encoded])
+    ids_of = vocabulary.ids_by_code_point()
+    ids, lengths = [], []
+    for texts in pieces:
+        points = tf.strings.unicode_decode(texts, "UTF-8")
+        ids.append(ids_of[points.flat_values.numpy()])
+        lengths.append(points.row_lengths().numpy())
+    return np.concatenate(ids), np.concatenate(lengths)

@@ -21,7 +21,7 @@ from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.vocabulary import Vocabulary
 
 FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages"})
-_FORMAT = 1  # raise it when what `corpus` computes from the same input changes
+_FORMAT = 2  # raise it when what `corpus` computes from the same input changes
 
 
 class CorpusCache:

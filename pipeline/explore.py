@@ -4,20 +4,21 @@ Reads the same `messages` as `corpus` does; `charflow explore` prints what these
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.messages import Messages
+from charflow.pipeline.users import listed, refuse_absent
 from charflow.pipeline.windows import count_windows
 
 _LABEL_LENGTH = 26  # characters of a user id that fit beside a bar
+_SHOWN_LENGTH = 1000  # characters of a message; one may have millions
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class UserSummary:
         windows: training windows of the corpus (without its held-out tail).
         corpus_bytes: memory of the encoded corpus on the host.
         one_hot_bytes: what dense boolean one-hot arrays of the same windows would take (the tutorial recipe's way).
-        first: the first messages as they stand in the file.
+        first: the first messages as they stand in the file; of one above 1,000 characters these, and its length.
     """
 
     user: str
@@ -64,16 +65,13 @@ class UserSummary:
     first: list[str]
 
 
-def count_users(messages: Messages) -> Counter[str]:
-    """Counts rows by user id."""
-    counts: Counter[str] = Counter()
-    for users, _ in messages.dataset().as_numpy_iterator():
-        counts.update(user.decode() for user in users)
-    return counts
+def summarise_chat(messages: Messages, *, drop_users: str | Sequence[str] = ()) -> ChatSummary:
+    """Reads all rows once and counts them; `drop_users` are left out of the table of users only.
 
-
-def summarise_chat(messages: Messages, *, drop_users: Sequence[str] = ()) -> ChatSummary:
-    """Reads all rows once and counts them; `drop_users` are left out of the table of users only."""
+    Raises:
+        UserError: one of `drop_users` wrote nothing.
+    """
+    drop_users = listed(drop_users, "drop_users")
     tables = [
         pd.DataFrame({"user": users, "characters": lengths})
         for users, lengths in messages.dataset()
@@ -88,7 +86,9 @@ def summarise_chat(messages: Messages, *, drop_users: Sequence[str] = ()) -> Cha
         .reset_index()
     )
     users["user"] = users["user"].str.decode("utf-8")
-    users = users[~users["user"].isin(list(drop_users))]
+    counts = Counter(dict(zip(users["user"], users["messages"].tolist(), strict=True)))
+    refuse_absent([user for user in drop_users if user not in counts], counts, left_out=True)
+    users = users[~users["user"].isin(drop_users)]
     return ChatSummary(
         rows=messages.rows,
         bad_rows=len(messages.bad_rows),
@@ -106,18 +106,23 @@ def summarise_user(
     Raises:
         UserError: the training part is shorter than one window.
     """
-    texts = _texts_of(messages, user)
+    n_messages, n_characters, shown = 0, 0, []
+    for text in _texts_of(messages, user):
+        n_messages += 1
+        n_characters += len(text)
+        if n_messages <= first:
+            shown.append(_beginning(text))
     windows = count_windows(corpus.split, length=length, shift=shift)
     size = len(corpus.vocabulary.chars)
     return UserSummary(
         user=user,
-        messages=len(texts),
-        characters=_count_characters(texts),
+        messages=n_messages,
+        characters=n_characters,
         distinct_characters=size,
         windows=windows,
         corpus_bytes=corpus.ids.nbytes,
         one_hot_bytes=windows * (length + 1) * size,
-        first=[text.decode() for text in texts[:first]],
+        first=shown,
     )
 
 
@@ -148,10 +153,13 @@ def _literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _texts_of(messages: Messages, user: str) -> list[bytes]:
+def _texts_of(messages: Messages, user: str) -> Iterator[str]:
     batches = messages.dataset().map(lambda users, texts: tf.boolean_mask(texts, users == user))
-    return list(np.concatenate([[], *batches.as_numpy_iterator()]))
+    for batch in batches.as_numpy_iterator():
+        yield from (text.decode() for text in batch)
 
 
-def _count_characters(texts: Sequence[bytes]) -> int:
-    return sum(len(text.decode()) for text in texts)
+def _beginning(text: str) -> str:
+    if len(text) <= _SHOWN_LENGTH:
+        return text
+    return f"{text[:_SHOWN_LENGTH]}… ({len(text):,} characters)"

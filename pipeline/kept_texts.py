@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
-from charflow.pipeline.messages import VERDICTS, Messages, judge
+from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.messages import VERDICTS, Messages, count_users, judge
 from charflow.pipeline.text import normalise
+from charflow.pipeline.users import most_active, refuse_absent
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus import CorpusSettings
@@ -28,9 +29,10 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
 
     Returns:
         A dataset of `(texts, verdicts, seen)`: texts string [K], how many rows got each of `VERDICTS` int32
-        [len(VERDICTS)], and how many each of `settings.users` wrote int64 [len(users)].
+        [len(VERDICTS)], and how many each user that the settings name wrote int64 [users and drop_users].
     """
-    wanted = tf.constant(settings.users, tf.string, shape=[len(settings.users)])
+    named_users = [*settings.users, *settings.drop_users]
+    wanted = tf.constant(named_users, tf.string, shape=[len(named_users)])
 
     def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         verdicts = judge(
@@ -53,7 +55,7 @@ class Tally:
     def __init__(self, messages: Messages, settings: "CorpusSettings") -> None:
         self._messages, self._settings = messages, settings
         self._verdicts = np.zeros(len(VERDICTS), np.int64)
-        self._seen = np.zeros(len(settings.users), np.int64)
+        self._seen = np.zeros(len(settings.users) + len(settings.drop_users), np.int64)
 
     @property
     def rows(self) -> int:
@@ -74,13 +76,14 @@ class Tally:
         self._check_users()
         settings, n_kept = self._settings, int(self._verdicts[0])
         if not n_kept:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped(0).items())
             raise UserError(
-                f"No message is left of {self._messages.rows:,} rows: all were filtered out as dropped users, "
-                f"empty or too short. Most active: {_most_active(self._messages)}."
+                f"No message is left of {counted(self._messages.rows, 'row')} ({why}). "
+                f"Most active: {most_active(count_users(self._messages))}."
             )
         n_used = int(n_kept * settings.fraction)
         if not n_used:
-            raise UserError(f"A fraction of {settings.fraction:g} leaves none of the {n_kept:,} messages.")
+            raise UserError(f"A fraction of {settings.fraction:g} leaves none of the {counted(n_kept, 'message')}.")
         return n_used, int(n_used * settings.held_out)
 
     def dropped(self, n_used: int) -> dict[str, int]:
@@ -94,13 +97,11 @@ class Tally:
 
     def _check_users(self) -> None:
         """Refuses user ids without a row: a misspelt id would go unnoticed."""
-        absent = [user for user, rows in zip(self._settings.users, self._seen, strict=True) if not rows]
-        if absent:
-            who = "user" if len(absent) == 1 else "users"
-            raise UserError(
-                f"No messages from {who} {', '.join(absent)}: 0 of {self._messages.rows:,} rows."
-                f" Most active: {_most_active(self._messages)}."
-            )
+        if self._seen.all():
+            return
+        settings, counts = self._settings, count_users(self._messages)
+        refuse_absent([user for user in settings.users if user not in counts], counts)
+        refuse_absent([user for user in settings.drop_users if user not in counts], counts, left_out=True)
 
 
 def separated(batches: list[tf.Tensor], n_used: int) -> Iterator[tf.Tensor]:
@@ -127,9 +128,3 @@ def count_points(counts: np.ndarray, points: np.ndarray) -> None:
 def named(counts: np.ndarray) -> dict[str, int]:
     """Gives the counts [CODE_POINTS] of the characters that occur."""
     return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
-
-
-def _most_active(messages: Messages) -> str:
-    from charflow.pipeline.explore import count_users  # explore describes corpora, which are made of these texts
-
-    return ", ".join(f"{user} ({count:,})" for user, count in count_users(messages).most_common(3))

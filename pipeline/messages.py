@@ -6,6 +6,7 @@
 import atexit
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import tensorflow as tf
 from charflow.pipeline.csv_repair import BadRow, clean_copy
 from charflow.pipeline.csv_source import CsvFormat, CsvSource, check_gzip, find_sources
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.users import listed
 
 _ROWS_PER_BATCH = 4096
 _READ_BUFFER = 4 << 20  # bytes; 2.2 times the rows a second of the 256 kB default on a 24 MB file
@@ -73,12 +75,20 @@ def read_messages(paths: str | Sequence[str], csv_format: CsvFormat | None = Non
     return Messages(tuple(sources), rows, tuple(bad_rows))
 
 
+def count_users(messages: Messages) -> Counter[str]:
+    """Counts rows by user id."""
+    counts: Counter[str] = Counter()
+    for users, _ in messages.dataset().as_numpy_iterator():
+        counts.update(user.decode() for user in users)
+    return counts
+
+
 def judge(
     users: tf.Tensor,
     texts: tf.Tensor,
     *,
-    keep_users: Sequence[str] = (),
-    drop_users: Sequence[str] = (),
+    keep_users: str | Sequence[str] = (),
+    drop_users: str | Sequence[str] = (),
     min_length: int = 1,
 ) -> tf.Tensor:
     """Says for each row why it counts or not, as an index into `VERDICTS`.
@@ -96,9 +106,9 @@ def judge(
     length = tf.strings.length(texts, unit="UTF8_CHAR")  # [B]
     verdict = tf.where(length == 0, 3, tf.where(length < min_length, 4, 0))
     if keep_users:
-        verdict = tf.where(_is_one_of(users, keep_users), verdict, 2)
+        verdict = tf.where(_is_one_of(users, listed(keep_users, "keep_users")), verdict, 2)
     if drop_users:
-        verdict = tf.where(_is_one_of(users, drop_users), 1, verdict)
+        verdict = tf.where(_is_one_of(users, listed(drop_users, "drop_users")), 1, verdict)
     return verdict
 
 

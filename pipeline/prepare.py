@@ -205,8 +205,7 @@ class _EncodedText:
         self.split = manifest.split
         self._characters = manifest.characters
         self._first_held_out = manifest.messages - manifest.held_out_messages
-        self._ids = np.zeros(CODE_POINTS, vocabulary.dtype.newbyteorder("<"))  # by code point
-        self._ids[[ord(char) for char in vocabulary.chars]] = np.arange(1, vocabulary.size)
+        self._ids = vocabulary.ids_by_code_point().astype(vocabulary.dtype.newbyteorder("<"))
         self._pieces = self._encode(_decoded(messages, settings, skip=self.position.batch))
         self._waiting = self._ids[:0]
 

@@ -7,6 +7,7 @@ gives the same ids on every machine.
 
 import atexit
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -17,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.atomic import replacing
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, quoted
 
 UNKNOWN_ID = 0
 UNKNOWN_TOKEN = "[UNK]"
@@ -40,7 +41,9 @@ class Vocabulary:
 
     def __init__(self, chars: Sequence[str]) -> None:
         if wrong := [char for char in chars if len(char) != 1]:
-            raise UserError(f"A vocabulary holds single characters, not {wrong[0]!r}.")
+            raise UserError(f"A vocabulary holds single characters, not {quoted(wrong[0])}.")
+        if halves := [char for char in chars if "\ud800" <= char <= "\udfff"]:
+            raise UserError(f"A vocabulary holds whole characters, not the surrogate {quoted(halves[0])}.")
         if not chars:
             raise UserError("A vocabulary needs at least one character.")
         self.chars = tuple(sorted(set(chars)))
@@ -75,6 +78,12 @@ class Vocabulary:
         places = np.searchsorted(self._points, points).clip(max=len(self.chars) - 1)
         return np.where(self._points[places] == points, places + 1, UNKNOWN_ID).astype(self.dtype)
 
+    def ids_by_code_point(self) -> np.ndarray:
+        """Makes a table of the id of every code point, [0x110000] of `dtype`: to look up text without end."""
+        table = np.full(sys.maxunicode + 1, UNKNOWN_ID, self.dtype)
+        table[self._points] = np.arange(1, self.size)
+        return table
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Maps ids back to text; `[UNK]` becomes U+FFFD.
 
@@ -84,7 +93,8 @@ class Vocabulary:
         places = np.asarray(ids, dtype=np.int64)
         if (wrong := places[(places < 0) | (places >= self.size)]).size:
             raise IndexError(f"Id {wrong[0]} is not in the vocabulary of {self.size}.")
-        return "".join(np.array([REPLACEMENT, *self.chars], dtype=object)[places])
+        points = np.concatenate([[ord(REPLACEMENT)], self._points]).astype("<u4")
+        return points[places].tobytes().decode("utf-32-le")
 
     def unknown_chars(self, text: str) -> list[str]:
         """Lists the distinct characters of `text` that have no id, in order of appearance."""

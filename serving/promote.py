@@ -39,12 +39,15 @@ class Trial:
         max_slowdown: how many times as long the candidate may take.
     """
 
-    texts: Sequence[str]
-    prompts: Sequence[str] = ("",)
+    texts: str | Sequence[str]
+    prompts: str | Sequence[str] = ("",)
     requests: int = 200
     max_slowdown: float = 1.5
 
     def __post_init__(self) -> None:
+        for name in ("texts", "prompts"):
+            if isinstance(given := getattr(self, name), str):  # one, and not its letters
+                object.__setattr__(self, name, (given,))
         if len(self.texts) < FEWEST_TEXTS:
             raise UsageError(f"There are {len(self.texts)} texts to compare by: give at least {FEWEST_TEXTS}.")
         if not self.prompts:

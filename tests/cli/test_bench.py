@@ -42,7 +42,7 @@ def test_bench_says_once_what_the_processes_cannot_do(call, sample_chat: str) ->
         (["--seconds", "nan"], "--seconds must be above 0, not nan."),
         (["--workers", "-1"], "--workers must be at least 0, not -1."),
         (["--precision", "float8"], "precision"),
-        (["--user", "nobody"], "No messages from user nobody"),
+        (["--user", "nobody"], "No messages from user 'nobody'"),
     ],
     ids=str,
 )

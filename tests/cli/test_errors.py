@@ -45,7 +45,7 @@ CHATS = {
     "no such user": (
         ["fromUser.id,text", *["mira,hi"] * 3, *["ada,hey"] * 2, "bram,YO", "bram,NO", "bram,OH", "bram,AH"],
         ["--user", "nobody"],
-        "No messages from user nobody: 0 of 9 rows. Most active: bram (4), mira (3), ada (2).",
+        "No messages from user 'nobody': 0 of 9 rows. Most active: 'bram' (4), 'mira' (3), 'ada' (2).",
     ),
     "unbalanced quote": (
         ["fromUser.id,text", "mira,hi", 'ada,"oh', "mira,there"],
@@ -117,6 +117,32 @@ def test_folder_instead_of_a_chat_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("option", ["--user", "--drop-user"])
+@pytest.mark.parametrize("command", ["train", "explore", "prepare", "sweep"])
+def test_user_whom_nobody_knows_is_refused(
+    refused: Callable, untrained: list[Config], write_chat: Callable, tmp_path: Path, command: str, option: str
+) -> None:
+    chat = write_chat("mira,hi", "ada,hey", "bo,oh")
+    folder = {"train": "--out", "sweep": "--out", "prepare": "--to"}.get(command)
+    several = ["--drop-user", "bo"] if option == "--drop-user" else []
+    options = [*several, option, "Mira", *([folder, tmp_path / "new"] if folder else [])]
+    left_out = ", who should be left out" if option == "--drop-user" else ""
+    assert refused(command, chat, *options) == f"No messages from user 'Mira'{left_out}; did you mean 'mira'?"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("key", ["users", "drop_users"])
+def test_user_of_a_toml_file_whom_nobody_knows_is_refused(
+    refused: Callable, untrained: list[Config], write_chat: Callable, tmp_path: Path, key: str
+) -> None:
+    (tmp_path / "a.toml").write_text(f'[corpus]\n{key} = ["ada", "mira "]\n')
+    message = refused(
+        "train", write_chat("mira,hi", "ada,hey"), "--out", tmp_path / "run", "--config", tmp_path / "a.toml"
+    )
+    assert message.startswith("No messages from user 'mira '")
+    assert message.endswith("; did you mean 'mira'?")
+
+
 def test_corpus_shorter_than_a_window_is_refused(refused: Callable, write_chat: Callable, tmp_path: Path) -> None:
     message = refused("train", write_chat("mira,oh my dears"), "--out", tmp_path / "run")
     assert message == "The text has 11 characters: too short for one window of 64 and the character after it."
@@ -126,10 +152,7 @@ def test_corpus_shorter_than_a_window_is_refused(refused: Callable, write_chat: 
 def test_filters_that_leave_nothing_are_refused(refused: Callable, write_chat: Callable, tmp_path: Path) -> None:
     chat = write_chat("mira,hi", "ada,hey", "mira,")
     message = refused("train", chat, "--out", tmp_path / "run", "--min-length", 9)
-    assert message == (
-        "No message is left of 3 rows: all were filtered out as dropped users, empty or too short. "
-        "Most active: mira (2), ada (1)."
-    )
+    assert message == ("No message is left of 3 rows (1 empty, 2 too short). Most active: 'mira' (2), 'ada' (1).")
     assert not (tmp_path / "run").exists()
 
 
@@ -170,7 +193,7 @@ SETTINGS = {
     "units": (["--units", 0], None, "units must be at least 1, not 0."),
     "fraction": (["--fraction", 2], None, "The fraction of messages must be above 0 and at most 1, not 2."),
     "held out": (["--held-out", 1], None, "The held-out share must be at least 0 and below 1, not 1."),
-    "kept and dropped": (["--user", "a", "--drop-user", "a"], None, "User a is both kept and dropped."),
+    "kept and dropped": (["--user", "a", "--drop-user", "a"], None, "User 'a' is both kept and dropped."),
     "no end": (["--steps", 0], None, "A run needs an end: set epochs, steps or time_limit."),
     "delimiter": (["--delimiter", ";;"], None, "The delimiter must be one character other than a quote"),
     "Unicode form": (["--unicode-form", "nfx"], None, "Unknown Unicode form 'NFX': use NFC, NFKC, or nothing."),

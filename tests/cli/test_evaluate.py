@@ -177,7 +177,30 @@ def test_evaluate_says_that_nobody_of_the_run_is_in_the_chat(
 ) -> None:
     chat = write_chat("ada,a plan", "ada,another", "bram,NO")
     message = refused("evaluate", trained_run, chat)
-    assert message == "No messages from user mira: 0 of 3 rows. Most active: ada (2), bram (1)."
+    assert message == "No messages from user 'mira': 0 of 3 rows. Most active: 'ada' (2), 'bram' (1)."
+
+
+def test_evaluate_of_another_chat_names_those_left_out_whom_it_lacks(
+    call: Callable, own_run: Path, other_chat: Path
+) -> None:
+    settings = own_run / "config.toml"
+    settings.write_text(settings.read_text().replace("drop_users = []", 'drop_users = ["buildbot ", "ada"]'))
+    done = call("evaluate", own_run, other_chat, "--json")
+    assert (done.status, done.err) == (0, "Not in this chat, of those whom the run left out: 'buildbot '.\n")
+
+
+def test_evaluate_reads_another_chat_once(
+    call: Callable, trained_run: Path, other_chat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from charflow.pipeline import messages
+
+    read, paths = messages.read_messages, []
+    for home in ("messages", "corpus"):
+        monkeypatch.setattr(
+            f"charflow.pipeline.{home}.read_messages", lambda *given: (paths.append(given[0]), read(*given))[1]
+        )
+    assert call("evaluate", trained_run, other_chat, "--no-cache", "--json").status == 0
+    assert paths.count([str(other_chat)]) == 1
 
 
 def test_evaluate_says_that_it_knows_no_character_of_the_chat(

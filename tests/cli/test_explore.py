@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from charflow.pipeline.messages import read_messages
+
 
 def counted(table: pd.DataFrame) -> list[dict]:
     """The most active users, most messages first, as a list of rows."""
@@ -128,3 +130,27 @@ def test_explore_reads_many_files(call: Callable, write_chat: Callable, tmp_path
     write_chat("mira,there", "ada,yes", name="b.csv")
     figures = call("explore", tmp_path / "*.csv", "--json").json
     assert figures["most_active"][0] == {"user": "mira", "messages": 2, "characters": 7}
+
+
+def test_explore_bounds_what_it_shows_of_a_long_message(call: Callable, write_chat: Callable) -> None:
+    chat = write_chat("mira,hi", "mira," + "oh my " * 100_000, "mira,bye")
+    done = call("explore", chat, "--user", "mira")
+    assert done.status == 0
+    assert len(done.out) < 2500
+    assert "oh m… (600,000 characters)\n  3  bye\n" in done.out
+    first = call("explore", chat, "--user", "mira", "--json").json["user"]["first"]
+    assert [len(text) for text in first] == [2, 1000 + len("… (600,000 characters)"), 3]
+
+
+def test_explore_reads_a_chat_once(call: Callable, write_chat: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = write_chat("mira,hi there", 'ada,"oh no', "mira,again and again")
+    reads = []
+
+    def counted(*arguments: object) -> object:
+        reads.append(arguments)
+        return read_messages(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("charflow.pipeline.messages.read_messages", counted)
+    monkeypatch.setattr("charflow.pipeline.corpus.read_messages", counted)
+    done = call("explore", chat, "--skip-bad-rows", "--user", "mira", "--window-length", 5)
+    assert (done.status, done.err, len(reads)) == (0, "", 1)

@@ -84,7 +84,7 @@ def test_prepare_interrupted_goes_on_by_the_same_command(
 def test_prepare_refuses_in_one_sentence(refused: Callable, call: Callable, sample_chat: str, tmp_path: Path) -> None:
     assert refused("prepare", "missing.csv", "--to", tmp_path / "to") == "missing.csv: no such file."
     assert refused("prepare", sample_chat, "--to", tmp_path / "to", "--user", "zoe").startswith(
-        "No messages from user zoe: 0 of 600 rows."
+        "No messages from user 'zoe': 0 of 600 rows."
     )
     assert not (tmp_path / "to").exists()
     call("prepare", sample_chat, "--to", tmp_path / "to")

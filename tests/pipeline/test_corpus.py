@@ -39,11 +39,11 @@ def recipe_texts(
     table: pd.DataFrame,
     *,
     user: str | list[str] | None = None,
-    drop_users: list[str] | tuple = (),
+    drop_users: str | list[str] | tuple = (),
     fraction: float = 1.0,
     min_length: int = 1,
 ) -> list[str]:
-    table = table[~table["fromUser.id"].isin(drop_users)]
+    table = table[~table["fromUser.id"].isin([drop_users] if isinstance(drop_users, str) else drop_users)]
     if user is not None:
         table = table[table["fromUser.id"].isin([user] if isinstance(user, str) else user)]
     texts = [text for text in table["text"] if len(text) >= max(1, min_length)]
@@ -78,6 +78,7 @@ def test_corpus_of_a_user_equals_the_recipe(user: str, sample_chat: str, sample_
         {"user": "noor", "fraction": 0.999},
         {"drop_users": [SAMPLE_BOT]},
         {"drop_users": [SAMPLE_BOT, "mira"], "fraction": 0.5},
+        {"drop_users": SAMPLE_BOT},
         {"user": ["ada", "olena", "ada"]},
         {"user": ["ada", "noor"], "drop_users": ["mira"]},
         {"min_length": 60},
@@ -248,20 +249,28 @@ def test_corpus_fingerprint_depends_on_what_is_trained_on_alone(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"user": "zoe"}, "No messages from user zoe: 0 of 7 rows. Most active: ada (4), bo (1), cy (1)."),
+        ({"user": "zoe"}, "No messages from user 'zoe': 0 of 7 rows. Most active: 'ada' (4), 'bo' (1), 'cy' (1)."),
         (
             {"user": ["zoe", "yan"]},
-            "No messages from users zoe, yan: 0 of 7 rows. Most active: ada (4), bo (1), cy (1).",
+            "No messages from users 'zoe', 'yan': 0 of 7 rows. Most active: 'ada' (4), 'bo' (1), 'cy' (1).",
         ),
+        ({"user": "Ada"}, "No messages from user 'Ada'; did you mean 'ada'?"),
+        ({"user": ["ada", "bo "]}, "No messages from user 'bo '; did you mean 'bo'?"),
+        ({"drop_users": "Bot"}, "No messages from user 'Bot', who should be left out; did you mean 'bot'?"),
+        (
+            {"drop_users": ["bot", "zoe", "adda"]},
+            "No messages from users 'zoe', 'adda', who should be left out: 0 of 7 rows. Did you mean 'ada'?"
+            " Most active: 'ada' (4), 'bo' (1), 'cy' (1).",
+        ),
+        ({"user": 7}, "user must be a text or a list of texts, not '7'."),
+        ({"drop_users": b"bot"}, """drop_users must be a text or a list of texts, not "b'bot'"."""),
         (
             {"min_length": 9},
-            "No message is left of 7 rows: all were filtered out as dropped users, empty or too short."
-            " Most active: ada (4), bo (1), cy (1).",
+            "No message is left of 7 rows (1 empty, 6 too short). Most active: 'ada' (4), 'bo' (1), 'cy' (1).",
         ),
         (
             {"user": "cy", "min_length": 2},
-            "No message is left of 7 rows: all were filtered out as dropped users, empty or too short."
-            " Most active: ada (4), bo (1), cy (1).",
+            "No message is left of 7 rows (6 other user, 1 too short). Most active: 'ada' (4), 'bo' (1), 'cy' (1).",
         ),
         ({"user": "ada", "fraction": 0.2}, "A fraction of 0.2 leaves none of the 3 messages."),
         ({"min_count": 1000}, "No character occurs 1,000 times: lower --min-count."),
@@ -272,11 +281,17 @@ def test_corpus_fingerprint_depends_on_what_is_trained_on_alone(tmp_path: Path, 
         ({"held_out": -0.1}, "The held-out share must be at least 0 and below 1, not -0.1."),
         ({"min_length": -1}, "The least message length is 0 or more, and the least character count 1 or more."),
         ({"min_count": 0}, "The least message length is 0 or more, and the least character count 1 or more."),
-        ({"user": ["ada", "bo"], "drop_users": ["bo"]}, "User bo is both kept and dropped."),
+        ({"user": ["ada", "bo"], "drop_users": ["bo"]}, "User 'bo' is both kept and dropped."),
     ],
     ids=[
         "no such user",
         "no such users",
+        "other case",
+        "a blank too many",
+        "nobody left out",
+        "two not left out",
+        "number for a user",
+        "bytes for users",
         "all too short",
         "user too short",
         "fraction leaves none",

@@ -11,13 +11,9 @@ import pytest
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.explore import count_users, plot_users, summarise_chat, summarise_user
+from charflow.pipeline.explore import plot_users, summarise_chat, summarise_user
 from charflow.pipeline.messages import read_messages
 from charflow.pipeline.sample_chat import write_sample_chat
-
-
-def test_count_users_equals_pandas(sample_chat: str, sample_table: pd.DataFrame) -> None:
-    assert count_users(read_messages(sample_chat)) == sample_table["fromUser.id"].value_counts().to_dict()
 
 
 def test_summarise_chat_equals_pandas(sample_chat: str, sample_table: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from charflow.pipeline import messages as messages_module
 from charflow.pipeline.csv_repair import BadRow
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.messages import VERDICTS, Messages, judge, read_messages
+from charflow.pipeline.messages import VERDICTS, Messages, count_users, judge, read_messages
 from charflow.pipeline.sample_chat import write_sample_chat
 
 Rows = list[tuple[str, str]]
@@ -352,12 +352,13 @@ def test_read_messages_refuses_gzip_that_is_damaged_inside(tmp_path: Path) -> No
         ({"min_length": 3}, ["kept", "too short", "empty", "too short", "kept", "empty"]),
         ({"keep_users": ["a"]}, ["kept", "kept", "empty", "other user", "other user", "other user"]),
         ({"drop_users": ["b"]}, ["kept", "kept", "empty", "dropped user", "kept", "dropped user"]),
+        ({"drop_users": "b"}, ["kept", "kept", "empty", "dropped user", "kept", "dropped user"]),
         (
             {"keep_users": ["a", "ж"], "drop_users": ["b", "x"], "min_length": 3},
             ["kept", "too short", "empty", "dropped user", "kept", "dropped user"],
         ),
     ],
-    ids=["all", "length 0", "length 3", "kept user", "dropped user", "together"],
+    ids=["all", "length 0", "length 3", "kept user", "dropped user", "a lone name", "together"],
 )
 def test_judge_gives_the_first_reason_that_applies(options: dict, expected: list[str]) -> None:
     rows = [("a", "hey"), ("a", "ho"), ("a", ""), ("b", "😀é"), ("ж", "мир"), ("b", "")]
@@ -378,3 +379,7 @@ def test_read_messages_equals_pandas_on_the_real_chat(gitter_csv: str, gitter_ta
     ]
     assert wrong == []
     assert len(gitter_table) == 125_384
+
+
+def test_count_users_equals_pandas(sample_chat: str, sample_table: pd.DataFrame) -> None:
+    assert count_users(read_messages(sample_chat)) == sample_table["fromUser.id"].value_counts().to_dict()

@@ -1,0 +1,43 @@
+"""Shows that a command is at work, where nothing else moves on the screen.
+
+The commands put it around what can take longer than people like to look at nothing: reading a chat, loading TensorFlow,
+measuring a text. What has a progress bar of its own needs none.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from charflow.cli import console
+
+_SILENT_SECONDS = 2.0  # what takes no longer is not worth a line
+
+
+@contextmanager
+def waiting(doing: str) -> Iterator[None]:
+    """Shows on a terminal, from the third second on, what is being done and for how long.
+
+    >>> with waiting("reading"):
+    ...     pass
+    """
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description} …", markup=False),
+        TimeElapsedColumn(),
+        console=console.err,
+        transient=True,
+        disable=not console.err.is_terminal,
+    )
+    progress.add_task(doing, total=None)
+    timer = threading.Timer(_SILENT_SECONDS, progress.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if progress.live.is_started:
+            progress.stop()
