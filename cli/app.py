@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from charflow import __version__
+from charflow.cli import console
 from charflow.cli.bench import bench
+from charflow.cli.command_line import Command, check_environment, check_words, usage_message
 from charflow.cli.complete import complete
 from charflow.cli.demo import demo
 from charflow.cli.evaluate import evaluate
@@ -22,24 +24,26 @@ from charflow.cli.prepare import prepare
 from charflow.cli.promote import promote
 from charflow.cli.serve import SETTINGS, serve
 from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE, Interrupted
+from charflow.cli.streams import open_streams
 from charflow.cli.sweep import sweep
 from charflow.cli.train import train
-from charflow.pipeline.errors import PeerError, UserError, reason
+from charflow.pipeline.errors import PeerError, UserError, not_utf8, reason
 from charflow.serving.client.transport import Unreachable
 from charflow.serving.errors import ServingError, UsageError
 
 app = typer.Typer(
     name="charflow",
     help="Turn a chat export (CSV) into a text generator that any TensorFlow system can use.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 for command in (explore, prepare, train, sweep, evaluate, generate, export, complete, promote, demo):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(bench, name="bench")
-app.command(context_settings=LAUNCH_SETTINGS)(launch)
-app.command(context_settings=SETTINGS)(serve)
+app.command(cls=Command, context_settings=LAUNCH_SETTINGS)(launch)
+app.command(cls=Command, context_settings=SETTINGS)(serve)
+
+_LONGEST = 4000  # characters of a message, whatever a library or a server put into it
 
 
 @app.callback(invoke_without_command=True)
@@ -49,27 +53,28 @@ def charflow(
 ) -> None:
     """Turn a chat export (CSV) into a text generator that any TensorFlow system can use."""
     if show_version:
-        typer.echo(f"charflow {__version__}")
+        console.out.print(f"charflow {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        console.out.write(f"{context.get_help()}\n")
         raise typer.Exit(USER_MISTAKE)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 2 a mistake the user can put right, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8 shows ? for emoji
+    open_streams()
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     try:
+        check_words(sys.argv[1:] if arguments is None else arguments)
+        check_environment()
         status = app(arguments, standalone_mode=False) or 0
         return _say("interrupted.", status) if status == INTERRUPTED else status
     except typer.TyperException as error:  # wrong usage of the command line
-        return _say(f"{error.format_message().rstrip('.')}. Try --help.", error.exit_code)
+        return _say(usage_message(error), error.exit_code)
     except SystemExit as exit_:  # typer leaves so when the reader of a pipe, such as head, has seen enough
         if isinstance(exit_.__context__, BrokenPipeError):
             return 0
@@ -88,6 +93,10 @@ def run(arguments: list[str] | None = None) -> int:
         return _say(f"{reason(error)}.", USER_MISTAKE)
     except OSError as error:
         return _say(_os_message(error), USER_MISTAKE)
+    except UnicodeError as error:  # from a name of the file system, which no check above has seen
+        text = getattr(error, "object", b"")
+        near = not_utf8(text.decode(errors="surrogateescape") if isinstance(text, bytes) else text)
+        return _say(f"{near or 'The input'} is not UTF-8 text: rename the file, or save it as UTF-8.", USER_MISTAKE)
     except Exception as error:
         if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow may not be loaded
             raise
@@ -95,7 +104,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"charflow: {message}", file=sys.stderr)
+    console.say(message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…")
     return status
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import console, options
+from charflow.cli.command_line import Command
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
 from charflow.model.cluster import CHIEF, JOIN_SECONDS, names_cluster, usable_cores, visible_gpus, worker_environments
@@ -29,7 +30,7 @@ def _measure() -> None:
     """Measure this machine."""
 
 
-@bench.command()
+@bench.command(cls=Command)
 def train(
     context: typer.Context,
     data: options.Data,
@@ -117,7 +118,7 @@ def _measure_cluster(context: typer.Context, workers: int) -> dict:
     if signals.asked:
         raise KeyboardInterrupt
     if ending.status:
-        sys.stderr.write(heard.text(ending.worker or CHIEF, "err"))
+        console.err.print(heard.text(ending.worker or CHIEF, "err"), end="")
         raise typer.Exit(ending.status)
     figures: dict = json_format.loads(heard.text(CHIEF, "out"))["strategies"]["cluster"]
     figures.pop("share_of_peak")

@@ -136,8 +136,7 @@ def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], c
     for index, (row, seed, text) in enumerate(zip(rows, seeds, texts, strict=True)):
         if len(rows) > 1:
             console.err.print(heading(index // count, len(prompts), count=count, seed=seed))
-        sys.stdout.write(f"{row}{text.text}\n")
-        sys.stdout.flush()
+        console.generated(f"{row}{text.text}\n")
 
 
 def _print_chunks(client: "Client", prompts: list[str], settings: dict[str, Any], count: int) -> None:
@@ -146,9 +145,7 @@ def _print_chunks(client: "Client", prompts: list[str], settings: dict[str, Any]
             seed = settings["seed"] + index
             if len(prompts) * count > 1:
                 console.err.print(heading(number, len(prompts), count=count, seed=seed))
-            sys.stdout.write(prompt)
-            sys.stdout.flush()
+            console.generated(prompt)
             for piece in client.stream(prompt, **{**settings, "seed": seed}):
-                sys.stdout.write(piece)
-                sys.stdout.flush()
-            sys.stdout.write("\n")
+                console.generated(piece)
+            console.generated("\n")

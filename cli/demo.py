@@ -63,7 +63,7 @@ def demo(
 
 
 def _step(title: str) -> None:
-    console.out.print(f"\n[bold]$ {title}[/bold]")
+    console.out.print(console.Copied(f"\n$ {title}"), style="bold")
 
 
 def _complete(version_folder: Path) -> None:
@@ -78,7 +78,7 @@ def _complete(version_folder: Path) -> None:
     )
     if done.returncode:
         raise UserError(f"The exported model could not be used: {done.stderr.strip().splitlines()[-1]}")
-    console.out.print(done.stdout, end="", markup=False)
+    console.out.print(done.stdout, end="")
 
 
 def _serve(base: Path) -> None:
@@ -99,8 +99,8 @@ def _serve(base: Path) -> None:
         for door, client in doors.items():
             with client:
                 texts.append(client.generate(_PROMPT, max_chars=100, seed=7).text)
-            console.out.print(f"\n[bold]{door}, seed 7[/bold]")
-            console.out.print(f"{_PROMPT}{texts[-1]}", markup=False)
+            console.out.print(f"\n{door}, seed 7", style="bold")
+            console.out.print(f"{_PROMPT}{texts[-1]}")
     if texts[0] != texts[1]:
         raise UserError("gRPC and REST gave different texts for the same seed.")
     console.out.print("\nThe same text through both. The server has ended.")
@@ -116,7 +116,7 @@ def _server(arguments: list[str]) -> Iterator[None]:
         try:
             assert process.stdout is not None and process.stderr is not None
             for line in process.stdout:
-                console.out.print(line, end="", markup=False)
+                console.out.print(console.Copied(line), end="")
                 if line.startswith("Try:"):
                     break
             else:

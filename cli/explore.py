@@ -96,7 +96,7 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
         ],
     )
     for bad in messages.bad_rows[:3]:
-        console.out.print(f"  {bad.path}, line {bad.line:,}: {bad.reason}", markup=False)
+        console.out.print(f"  {bad.path}, line {bad.line:,}: {bad.reason}")
     console.out.print("\nMost active:")
     console.columns(
         console.out,
@@ -107,7 +107,7 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
 
 
 def _show_user(user: "UserSummary", length: int, shift: int) -> None:
-    console.out.print(f"\nUser {user.user}:", markup=False)
+    console.out.print(f"\nUser {user.user}:")
     console.pairs(
         console.out,
         [
@@ -120,4 +120,4 @@ def _show_user(user: "UserSummary", length: int, shift: int) -> None:
     )
     console.out.print(f"\nFirst {len(user.first)} messages:")
     for number, text in enumerate(user.first, 1):
-        console.out.print(f"{number:3d}  " + text.replace("\n", "\n     "), markup=False)
+        console.out.print(f"{number:3d}  " + text.replace("\n", "\n     "))

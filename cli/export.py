@@ -67,7 +67,7 @@ def export(
         verify=verify,
     )
     if not json:
-        console.out.print(f"Exported {run} as {published}.", markup=False)
+        console.out.print(f"Exported {run} as {published}.")
     _show(published, findings, json=json)
 
 

@@ -1,6 +1,5 @@
 """`charflow generate`: complete prompts with a trained run, in process."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -63,19 +62,22 @@ def generate(
 
 
 def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:
-    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.errors import UserError, quoted_list
 
     missing = generator.unknown_chars(prompt)
     if not missing:
         return prompt
-    names = ", ".join(repr(char) for char in missing)
+    names = quoted_list(missing)
     if unknown == "error":
         raise UserError(f"The model has never seen {names}: change the prompt, or pass --unknown warn or skip.")
     read_as = "left out" if unknown == "skip" else "read as [UNK]"
-    console.err.print(f"charflow: the model has never seen {names}: {read_as}.", markup=False)
+    console.say(f"the model has never seen {names}: {read_as}.")
     if unknown == "warn":
         return prompt
-    return "".join(char for char in generator.normalise(prompt) if char not in missing)
+    kept = "".join(char for char in prompt if char not in missing)
+    if not (left := generator.unknown_chars(kept)):
+        return kept
+    return "".join(char for char in generator.normalise(kept) if char not in left)
 
 
 def _print_texts(
@@ -91,18 +93,16 @@ def _print_texts(
         for index in range(count):
             if several:
                 console.err.print(heading(place, len(prompts), count=count, seed=settings.seed + index))
-            sys.stdout.write(prompt)
-            sys.stdout.flush()
+            console.generated(prompt)
             began = time.perf_counter()
             for piece in generator.stream(prompt, **{**asdict(settings), "seed": settings.seed + index}):
                 seconds += time.perf_counter() - began
                 written += len(piece)
-                sys.stdout.write(piece)
-                sys.stdout.flush()
+                console.generated(piece)
                 check_interrupt()
                 began = time.perf_counter()
-            sys.stdout.write("\n")
-    if sys.stderr.isatty():
+            console.generated("\n")
+    if console.err.is_terminal:
         console.err.print(f"{written:,} characters, {written / max(seconds, 1e-9):,.0f} a second")
 
 

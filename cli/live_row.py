@@ -1,10 +1,12 @@
 """Keeps a progress bar of another process in one piece among lines that others print on the same terminal.
 
 The bar is a row that its process draws again and again with the terminal's control codes, as rich does. It is let
-through as it comes, behind a mark; a line of somebody else is printed above it.
+through as it comes, behind a mark; a line of somebody else is printed above it. Other codes are written as escapes.
 """
 
 import re
+
+from charflow.pipeline.errors import visible
 
 _ERASE = "\r\x1b[2K"
 _SHOW_CURSOR = "\x1b[?25h"
@@ -12,6 +14,7 @@ _HIDE_CURSOR = "\x1b[?25l"
 _TOKEN = re.compile(r"\x1b\[[0-9;?]*[@-~]|[\r\n]|[^\x1b\r\n]+|\x1b")
 _CUT_SHORT = re.compile(r"\x1b(\[[0-9;?]*)?\Z")
 _ERASES = re.compile(r"\x1b\[[0-9;]*[JK]")
+_DRAWS = re.compile(r"\x1b\[[0-9;]*[AGm]")  # rows up, to a column, a style
 
 
 class LiveRow:
@@ -58,9 +61,10 @@ class LiveRow:
             self._row, self._marked = "", False
         elif token in (_SHOW_CURSOR, _HIDE_CURSOR):
             self._cursor_hidden = token == _HIDE_CURSOR
-        elif token.startswith("\x1b"):
+        elif _DRAWS.fullmatch(token):
             self._row += token if token.endswith("m") and self._row else ""
         else:
+            token = visible(token)
             token = token if self._marked else self._mark + token
             self._row, self._marked = self._row + token, True
         return token

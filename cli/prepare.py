@@ -1,11 +1,11 @@
 """`charflow prepare`: encodes chats of any size into a folder that `charflow train` reads."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
@@ -79,16 +79,8 @@ class _Screen:
     """Draws a progress bar on a terminal."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<8}"),
-            BarColumn(bar_width=40),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=console.err,
-            transient=True,
-            disable=not console.err.is_terminal,
-        )
-        self._task = self._progress.add_task("checking", total=None)
+        self._progress = console.err.progress()
+        self._task = self._progress.add_task("checking", total=None, figures="")
         self._doing = "checking"
 
     def __enter__(self) -> "_Screen":
@@ -102,7 +94,9 @@ class _Screen:
         if doing != self._doing:
             self._doing = doing
             self._progress.reset(self._task, description=doing, total=1.0)
-        self._progress.update(self._task, completed=share)
+        left = self._progress.tasks[self._task].time_remaining
+        figures = "" if left is None else f"{console.duration(left)} left"
+        self._progress.update(self._task, completed=share, figures=figures)
 
 
 def _figures(prepared: "PreparedCorpus", seconds: float) -> dict[str, Any]:
@@ -133,4 +127,4 @@ def _show(folder: Path, figures: dict[str, Any]) -> None:
             ("took", console.duration(figures["seconds"])),
         ],
     )
-    console.out.print(f"\nTrain on it: charflow train {folder} --out RUN", markup=False)
+    console.out.print(console.Copied(f"\nTrain on it: charflow train {shlex.quote(str(folder))} --out RUN"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import console, options
+from charflow.cli.lines import read_lines
 from charflow.cli.quiet import load_tensorflow
 from charflow.serving.errors import UsageError
 
@@ -78,12 +79,7 @@ def promote(
 
 def _lines(path: Path) -> list[str]:
     """Reads the lines of a file that are not empty."""
-    try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start:,}.") from error
+    return [line for line in read_lines(path) if line.strip()]
 
 
 def _show(move: "Move", *, moved: bool, json: bool) -> None:
@@ -97,7 +93,7 @@ def _show(move: "Move", *, moved: bool, json: bool) -> None:
         console.columns(console.out, names, _rows(found), right=3)
     if moved:
         before = "new" if move.before is None else f"version {move.before}"
-        console.out.print(f"{move.label} of {move.model}: {before} -> version {move.after}.", markup=False)
+        console.out.print(f"{move.label} of {move.model}: {before} -> version {move.after}.")
 
 
 def _rows(found: "Comparison") -> list[tuple[str, str, str, str]]:

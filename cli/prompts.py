@@ -5,11 +5,14 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from charflow.cli import console
+from charflow.cli.lines import read_input_lines, read_lines
+from charflow.pipeline.errors import UserError
 
 Prompts = Annotated[
     list[str] | None,
@@ -28,26 +31,13 @@ def read_prompts(arguments: list[str] | None, file: Path | None = None) -> list[
     Raises:
         UserError: one is not UTF-8, the file cannot be read, or what was named holds no prompt.
     """
-    from charflow.pipeline.errors import UserError, reason
-
-    def lines() -> Iterator[str]:
-        for argument in arguments or []:
-            if argument == "-":
-                yield from sys.stdin.read().splitlines()
-            else:
-                argument.encode()  # what was not UTF-8 on the command line fails here
-                yield argument
-        if not arguments and not file and _is_fed():
-            yield from _read_patiently().splitlines()
-        if file:
-            yield from file.read_text(encoding="utf-8-sig").splitlines()
-
-    try:
-        found = list(lines())
-    except UnicodeError as error:
-        raise UserError(f"The prompts cannot be read as UTF-8 text: {error}.") from error
-    except OSError as error:
-        raise UserError(f"{file or 'Standard input'} cannot be read: {reason(error)}.") from error
+    found: list[str] = []
+    for argument in arguments or []:
+        found += read_input_lines() if argument == "-" else [argument]
+    if not arguments and not file and _is_fed():
+        found += _read_patiently()
+    if file:
+        found += read_lines(file)
     if not found and not arguments and not file:
         return [""]
     if not found:
@@ -75,8 +65,8 @@ def _is_fed() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def _read_patiently() -> str:
+def _read_patiently() -> list[str]:
     """Reads standard input, and says so where nothing comes: its other end may never be closed."""
     if not select.select([sys.stdin], [], [], _PATIENCE)[0]:
-        print("charflow: waiting for prompts on standard input; pass one as an argument to go on.", file=sys.stderr)
-    return sys.stdin.read()
+        console.say("waiting for prompts on standard input; pass one as an argument to go on.")
+    return read_input_lines()

@@ -21,5 +21,5 @@ def serve(context: typer.Context) -> None:
     except SystemExit as leaving:  # argparse's way after --help
         raise typer.Exit from leaving
     chosen, reason = choose_backend(given.pop(backend.name, backend.default))
-    console.err.print(f"Back end: {chosen} ({reason}).", markup=False)
+    console.err.print(f"Back end: {chosen} ({reason}).")
     raise typer.Exit(start(chosen, given))

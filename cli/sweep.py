@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from charflow.cli import console, options
+from charflow.cli.console import Copied
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from charflow.model.report import Report
     from charflow.model.sweep import Sweep
     from charflow.model.sweep_trials import Trial
-
-_TABLE_WIDTH = 160  # characters: on a narrower terminal, or in a file, lines are long rather than figures cut
 
 
 def sweep(
@@ -118,14 +115,7 @@ class _Screen:
 
     def __init__(self, wanted: int, done: int, time_limit: float) -> None:
         self._wanted, self._done, self._time_limit = wanted, done, time_limit
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}"),
-            console=console.err,
-            transient=True,
-            disable=not console.err.is_terminal,
-        )
+        self._progress = console.err.progress()
         self._task = self._progress.add_task("", total=1.0, figures="")
 
     def __enter__(self) -> "_Screen":
@@ -157,8 +147,7 @@ class _Screen:
         rank = ", the best so far" if trial == best else ""
         why = f" ({trial.why})" if trial.why else ""
         console.err.print(
-            f"trial {trial.number} ({self._done} of {self._wanted}): {bits}{rank}, {trial.state}{why}; {settings}",
-            markup=False,
+            f"trial {trial.number} ({self._done} of {self._wanted}): {bits}{rank}, {trial.state}{why}; {settings}"
         )
 
 
@@ -168,7 +157,7 @@ def _show(found: "Sweep", data: list[str]) -> None:
     order = sorted(all_trials, key=lambda trial: (trial.state != "finished", trial.bits is None, trial.bits or 0.0))
     names = list(all_trials[0].values)
     console.columns(
-        Console(highlight=False, soft_wrap=True, width=max(console.out.width, _TABLE_WIDTH)),
+        console.out,
         ["trial", "state", "bits/char", *(name.replace("_", " ") for name in names), "steps", "windows/s"],
         [
             (
@@ -184,14 +173,14 @@ def _show(found: "Sweep", data: list[str]) -> None:
         right=3 + len(names),
     )
     console.out.print()
-    rows = [("picture", str(found.picture_file))]
+    rows: list[tuple[str, str]] = [("picture", Copied(found.picture_file))]
     if best:
         command = ["charflow", "train", *data, "--config", str(found.best_file), "--out", "RUN"]
         rows += [
             ("* best", f"trial {best.number}; its run is {found.run_folder(best.number)}"),
-            ("settings", str(found.best_file)),
+            ("settings", Copied(found.best_file)),
             ("weights", "of all other trials deleted; their settings and metrics are kept"),
-            ("next", f"{shlex.join(command)} --time-limit SECONDS"),
+            ("next", Copied(f"{shlex.join(command)} --time-limit SECONDS")),
         ]
     console.pairs(console.out, rows)
     if best is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
@@ -267,7 +266,7 @@ def _train(
         trainer = Trainer(config, text, run_dir, strategy, screen)
         if resume:
             for name in trainer.resume():
-                console.err.print(f"charflow: warning: the checkpoint {name} is damaged; the one before it is taken.")
+                console.say(f"warning: the checkpoint {name} is damaged; the one before it is taken.")
         if chief:
             if resume:
                 run_dir.write_config(config)
@@ -302,14 +301,7 @@ class _Screen:
         self._text, self._quiet, self._chief = text, quiet, chief
         self._told_time = self._unread = False
         self.last_samples: list[Sample] = []
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%  {task.fields[figures]}"),
-            console=console.err,
-            transient=True,
-            disable=not (chief and console.err.is_terminal),
-        )
+        self._progress = console.err.progress(shown=chief)
         self._task = self._progress.add_task("training", total=1.0, figures="compiling …")
 
     def __enter__(self) -> "_Screen":
@@ -379,8 +371,8 @@ class _Screen:
         if self._quiet or self._unread:
             return
         try:
-            console.out.print(text, markup=False)
-        except SystemExit:  # of rich: the reader of a pipe, such as head, has seen enough; the run goes on
+            console.out.print(text)
+        except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough; the run goes on
             self._unread = True
 
 
@@ -397,7 +389,7 @@ def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None"
         )
     if copied:
         rows.append(("copied", f"at most {copied.length} characters in a row of the samples: {copied.text!r}"))
-    rows.append(("written to", str(run_dir.path)))
+    rows.append(("written to", console.Copied(run_dir.path)))
     console.pairs(console.out, rows)
 
 

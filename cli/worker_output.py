@@ -7,10 +7,12 @@ import codecs
 import os
 import sys
 from collections import defaultdict
-from typing import TextIO
 
+from charflow.cli import console
+from charflow.cli.console import Screen
 from charflow.cli.live_row import LiveRow
 from charflow.model.cluster import CHIEF
+from charflow.pipeline.errors import visible
 
 
 class WorkerOutput:
@@ -26,7 +28,7 @@ class WorkerOutput:
         self._kept = bytearray()
         self._lines: dict[tuple[int, str], _Lines] = defaultdict(_Lines)
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._live = LiveRow(_mark(CHIEF)) if sys.stderr.isatty() else None
+        self._live = LiveRow(_mark(CHIEF)) if console.err.is_terminal else None
         self.terminal_size = _size_behind_the_mark if self._live else None
 
     def wrote(self, worker: int, stream: str, chunk: bytes) -> None:
@@ -34,15 +36,15 @@ class WorkerOutput:
         if worker == CHIEF and stream == "out" and self._figures:
             self._kept += chunk
         elif worker == CHIEF and stream == "err" and self._live:
-            _write(sys.stderr, self._live.drawn(self._decode(chunk)) + ("" if chunk else self._live.ended()))
+            console.err.write(self._live.drawn(self._decode(chunk)) + ("" if chunk else self._live.ended()))
         else:
-            target = sys.stderr if stream == "err" or self._figures else sys.stdout
+            target = console.err if stream == "err" or self._figures else console.out
             for line in self._lines[worker, stream].completed_by(chunk):
                 self._print(target, _mark(worker) + line)
 
     def say(self, message: str) -> None:
         """Prints a line of our own on standard error."""
-        self._print(sys.stderr, f"charflow: {message}")
+        self._print(console.err, f"charflow: {message}")
 
     def forget_figures(self) -> None:
         """Drops what the chief printed: it is about to run again."""
@@ -50,13 +52,13 @@ class WorkerOutput:
 
     def print_figures(self) -> None:
         """Prints what the chief printed, if that is data."""
-        _write(sys.stdout, self._kept.decode(errors="replace"))
+        console.out.write(self._kept.decode(errors="replace"))
 
-    def _print(self, target: TextIO, line: str) -> None:
-        if self._live and target.isatty():
-            _write(target, self._live.above(line))
+    def _print(self, target: Screen, line: str) -> None:
+        if self._live and target.is_terminal:
+            target.write(self._live.above(visible(line)))
         else:
-            _write(target, f"{line}\n")
+            target.print(line)
 
 
 class _Lines:
@@ -81,8 +83,3 @@ def _size_behind_the_mark() -> os.terminal_size:
     columns, rows = os.get_terminal_size(sys.stderr.fileno())
     mark = len(_mark(CHIEF))
     return os.terminal_size((columns - mark if columns > mark else columns, rows))  # 0 is unknown
-
-
-def _write(stream: TextIO, text: str) -> None:
-    stream.write(text)
-    stream.flush()

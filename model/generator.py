@@ -148,8 +148,17 @@ class Generator:
         )
 
     def unknown_chars(self, prompt: str) -> list[str]:
-        """Lists the characters of a prompt, once normalised, that the model has never seen."""
-        return self.vocabulary.unknown_chars(self.normalise(prompt))
+        """Lists the characters of a prompt that the model has never seen, as they stand in the prompt.
+
+        One that comes about only where the prompt is normalised, from several that were typed, stands as it is then.
+        """
+        missing = self.vocabulary.unknown_chars(self.normalise(prompt))
+        if not missing:
+            return []
+        typed = list(dict.fromkeys(prompt))
+        alone = [text.decode() for text in normalise(tf.constant(typed), self.text_model.settings).numpy()]
+        unknown = [char for char, text in zip(typed, alone, strict=True) if set(text) & set(missing)]
+        return unknown + [char for char in missing if char not in "".join(alone)]
 
     def normalise(self, text: str) -> str:
         """Treats text as the training text was treated."""

@@ -13,7 +13,7 @@ _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's n
 _TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")
 
 # What acts on a terminal instead of being seen: controls, line separators, changes of direction, stray surrogates.
-_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _QUOTED_CHARACTERS = 60
 _LISTED = 10
@@ -48,7 +48,7 @@ def visible(text: str) -> str:
     >>> print(visible("\x1b[31mcaf\udce9"))
     \x1b[31mcaf\xe9
     """
-    return _ACTS.sub(lambda found: _escape(found[0]), text.replace("\r\n", "\n"))
+    return ACTING.sub(lambda found: _escape(found[0]), text.replace("\r\n", "\n"))
 
 
 def quoted(text: str, limit: int = _QUOTED_CHARACTERS) -> str:
@@ -76,6 +76,20 @@ def quoted_list(texts: Iterable[str], most: int = _LISTED) -> str:
     shown = ", ".join(quoted(text) for text in islice(rest, most))
     left = sum(1 for _ in rest)
     return f"{shown} and {left:,} more" if left else shown
+
+
+def not_utf8(text: str) -> str | None:
+    r"""Quotes the part of a text where bytes stand that are not UTF-8 (as lone surrogates, PEP 383), None without any.
+
+    >>> print(not_utf8("chats/caf\udce9.csv"))
+    'chats/caf\xe9.csv'
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        begin, end = error.start - _QUOTED_CHARACTERS // 2, error.start + _QUOTED_CHARACTERS // 2
+        return quoted(text[max(begin, 0) : end])
+    return None
 
 
 def counted(number: int, noun: str) -> str:

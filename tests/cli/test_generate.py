@@ -115,14 +115,14 @@ def test_generate_reads_prompts_from_standard_input(
 
 @pytest.mark.parametrize(
     ("unknown", "kept", "read_as"),
-    [("warn", "7 Goats, Ω", "read as [UNK]"), ("skip", " goats, ", "left out")],
+    [("warn", "7 Goats, Ω", "read as [UNK]"), ("skip", " Goats, ", "left out")],
 )
 def test_generate_tells_of_unknown_characters(
     call: Callable, trained_run: Path, generator: Generator, unknown: str, kept: str, read_as: str
 ) -> None:
     done = call("generate", trained_run, "7 Goats, Ω", "--unknown", unknown, "--length", 40)
     assert done.status == 0
-    assert done.err == f"charflow: the model has never seen '7', 'ω': {read_as}.\n"
+    assert done.err == f"charflow: the model has never seen '7', 'Ω': {read_as}.\n"
     assert done.out == kept + generator.generate(kept, max_chars=40)[0].text + "\n"
 
 

@@ -177,7 +177,7 @@ def test_promote_refuses_texts_that_are_no_text(refused: Callable, given: list, 
     path = tmp_path / "latin.txt"
     path.write_bytes(b"caf\xe9")
     assert refused("promote", "base", 2, "--texts", path) == (
-        f"{path} is not UTF-8 text: unexpected end of data at byte 3."
+        rf"{path}, line 1: 'caf\xe9' is not UTF-8 text: save it as UTF-8."
     )
 
 
