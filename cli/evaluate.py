@@ -142,5 +142,5 @@ def _present(left_out: tuple[str, ...], messages: "Messages") -> tuple[str, ...]
 
     counts = count_users(messages)
     if absent := [user for user in left_out if user not in counts]:
-        console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(absent)}.", markup=False)
+        console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(absent)}.")
     return tuple(user for user in left_out if user in counts)

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from charflow.cli import console
 
 _SILENT_SECONDS = 2.0  # what takes no longer is not worth a line
@@ -22,15 +20,7 @@ def waiting(doing: str) -> Iterator[None]:
     >>> with waiting("reading"):
     ...     pass
     """
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description} …", markup=False),
-        TimeElapsedColumn(),
-        console=console.err,
-        transient=True,
-        disable=not console.err.is_terminal,
-    )
-    progress.add_task(doing, total=None)
+    progress = console.err.spinner(doing)
     timer = threading.Timer(_SILENT_SECONDS, progress.start)
     timer.daemon = True
     timer.start()

@@ -15,7 +15,7 @@ import tomli_w
 
 from charflow.model.cells import CellKind
 from charflow.pipeline.corpus import CorpusSettings
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, not_utf8
 from charflow.pipeline.users import listed
 from charflow.pipeline.windows import Targets
 
@@ -164,10 +164,13 @@ def load_toml(path: Path) -> dict[str, Any]:
         UserError: the file is missing or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if near := not_utf8(text):
+            raise UserError(f"{path}: {near} is not UTF-8 text: save the file as UTF-8.")
+        return tomllib.loads(text)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML: {error}.") from error
 
 

@@ -1,5 +1,6 @@
 """One tiny run, trained by the installed command, and ways to call commands inside and outside of this process."""
 
+import io
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from charflow.cli.app import run
+from charflow.cli.console import Screen
 from charflow.model.config import Config
 
 
@@ -48,6 +50,30 @@ def call(capsys: pytest.CaptureFixture) -> Callable[..., Outcome]:
         return Outcome(status, *capsys.readouterr())
 
     return call
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Screen, Terminal]]:
+    """Makes standard output, or standard error, a terminal of so many columns."""
+
+    def terminal(width: int, stream: str = "out") -> tuple[Screen, Terminal]:
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(f"sys.std{stream}", written := Terminal())
+        screen = Screen(stderr=stream == "err")
+        monkeypatch.setattr(f"charflow.cli.console.{stream}", screen)
+        return screen, written
+
+    return terminal
 
 
 @pytest.fixture

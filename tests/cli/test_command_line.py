@@ -133,14 +133,9 @@ def test_control_characters_never_reach_a_terminal_nor_end_in_a_traceback(
 
 
 def test_environment_that_is_not_utf8_is_refused(refused: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TF_CONFIG", "CHARFLOW_JOIN_TIMEOUT", "XDG_CACHE_HOME", "CHARFLOW_\udce9"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(name, "caf\udce9")
-            assert refused("explore", "chat.csv") == (
-                rf"The environment variable '{name}' is not UTF-8 text: 'caf\xe9'. Set it anew.".replace(
-                    "\udce9", r"\xe9"
-                )
-            )
+    monkeypatch.setenv("TF_CONFIG", "caf\udce9")
+    message = r"The environment variable 'TF_CONFIG=caf\xe9' is not UTF-8 text: set it anew."
+    assert refused("explore", "chat.csv") == message
     check_environment({"SOMEBODY_ELSES": "\udce9"})
     with pytest.raises(UserError, match="CHARFLOW_X"):
         check_environment({"CHARFLOW_X": "\udce9"})

@@ -21,28 +21,6 @@ FOREIGN = "[red]a[/red] [/bo] [link=x]b :smile: \x1b[31m\x07\x9b2J 1,234 'q' \u2
 SHOWN = r"[red]a[/red] [/bo] [link=x]b :smile: \x1b[31m\x07\x9b2J 1,234 'q' \u202e."
 
 
-class Terminal(io.StringIO):
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], tuple[Screen, Terminal]]:
-    """Makes standard output a terminal of so many columns."""
-
-    def terminal(width: int) -> tuple[Screen, Terminal]:
-        monkeypatch.setenv("TERM", "xterm-256color")
-        monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setattr("sys.stdout", stream := Terminal())
-        screen = Screen(stderr=False)
-        monkeypatch.setattr("charflow.cli.console.out", screen)
-        return screen, stream
-
-    return terminal
-
-
 def plain(text: str) -> str:
     """Takes the styles away that the console puts round its own words."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

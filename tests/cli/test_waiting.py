@@ -2,24 +2,17 @@
 
 import io
 import time
+from collections.abc import Callable
 
 import pytest
-from rich.console import Console
 
-from charflow.cli import console
 from charflow.cli import waiting as module
 from charflow.cli.waiting import waiting
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    written = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=written, force_terminal=True, width=60))
-    return written
-
-
-def test_waiting_shows_what_takes_long_and_takes_it_away(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_shows_what_takes_long_and_takes_it_away(terminal: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SILENT_SECONDS", 0.01)
+    _, screen = terminal(60, "err")
     with waiting("reading"):
         time.sleep(0.4)
     shown = screen.getvalue()
@@ -28,23 +21,24 @@ def test_waiting_shows_what_takes_long_and_takes_it_away(screen: io.StringIO, mo
     assert shown.endswith("\x1b[1A\x1b[2K")  # the line is cleared
 
 
-def test_waiting_is_silent_about_what_is_quick(screen: io.StringIO) -> None:
+def test_waiting_is_silent_about_what_is_quick(terminal: Callable) -> None:
+    _, screen = terminal(60, "err")
     with waiting("reading"):
         pass
     assert screen.getvalue() == ""
 
 
 def test_waiting_is_silent_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=written, force_terminal=False))
+    monkeypatch.setattr("sys.stderr", written := io.StringIO())
     monkeypatch.setattr(module, "_SILENT_SECONDS", 0.01)
     with waiting("reading"):
         time.sleep(0.2)
     assert written.getvalue() == ""
 
 
-def test_waiting_ends_with_what_it_waits_for(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_ends_with_what_it_waits_for(terminal: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SILENT_SECONDS", 0.01)
+    _, screen = terminal(60, "err")
     with pytest.raises(KeyError), waiting("reading"):
         time.sleep(0.1)
         raise KeyError

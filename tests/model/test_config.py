@@ -134,7 +134,7 @@ def test_override_refuses(changes: dict, message: str) -> None:
     ("content", "message"),
     [
         (b"[network\n", r"config\.toml is not TOML: .*line 1.*\.$"),
-        (b"a = '\xff'\n", r"config\.toml is not TOML: .*utf-8.*\.$"),
+        (b"a = 1 \xff\n", r"config\.toml: 'a = 1 .xff.n' is not UTF-8 text: save the file as UTF-8\.$"),
         (None, r"config\.toml cannot be read: No such file or directory\.$"),
     ],
     ids=["not TOML", "not UTF-8", "missing"],
