@@ -235,7 +235,8 @@ def test_complete_refuses_a_pipe_that_is_not_utf8(
 ) -> None:
     with piped() as end:
         end.buffer.write(b"caf\xe9\n")
-    assert refused("complete", *to_server).startswith("The prompts cannot be read as UTF-8 text: ")
+    message = refused("complete", *to_server)
+    assert message == r"Standard input, line 1: 'caf\xe9' is not UTF-8 text: save it as UTF-8."
 
 
 @pytest.mark.parametrize(
