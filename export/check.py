@@ -212,9 +212,11 @@ def _warmup(session: Any, version_folder: Path) -> str:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
+    from charflow.pipeline.untuned import untuned
+
     path = version_folder / "assets.extra" / "tf_serving_warmup_requests"
     records = 0
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+    for record in tf.data.TFRecordDataset(str(path)).with_options(untuned()).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         session(request.model_spec.signature_name, inputs)

@@ -16,6 +16,7 @@ import tensorflow as tf
 from charflow.pipeline.csv_repair import BadRow, clean_copy
 from charflow.pipeline.csv_source import CsvFormat, CsvSource, check_gzip, find_sources
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.untuned import untuned
 from charflow.pipeline.users import listed
 
 _ROWS_PER_BATCH = 4096
@@ -155,7 +156,7 @@ def _csv_dataset(source: CsvSource, columns: int, select_cols: list[int] | None 
         header=source.header,
         field_delim=source.delimiter,
         select_cols=select_cols,
-    )
+    ).with_options(untuned())
 
 
 def _scratch_folder() -> Path:

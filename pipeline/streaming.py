@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.untuned import untuned
 from charflow.pipeline.windows import Targets, count_windows
 
 MEMORY = 64 << 20
@@ -223,6 +224,7 @@ def stream_windows(
         .prefetch(1)
         .flat_map(batches_of)
         .prefetch(tf.data.AUTOTUNE)
+        .with_options(untuned())
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.untuned import untuned
 
 Targets = Literal["next", "all"]
 
@@ -132,6 +133,7 @@ def make_windows(
         tf.data.Dataset.range(first_step * share.count, last_place)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
+        .with_options(untuned())
     )
 
 
