@@ -4,13 +4,14 @@ Nothing here or in the command modules imports TensorFlow before a command runs,
 """
 
 import errno
+import signal
 import sys
 from typing import Annotated
 
 import typer
 
 from charflow import __version__
-from charflow.cli import console
+from charflow.cli import console, interrupts
 from charflow.cli.bench import bench
 from charflow.cli.command_line import Command, check_environment, check_words, usage_message
 from charflow.cli.complete import complete
@@ -19,11 +20,12 @@ from charflow.cli.evaluate import evaluate
 from charflow.cli.explore import explore
 from charflow.cli.export import export
 from charflow.cli.generate import generate
+from charflow.cli.interrupts import Terminated
 from charflow.cli.launch import LAUNCH_SETTINGS, launch
 from charflow.cli.prepare import prepare
 from charflow.cli.promote import promote
 from charflow.cli.serve import SETTINGS, serve
-from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE, Interrupted
+from charflow.cli.status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
 from charflow.cli.streams import open_streams
 from charflow.cli.sweep import sweep
 from charflow.cli.train import train
@@ -75,6 +77,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _say("interrupted.", status) if status == INTERRUPTED else status
     except typer.TyperException as error:  # wrong usage of the command line
         return _say(usage_message(error), error.exit_code)
+    except Terminated:
+        return _say(interrupts.message(signal.SIGTERM), PREEMPTED)
     except SystemExit as exit_:  # typer leaves so when the reader of a pipe, such as head, has seen enough
         if isinstance(exit_.__context__, BrokenPipeError):
             return 0

@@ -2,6 +2,7 @@
 
 import json as json_format
 import os
+import signal
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.command_line import Command
+from charflow.cli.interrupts import Terminated
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
 from charflow.model.cluster import CHIEF, JOIN_SECONDS, names_cluster, usable_cores, visible_gpus, worker_environments
@@ -116,7 +118,7 @@ def _measure_cluster(context: typer.Context, workers: int) -> dict:
     with StopSignals() as signals:
         ending = run_workers(command, environments, grace=GRACE, listener=heard, signals=signals)
     if signals.asked:
-        raise KeyboardInterrupt
+        raise Terminated if signal.SIGTERM in signals.asked else KeyboardInterrupt
     if ending.status:
         console.err.print(heard.text(ending.worker or CHIEF, "err"), end="")
         raise typer.Exit(ending.status)

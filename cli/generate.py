@@ -1,7 +1,6 @@
 """`charflow generate`: complete prompts with a trained run, in process."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,6 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
-from charflow.cli.status import deferred_interrupts
 
 if TYPE_CHECKING:
     from charflow.model.generator import Generator, SamplingSettings
@@ -57,8 +55,7 @@ def generate(
     if json:
         _print_json(generator, prompts, settings, count)
         return
-    with deferred_interrupts() as check_interrupt:
-        _print_texts(generator, prompts, settings, count, check_interrupt)
+    _print_texts(generator, prompts, settings, count)
 
 
 def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:
@@ -85,7 +82,6 @@ def _print_texts(
     prompts: list[str],
     settings: "SamplingSettings",
     count: int,
-    check_interrupt: Callable[[], None],
 ) -> None:
     several = len(prompts) * count > 1
     written, seconds = 0, 0.0
@@ -99,7 +95,6 @@ def _print_texts(
                 seconds += time.perf_counter() - began
                 written += len(piece)
                 console.generated(piece)
-                check_interrupt()
                 began = time.perf_counter()
             console.generated("\n")
     if console.err.is_terminal:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charflow.cli import console, options
+from charflow.cli.interrupts import saying
 from charflow.cli.quiet import load_tensorflow
-from charflow.cli.status import Interrupted, deferred_interrupts
 
 if TYPE_CHECKING:
     from charflow.pipeline.prepared import PreparedCorpus
@@ -58,16 +58,8 @@ def prepare(
         ),
     )
     began = time.monotonic()
-    with deferred_interrupts() as check_interrupt, _Screen() as screen:
-
-        def progress(doing: str, share: float) -> None:
-            check_interrupt()
-            screen.show(doing, share)
-
-        try:
-            prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=progress)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted: the same command goes on after the last whole shard.") from None
+    with saying("interrupted: the same command goes on after the last whole shard."), _Screen() as screen:
+        prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=screen.show)
     figures = _figures(prepared, time.monotonic() - began)
     if json:
         console.print_json(figures)

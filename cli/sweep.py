@@ -9,6 +9,7 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.console import Copied
+from charflow.cli.interrupts import Terminated
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
@@ -98,11 +99,13 @@ def sweep(
         with _Screen(trials, found.trials.n_done(), time_limit) as screen:
             try:
                 found.run(trials, screen)
-            except (Stopped, KeyboardInterrupt) as stop:
+            except (Stopped, KeyboardInterrupt, Terminated) as stop:
                 raise Interrupted(
                     f"interrupted: {found.trials.n_done()} of {trials} trials are kept in {out}; "
                     "the same command goes on from there.",
-                    status=PREEMPTED if isinstance(stop, Stopped) and stop.preempted else INTERRUPTED,
+                    status=PREEMPTED
+                    if isinstance(stop, Terminated) or getattr(stop, "preempted", False)
+                    else INTERRUPTED,
                 ) from None
         if json:
             console.print_json(_figures(found, config))

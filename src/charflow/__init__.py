@@ -3,6 +3,13 @@
 The folders beside this file are links to those at the root of the repository: each is the package `charflow.<folder>`.
 """
 
-from importlib.metadata import version
+__version__: str
 
-__version__ = version("charflow")
+
+def __getattr__(name: str) -> str:
+    """Looks the version up when it is asked for: that takes longer than all else before a command hears Ctrl-C."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("charflow")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,140 @@
+"""Ctrl-C and SIGTERM, at whatever moment: one line, and the process ends within about a second.
+
+Python runs its handlers between two of its own instructions: they wait while TensorFlow computes, and what they raise
+there may be swallowed. So a thread hears every signal as it comes, leaves the command a moment to end in good order,
+and ends the process itself where that does not happen. What commands write withstands that as it does a power cut.
+`charflow.cli` starts it before anything heavy is loaded. A command that needs longer to end well (`train`, `launch`,
+`serve`) puts handlers of its own in place, and is left alone until the second Ctrl-C.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
+
+GRACE = 1.0  # seconds that a command has to end in good order
+_TIDYING = 0.5  # seconds for what is to be done at exit
+_STATUS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: PREEMPTED}
+_WIPED = b"\r\x1b[2K\x1b[?25h"  # takes a progress bar's row away and shows the cursor again
+
+
+class Terminated(SystemExit):
+    """SIGTERM came; whoever catches nothing leaves with its status."""
+
+    def __init__(self) -> None:
+        super().__init__(PREEMPTED)
+
+
+class _State:
+    """The signal that struck, what is said of it, and whether it has been."""
+
+    struck = 0
+    message = ""
+    told = False
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Hears signals while a command runs inside, and leaves the process with its status at once where one came."""
+    _install()
+    status: object = 0
+    try:
+        yield
+    except SystemExit as leaving:  # how every command ends
+        if isinstance(leaving, Terminated):
+            _tell()
+        status = leaving.code
+    except (Exception, KeyboardInterrupt):  # a library may have made something else of it
+        if not _State.struck:
+            raise
+        _tell()
+        status = _STATUS[signal.Signals(_State.struck)]
+    finally:
+        _State.told = True
+        _let_strike()
+    if _State.struck:
+        _end(status if isinstance(status, int) else 1)
+    sys.exit(status)  # type: ignore[arg-type]  # it is what the command gave it
+
+
+def message(number: int) -> str:
+    """What to say where a signal ended a command."""
+    return _State.message or ("interrupted." if number == signal.SIGINT else "stopped by SIGTERM.")
+
+
+@contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Says this where a signal ends the work inside.
+
+    Raises:
+        Interrupted: it did, in good order.
+    """
+    before, _State.message = _State.message, what
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(what, status=INTERRUPTED) from None
+    except Terminated:
+        raise Interrupted(what, status=PREEMPTED) from None
+    finally:
+        _State.message = before
+
+
+def _install() -> None:
+    for number in _STATUS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as behind nohup
+            signal.signal(number, _strike)
+    woken, waking = os.pipe()
+    os.set_blocking(waking, False)
+    signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    stderr = os.dup(2)  # load_tensorflow turns the descriptor itself away for a while
+    threading.Thread(target=_listen, args=(woken, stderr), daemon=True).start()
+
+
+def _strike(number: int, _: FrameType | None) -> None:
+    _State.struck = number
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _let_strike() -> None:
+    """From here on the process is only taken down: a signal may end it at once, without a word."""
+    for number in _STATUS:
+        if signal.getsignal(number) == _strike:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _listen(woken: int, stderr: int) -> None:
+    interrupted = False
+    while True:
+        for number in os.read(woken, 1 << 10):
+            if number in _STATUS and (signal.getsignal(number) == _strike or (interrupted and number == signal.SIGINT)):
+                what = message(number)
+                time.sleep(GRACE)  # most often the process ends here
+                if not _State.told:
+                    wiped = _WIPED if os.isatty(stderr) else b""
+                    os.write(stderr, wiped + f"charflow: {what}\n".encode(errors="replace"))
+                _end(_STATUS[signal.Signals(number)])
+            interrupted |= number == signal.SIGINT
+
+
+def _tell() -> None:
+    print(f"charflow: {message(_State.struck)}", file=sys.stderr)
+
+
+def _end(status: int) -> NoReturn:
+    """Ends the process without taking TensorFlow down, which can last for seconds: only our own leftovers go."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    tidying = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    tidying.start()
+    tidying.join(_TIDYING)
+    os._exit(status)
