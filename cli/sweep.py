@@ -100,12 +100,11 @@ def sweep(
             try:
                 found.run(trials, screen)
             except (Stopped, KeyboardInterrupt, Terminated) as stop:
+                preempted = stop.preempted if isinstance(stop, Stopped) else isinstance(stop, Terminated)
                 raise Interrupted(
                     f"interrupted: {found.trials.n_done()} of {trials} trials are kept in {out}; "
                     "the same command goes on from there.",
-                    status=PREEMPTED
-                    if isinstance(stop, Terminated) or getattr(stop, "preempted", False)
-                    else INTERRUPTED,
+                    status=PREEMPTED if preempted else INTERRUPTED,
                 ) from None
         if json:
             console.print_json(_figures(found, config))
