@@ -26,7 +26,6 @@ from charflow.cli.prepare import prepare
 from charflow.cli.promote import promote
 from charflow.cli.serve import SETTINGS, serve
 from charflow.cli.status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
-from charflow.cli.streams import open_streams
 from charflow.cli.sweep import sweep
 from charflow.cli.train import train
 from charflow.pipeline.errors import PeerError, UserError, not_utf8, reason
@@ -60,12 +59,6 @@ def charflow(
     if context.invoked_subcommand is None:
         console.out.write(f"{context.get_help()}\n")
         raise typer.Exit(USER_MISTAKE)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 2 a mistake the user can put right, 130 interrupted."""
-    open_streams()
-    sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:

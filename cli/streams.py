@@ -1,6 +1,6 @@
 """Makes the standard streams fit for any text, before anything is read or written.
 
-`app.main` calls it first; `console` writes to the streams then.
+`charflow.cli.main` calls it first; `console` writes to the streams then.
 """
 
 import codecs

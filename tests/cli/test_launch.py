@@ -30,7 +30,7 @@ LAUNCH = """
 import sys
 import charflow.cli.launch
 sys.modules["charflow.cli.launch"]._CHARFLOW = [sys.executable, "-S", "-c", {worker!r}, {code!r}]
-from charflow.cli.app import main
+from charflow.cli import main
 main()
 """
 KILL = "os.kill(os.getpid(), 9)"

@@ -22,7 +22,7 @@ cpus = int(sys.argv[1])
 if cpus > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
-from charflow.cli.app import main
+from charflow.cli import main
 main(sys.argv[2:])
 """
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.pipeline.corpus import Corpus, CorpusSettings
-from charflow.pipeline.explore import count_users, summarise_chat, summarise_user
+from charflow.pipeline.explore import summarise_chat, summarise_user
 from charflow.pipeline.messages import read_messages
 from charflow.pipeline.prepare import prepare_corpus
 from charflow.pipeline.prepared import PreparedCorpus
@@ -32,7 +32,6 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 
 def explore(chat: str, _: Path) -> None:
     messages = read_messages(chat)
-    count_users(messages)
     summarise_chat(messages)
     corpus = Corpus.from_csv(chat, user="mira")
     summarise_user(messages, corpus, "mira", length=20, shift=3)
