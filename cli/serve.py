@@ -13,7 +13,7 @@ def serve(context: typer.Context) -> None:
     """Serve models over gRPC and REST: TensorFlow Serving, its Docker image, or the embedded server."""
     from charflow.serving.backends import BACKENDS, choose_backend, start
     from charflow.serving.flag_parser import parse_flags
-    from charflow.serving.flags import Flag
+    from charflow.serving.flags import Flag, resolve_base_path
 
     backend = Flag(name="backend", default="auto", help=f"auto, {', '.join(BACKENDS)}.")
     try:
@@ -22,4 +22,4 @@ def serve(context: typer.Context) -> None:
         raise typer.Exit from leaving
     chosen, reason = choose_backend(given.pop(backend.name, backend.default))
     console.err.print(f"Back end: {chosen} ({reason}).")
-    raise typer.Exit(start(chosen, given))
+    raise typer.Exit(start(chosen, resolve_base_path(given)))

@@ -2,13 +2,15 @@
 
 `flag_parser` reads a command line by the table; the embedded server takes what it honours as `ServerFlags`. Names,
 meanings and defaults are those of TensorFlow Serving (model_servers/main.cc, server.h), but for two numbers of threads,
-where 0 lets the embedded server choose; `--host`, `--max_request_bytes` and `--max_queued_requests` are ours.
+where 0 lets the embedded server choose; those marked `ours` it does not know.
 """
 
 import posixpath
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from charflow.serving.errors import UsageError
 
@@ -86,6 +88,12 @@ class ServerFlags:
     monitoring_config_file: str = _flag("", "Text MonitoringConfig: metrics for Prometheus.", path=True)
     max_request_bytes: int = _flag(
         LARGEST_MESSAGE, "Largest request, gRPC and REST.", ours=True, least=1, most=LARGEST_MESSAGE
+    )
+    max_connections: int = _flag(
+        0, "Connections on each port; 0 is 1024, or what the limit on open files leaves.", ours=True, least=0
+    )
+    shutdown_grace_seconds: int = _flag(
+        25, "Time that calls have to finish in after SIGTERM; the server ends within 3 s more.", ours=True, least=0
     )
     max_queued_requests: int = _flag(1024, "Calls that may wait for a thread; more are refused.", ours=True, least=0)
     tensorflow_session_config_file: str = _flag("", "Text ConfigProto of the sessions.", path=True)
@@ -171,6 +179,18 @@ def check_served(model_config_file: str, model_base_path: str) -> None:
         raise UsageError("There is nothing to serve: give --model_base_path or --model_config_file.")
     if not model_config_file:
         check_base_path(model_base_path, of="--model_base_path")
+
+
+def resolve_base_path(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes --model_base_path absolute: `charflow serve` takes a relative one, which tensorflow_model_server refuses.
+
+    >>> resolve_base_path({"model_base_path": "/models/a"})
+    {'model_base_path': '/models/a'}
+    """
+    path = given.get("model_base_path", "")
+    if not path or "://" in path:
+        return dict(given)
+    return {**given, "model_base_path": str(Path(path).expanduser().absolute())}
 
 
 def check_base_path(path: str, *, of: str) -> None:

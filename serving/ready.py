@@ -124,16 +124,18 @@ def print_ready(
 
 
 def host_and_port(host: str, port: int) -> str:
-    """Writes an address; IPv6 goes into brackets.
+    """Writes an address; IPv6 goes into brackets, if it is not in some already.
 
     >>> host_and_port("::1", 8500)
     '[::1]:8500'
     """
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    bare = host.strip("[]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    bare = host.strip("[]")
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare, bare)
 
 
 def _accepts(host: str, port: int) -> bool:

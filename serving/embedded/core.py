@@ -17,9 +17,12 @@ from charflow.serving.embedded import inference
 from charflow.serving.embedded.inference import Feed, Loaded
 from charflow.serving.embedded.metrics import Metrics
 from charflow.serving.embedded.models import Models
-from charflow.serving.embedded.sources import ModelSource, find_versions, read_sources
+from charflow.serving.embedded.sources import ModelSource, NoVersionsError, find_versions, read_sources
 from charflow.serving.embedded.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
 from charflow.serving.errors import (
+    Aborted,
+    Cancelled,
+    DeadlineExceeded,
     FailedPrecondition,
     Internal,
     InvalidArgument,
@@ -47,7 +50,7 @@ class Core:
         self._sources: dict[str, ModelSource] = {}
         self._reloading = threading.Lock()
         self._aspiring = threading.Lock()
-        self._empty: set[ModelSource] = set()  # sources whose lack of versions was logged
+        self._empty: dict[ModelSource, str] = {}  # why a source has no version to serve, as it was logged
 
     def predict(
         self, spec: ModelSpec, feed: Feed, *, outputs: Sequence[str] = (), timeout: float | None = None, api: str
@@ -146,17 +149,61 @@ class Core:
             raise NotFound(f"Could not find any versions of model {spec.name}")
         return found
 
-    def reload(self, config: model_server_config_pb2.ModelServerConfig, *, timeout: float | None = None) -> None:
+    def reload(
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        *,
+        timeout: float | None = None,
+        is_awaited: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Replaces the configuration, and waits until the models that are new can be asked.
+
+        Args:
+            config: the new one.
+            timeout: seconds to wait; the new configuration stays.
+            is_awaited: asked now and then whether anybody still waits.
+
+        Raises:
+            InvalidArgument, FailedPrecondition: as `apply`; the old one stays.
+            DeadlineExceeded: not in time; it names the models, and why.
+            Aborted: a later configuration took a model out again.
+            Cancelled: nobody waits any more, or the server ends.
+            ServingError: a new model cannot be loaded.
+        """
+        new = self.apply(config)
+
+        def awaited() -> set[str]:
+            if gone := new - self._sources.keys():
+                raise Aborted(f"A later configuration took out what was awaited: {', '.join(sorted(gone))}")
+            if not is_awaited():
+                raise Cancelled("The caller gave up")
+            return new
+
+        try:
+            self._models.wait(awaited, timeout=timeout)
+        except DeadlineExceeded as error:
+            missing = [self._missing(name) for name in sorted(new) if not self._models.available(name)]
+            raise DeadlineExceeded(f"{error.message}: {'; '.join(missing)}") from None
+
+    def await_models(self) -> None:
+        """Waits until all models of the configuration can be asked, also of one that is applied meanwhile.
+
+        Raises:
+            ServingError: a model has versions, and none can be loaded.
+            Cancelled: the server ends.
+        """
+        self._models.wait(self.served)
+
+    def apply(self, config: model_server_config_pb2.ModelServerConfig) -> set[str]:
+        """Replaces the configuration, and returns the names of the models that are new without waiting for them.
 
         Raises:
             InvalidArgument: the configuration is wrong; the old one stays.
             FailedPrecondition: a label names a version that is not available; the old one stays.
-            ServingError: a new model cannot be loaded.
         """
         with self._reloading:
             if config.WhichOneof("config") is None:
-                return  # TensorFlow Serving takes no action for an empty configuration
+                return set()  # TensorFlow Serving takes no action for an empty configuration
             sources = read_sources(config)
             self._check_labels(sources)
             for source in sources.values():
@@ -170,29 +217,43 @@ class Core:
                 for name in gone:
                     self._models.aspire(name, {})
             self.look_for_versions()
-        self._models.wait(new, timeout=timeout)
+        return new
 
     def look_for_versions(self) -> None:
         """Looks into the base paths; one that cannot be read changes nothing."""
         for source in list(self._sources.values()):
-            versions = find_versions(source)
-            self._tell_emptiness(source, versions)
+            try:
+                versions, empty = find_versions(source), None
+            except NoVersionsError as error:
+                versions, empty = {}, error
             with self._aspiring:  # what was found for a source that is gone by now counts no more
-                if versions is not None and self._sources.get(source.name) is source:
+                if self._sources.get(source.name) is not source:
+                    continue
+                self._tell_emptiness(source, str(empty) if empty else "")
+                if empty is None or empty.read:
                     self._models.aspire(source.name, versions)
 
     def served(self) -> list[str]:
         """Names the models of the configuration."""
         return list(self._sources)
 
-    def _tell_emptiness(self, source: ModelSource, versions: dict[int, str] | None) -> None:
-        """Logs once when a base path has nothing to serve, and again after it had."""
-        if versions:
-            self._empty.discard(source)
-        elif source not in self._empty:
-            self._empty.add(source)
-            state = "cannot be read" if versions is None else "has no version to serve"
-            _logger.warning("Model %s: %s %s; waiting for one", source.name, source.base_path, state)
+    def _tell_emptiness(self, source: ModelSource, reason: str) -> None:
+        """Logs once why a base path has nothing to serve, and again when the reason changes or after it had."""
+        if reason and self._empty.get(source) != reason:
+            _logger.warning("Model %s: %s %s. Waiting for a version", source.name, source.base_path, reason)
+        told = {other: why for other, why in self._empty.items() if self._sources.get(other.name) is other}
+        self._empty = {**told, source: reason}
+
+    def _missing(self, name: str) -> str:
+        """Says why a model cannot be asked yet."""
+        source = self._sources.get(name)
+        if source and (reason := self._empty.get(source)):
+            return f"{name}: {source.base_path} {reason}"
+        found = self._models.statuses(name)
+        return f"{name}: " + ", ".join(
+            f"version {status.version} is {status.state}" + (f" ({status.message})" if status.message else "")
+            for status in found
+        )
 
     def _check_labels(self, sources: dict[str, ModelSource]) -> None:
         for source in sources.values():

@@ -4,8 +4,9 @@ It reads protos, asks the core, writes protos, and turns errors into gRPC codes.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TypeVar
 
 import grpc
@@ -28,14 +29,24 @@ from tensorflow_serving.apis import (
 )
 
 from charflow.serving.embedded.core import Core
+from charflow.serving.embedded.grpc_arrivals import Arrivals
 from charflow.serving.embedded.spec import Classification, ModelSpec, Regression
 from charflow.serving.embedded.tensor_protos import to_array, to_examples, to_proto, to_spec
+from charflow.serving.embedded.unix_socket import UnixSocket
 from charflow.serving.errors import InvalidArgument, ServingError
 
 _logger = logging.getLogger(__name__)
 _API = "GRPC"
 _LONGEST_MESSAGE = 2000  # bytes; gRPC sends it in a header, up to three for each, and clients refuse over 8 kB
 _FOREVER = 10**9  # seconds: gRPC's way of saying that a call has no deadline
+_BOUNDS: Sequence[tuple[str, int]] = (
+    # Milliseconds. A connection that never says anything is cut, and one without a call, which clients open again
+    # unnoticed; pings find the peers that are gone without a word.
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 120_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
 
 T = TypeVar("T")
 
@@ -50,6 +61,7 @@ class GrpcServer:
         threads: int,
         max_queued: int,
         max_request_bytes: int,
+        max_connections: int = 1024,
         options: Sequence[tuple[str, int | str]] = (),
         healthcheck: bool = False,
         as_content: bool = False,
@@ -61,17 +73,23 @@ class GrpcServer:
             threads: calls that run at the same time.
             max_queued: calls that may wait for a thread; more are refused with RESOURCE_EXHAUSTED.
             max_request_bytes: of a message.
+            max_connections: at the same time; more are closed at once.
             options: gRPC channel arguments; they win over the others.
             healthcheck: offers the standard health service.
             as_content: writes tensors as raw bytes instead of typed fields.
         """
+        self._arrivals = Arrivals(threads=threads)
+        self._socket: UnixSocket | None = None
         self._server = grpc.server(
-            ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc"),
+            self._arrivals.pool,
+            interceptors=[self._arrivals],
             maximum_concurrent_rpcs=threads + max_queued,
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", max_request_bytes),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_allowed_incoming_connections", max_connections),
+                *_BOUNDS,
                 *options,
             ],
         )
@@ -96,6 +114,8 @@ class GrpcServer:
         Raises:
             OSError: it is taken, or not ours.
         """
+        if address.startswith("unix:"):
+            self._socket = UnixSocket(address.removeprefix("unix:"))
         try:
             if credentials:
                 self._server.add_secure_port(address, credentials)
@@ -103,6 +123,8 @@ class GrpcServer:
                 self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"gRPC cannot listen on {address}: {error}") from error
+        if self._socket:
+            self._socket.listening()
 
     def start(self) -> None:
         """Answers from now on."""
@@ -110,11 +132,16 @@ class GrpcServer:
         if self._health:
             self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self, grace: float) -> None:
-        """Refuses new calls, and waits up to `grace` seconds for those that run."""
+    def stop(self, grace: float) -> threading.Event:
+        """Refuses new calls, and returns at once with the event of the end.
+
+        Calls that run have `grace` seconds to end in; then their callers get UNAVAILABLE, whatever still runs.
+        """
         if self._health:
             self._health.enter_graceful_shutdown()
-        self._server.stop(grace).wait()
+        self._arrivals.end_streams()
+        with self._socket.spared() if self._socket else nullcontext():
+            return self._server.stop(grace)
 
 
 def _answer(context: grpc.ServicerContext, work: Callable[[float | None], T]) -> T:
@@ -262,7 +289,9 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
                     "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                     "Only ModelConfigList is currently supported"
                 )
-            self._core.reload(request.config, timeout=timeout)
+            # The answer must be on its way before the caller's own deadline ends the call without a reason.
+            early = None if timeout is None else max(timeout - 1.0, 0.9 * timeout)
+            self._core.reload(request.config, timeout=early, is_awaited=context.is_active)
             response = model_management_pb2.ReloadConfigResponse()
             response.status.SetInParent()
             return response

@@ -19,6 +19,8 @@ from charflow.serving.errors import Cancelled, DeadlineExceeded, Internal, NotFo
 
 _logger = logging.getLogger(__name__)
 
+_ASK_SECONDS = 1.0  # between two questions for whom to wait
+
 AVAILABLE, LOADING, START, UNLOADING, END = "AVAILABLE", "LOADING", "START", "UNLOADING", "END"
 
 
@@ -119,8 +121,12 @@ class Models:
         with self._changed:
             return {number for number, version in self._models.get(name, {}).items() if version.state == AVAILABLE}
 
-    def wait(self, names: Collection[str], *, timeout: float | None = None) -> None:
+    def wait(self, awaited: Callable[[], Collection[str]], *, timeout: float | None = None) -> None:
         """Waits until every model has a version to serve.
+
+        Args:
+            awaited: names the models, which may change; asked at least every second. What it raises ends the wait.
+            timeout: seconds.
 
         Raises:
             ServingError: a model has versions, and none can be loaded.
@@ -130,7 +136,7 @@ class Models:
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._closing:
-                waiting = [name for name in names if not self._has(name, AVAILABLE)]
+                waiting = [name for name in awaited() if not self._has(name, AVAILABLE)]
                 failed = {name: self._failures(name) for name in waiting}
                 if any(failed.values()):
                     raise ServingError(
@@ -142,7 +148,7 @@ class Models:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise DeadlineExceeded(f"{len(waiting)} model(s) did not become available in time")
-                self._changed.wait(left)
+                self._changed.wait(_ASK_SECONDS if left is None else min(left, _ASK_SECONDS))
         raise Cancelled("the server is ending")
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ A request comes from uvicorn; `rest_calls` reads its path, `rest_transfer` moves
 `rest_bodies` and `rest_answers` translate; the core does the work. The event loop itself only routes.
 """
 
+import asyncio
 import dataclasses
 import functools
 import logging
@@ -32,7 +33,7 @@ from charflow.serving.embedded.rest_calls import Call, parse_call
 from charflow.serving.embedded.rest_transfer import BodyTooLarge, Deadline, Workers, pack_body, read_body, unpack_body
 from charflow.serving.embedded.signature import Signature
 from charflow.serving.embedded.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
-from charflow.serving.errors import FailedPrecondition, Internal, NotFound, ServingError
+from charflow.serving.errors import FailedPrecondition, Internal, NotFound, ServingError, Unavailable
 
 HTTP_STATUS: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,
@@ -169,6 +170,8 @@ class _Door:
             response = await self._respond(Request(scope, receive))
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:  # the time that calls had to end in after a signal is over
+            response = self._refuse(Unavailable("The server is ending, and the call was not done in time"), close=True)
         if scope["method"] == "HEAD":
             response.body = b""
         await response(scope, receive, send)
@@ -209,8 +212,8 @@ class _Door:
         body, headers = await workers.run(lambda: pack_body(work(), accepted), request.receive, deadline)
         return Response(body, headers={**headers, **self._cors}, media_type="application/json")
 
-    def _refuse(self, error: ServingError) -> Response:
-        headers = {"Connection": "close"} if isinstance(error, BodyTooLarge) else {}
+    def _refuse(self, error: ServingError, *, close: bool = False) -> Response:
+        headers = {"Connection": "close"} if close or isinstance(error, BodyTooLarge) else {}
         return Response(
             format_error(error.message).encode("utf-8", "replace"),
             status_code=HTTP_STATUS[error.code],

@@ -1,21 +1,20 @@
 """Runs the embedded server from its flags to its end.
 
 Models are loaded first, then the doors open; folders and configuration are watched; a signal closes the doors, lets
-what runs finish, and ends the process.
+what runs finish in the time that Kubernetes gives, and ends the process.
 """
 
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import tensorflow as tf
-import uvicorn
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
@@ -29,17 +28,22 @@ from charflow.serving.configs import (
 )
 from charflow.serving.embedded.batching import BatchingSettings
 from charflow.serving.embedded.core import Core
+from charflow.serving.embedded.descriptors import connections_per_door
 from charflow.serving.embedded.grpc_server import GrpcServer
 from charflow.serving.embedded.loading import LoadSettings, ServedVersion
+from charflow.serving.embedded.log_limit import LogLimit
 from charflow.serving.embedded.metrics import Metrics
 from charflow.serving.embedded.models import Models
 from charflow.serving.embedded.rest import make_app
+from charflow.serving.embedded.rest_connection import Bounds
+from charflow.serving.embedded.rest_server import RestServer
 from charflow.serving.embedded.tls import grpc_credentials, rest_context
 from charflow.serving.errors import Cancelled, ServingError, UsageError
 from charflow.serving.flags import ServerFlags
-from charflow.serving.ready import Doors, host_and_port
+from charflow.serving.listening import grpc_addresses, listen
+from charflow.serving.ready import host_and_port
 
-_GRACE = 30.0  # seconds that calls have to finish in after a signal
+_CUT_GRACE = 3.0  # seconds for the answers of calls that are cut
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 _logger = logging.getLogger(__name__)
 
@@ -59,31 +63,32 @@ class Announce(Protocol):
         """The addresses, None for a door that is closed, and the models."""
 
 
-def serve(flags: ServerFlags, *, announce: Announce) -> int:
-    """Serves until SIGTERM or SIGINT.
+def serve(flags: ServerFlags, *, announce: Announce) -> NoReturn:
+    """Serves until SIGTERM or SIGINT, then ends the process: with status 0, or 1 if the server could not start.
 
     Args:
         flags: how to serve.
         announce: is told the addresses of gRPC and REST, and the names of the models, once they answer.
-
-    Returns:
-        The exit status: 0, or 1 if the server could not start.
-
-    Raises:
-        UsageError: a file that a flag names cannot be used.
     """
     _log()
-    server = _Server(flags)
     try:
-        return server.run(announce)
-    except (ServingError, OSError) as error:
+        _Server(flags).run(announce)
+        status = 0
+    except (UsageError, ServingError, OSError) as error:
         code = f"{error.code}: " if isinstance(error, ServingError) else ""
         print(f"Failed to start server. Error: {code}{error}", file=sys.stderr)
-        return 1
+        status = 1
+    # Python would wait for the threads of calls that were cut, and TensorFlow be taken down under one that loads.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _log() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     logging.getLogger("charflow").setLevel(logging.INFO)
     tf.get_logger().setLevel("ERROR")
 
@@ -109,23 +114,21 @@ class _Server:
         threads = usual if settings.batching is None else max(usual, min(256, 2 * settings.batching.max_batch_size))
         self._grpc_threads = flags.grpc_max_threads or threads
         self._rest_threads = flags.rest_api_num_threads or threads
+        self._connections = connections_per_door(flags.max_connections, 2 if flags.rest_api_port else 1)
         self._grpc = self._make_grpc()
         self._rest = self._make_rest() if flags.rest_api_port else None
 
-    def run(self, announce: Announce) -> int:
+    def run(self, announce: Announce) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        flags = self._flags
-        Doors(host=flags.host, port=flags.port, rest_api_port=flags.rest_api_port).refuse_taken()
         try:
             if not self._load_models():
-                return 0
+                return
             self._open(announce)
             while not self._ending.wait(1.0):
                 pass  # a signal that was caught between two instructions of a wait without end could be missed
         finally:
             self._close()
-        return 0
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._ending.is_set():  # a second signal: the user will not wait for the calls that run
@@ -139,7 +142,10 @@ class _Server:
 
         def first() -> None:
             try:
-                self._core.reload(self._config)
+                self._core.apply(self._config)
+                if self._flags.model_config_file and self._flags.model_config_file_poll_wait_seconds:
+                    threading.Thread(target=self._watch_config, name="watch-config", daemon=True).start()
+                self._core.await_models()
             except Exception as error:
                 failure.append(error)
 
@@ -152,22 +158,19 @@ class _Server:
             return False
         if failure and not isinstance(failure[0], Cancelled):
             raise failure[0]
-        if self._flags.model_config_file and self._flags.model_config_file_poll_wait_seconds:
-            threading.Thread(target=self._watch_config, name="watch-config", daemon=True).start()
         return True
 
     def _open(self, announce: Announce) -> None:
         flags = self._flags
         credentials = grpc_credentials(self._tls) if self._tls else None
         address = host_and_port(flags.host, flags.port) if flags.port else None
-        if address:
-            self._grpc.listen(address, credentials)
+        for one in grpc_addresses(flags.host, flags.port) if flags.port else []:
+            self._grpc.listen(one, credentials)
         if flags.grpc_socket_path:
             self._grpc.listen(f"unix:{flags.grpc_socket_path}", credentials)
         rest = None
         if self._rest:
-            sock = _listen(flags.host, flags.rest_api_port)
-            threading.Thread(target=self._rest.run, kwargs={"sockets": [sock]}, name="rest", daemon=True).start()
+            self._rest.start(listen(flags.host, flags.rest_api_port, flag="rest_api_port"))
             rest = host_and_port(flags.host, flags.rest_api_port)
         self._grpc.start()
         while self._rest and not self._rest.started and not self._ending.wait(0.01):
@@ -181,14 +184,16 @@ class _Server:
         )
 
     def _close(self) -> None:
-        _logger.info("Ending: calls that run may finish")
-        if self._rest and self._rest.started:
-            self._rest.should_exit = True
-        self._grpc.stop(_GRACE)
-        for thread in threading.enumerate():
-            if thread.name == "rest":
-                thread.join(_GRACE)
+        grace = self._flags.shutdown_grace_seconds
+        _logger.info("Ending: calls that run have %d s to finish", grace)
+        end = time.monotonic() + grace + _CUT_GRACE
         self._models.close()
+        if self._rest:
+            self._rest.stop()
+        done = self._grpc.stop(grace).wait(end - time.monotonic())
+        done = (not self._rest or self._rest.join(end - time.monotonic())) and done
+        if not done:
+            _logger.warning("Calls that did not end are cut")
 
     def _watch(self) -> None:
         seconds = self._flags.file_system_poll_wait_seconds
@@ -204,9 +209,12 @@ class _Server:
             try:
                 config = read_model_config(self._flags.model_config_file)
                 if config != last:
-                    self._core.reload(config)
+                    # Without waiting for its models: this thread must read the correction of what never loads.
+                    self._core.apply(config)
                     last = config
-                    _logger.info("The configuration was read again")
+                    _logger.info(
+                        "The configuration was read again: models %s", ", ".join(self._core.served()) or "none"
+                    )
                 told = ""
             except (UsageError, ServingError) as error:
                 if str(error) != told:
@@ -220,12 +228,13 @@ class _Server:
             threads=self._grpc_threads,
             max_queued=flags.max_queued_requests,
             max_request_bytes=flags.max_request_bytes,
+            max_connections=self._connections,
             options=parse_channel_arguments(flags.grpc_channel_arguments),
             healthcheck=flags.enable_grpc_healthcheck_service,
             as_content=flags.enable_serialization_as_tensor_content,
         )
 
-    def _make_rest(self) -> uvicorn.Server:
+    def _make_rest(self) -> RestServer:
         flags = self._flags
         monitoring = read_monitoring_config(flags.monitoring_config_file) if flags.monitoring_config_file else None
         prometheus = monitoring.prometheus_config if monitoring else None
@@ -239,16 +248,11 @@ class _Server:
             max_queued=flags.max_queued_requests,
             max_body_bytes=flags.max_request_bytes,
         )
-        context = rest_context(self._tls) if self._tls else None
-        return uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=int(_GRACE),
-                ssl_context_factory=(lambda *_: context) if context else None,
-            )
+        return RestServer(
+            app,
+            bounds=Bounds(connections=self._connections),
+            grace=flags.shutdown_grace_seconds,
+            context=rest_context(self._tls) if self._tls else None,
         )
 
 
@@ -301,16 +305,3 @@ def _batching(flags: ServerFlags) -> BatchingSettings:
         return BatchingSettings(**given)  # type: ignore[arg-type]  # the fields were checked by their proto
     except ServingError as error:
         raise UsageError(f"--batching_parameters_file: {error}.") from error
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        sock = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
-    except OSError as error:
-        raise OSError(f"REST cannot listen on {host_and_port(host, port)}: {error.strerror}") from error
-    # Accepted sockets inherit it. asyncio sets it on sockets of its own only; without it each answer, sent as head and
-    # body, waits 40 ms for the client's delayed acknowledgement.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock

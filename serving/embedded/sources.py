@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -13,6 +13,18 @@ from tensorflow_serving.config import model_server_config_pb2
 from charflow.serving.errors import InvalidArgument
 
 _LARGEST = 2**63 - 1
+
+
+class NoVersionsError(Exception):
+    """A base path from which nothing can be served now; its text says why, as what the path does or is.
+
+    Attributes:
+        read: the path was read, so that versions served from it are gone; otherwise nothing is known of them.
+    """
+
+    def __init__(self, reason: str, *, read: bool) -> None:
+        super().__init__(reason)
+        self.read = read
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +50,8 @@ def read_sources(config: model_server_config_pb2.ModelServerConfig) -> dict[str,
     """Reads and checks a configuration.
 
     Raises:
-        InvalidArgument: a model twice, a relative path, or something that only another kind of server can serve.
+        InvalidArgument: a model twice, a relative path, a URI of a file system that is not built in, or something that
+            only another kind of server can serve.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise InvalidArgument("custom_model_config is not supported: use model_config_list.")
@@ -52,19 +65,19 @@ def read_sources(config: model_server_config_pb2.ModelServerConfig) -> dict[str,
             raise InvalidArgument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
+        _check_scheme(model)
         _check_platform(model)
         sources[model.name] = _read(model)
     return sources
 
 
-def find_versions(source: ModelSource) -> dict[int, str] | None:
-    """Lists the versions that should be served now, each with its folder; None when the base path cannot be read."""
-    try:
-        if not tf.io.gfile.isdir(source.base_path):
-            return None
-        names = [name.rstrip("/") for name in tf.io.gfile.listdir(source.base_path)]
-    except (tf.errors.OpError, OSError):
-        return None
+def find_versions(source: ModelSource) -> dict[int, str]:
+    """Lists the versions that should be served now, each with its folder.
+
+    Raises:
+        NoVersionsError: there is none, or the base path cannot be read.
+    """
+    names = _read_names(source.base_path)
     found: dict[int, str] = {}
     for name in sorted(names):
         if re.fullmatch(r"\d+", name, re.ASCII) and int(name) <= _LARGEST:
@@ -72,10 +85,34 @@ def find_versions(source: ModelSource) -> dict[int, str] | None:
             if tf.io.gfile.isdir(folder):
                 found.setdefault(int(name), folder)
     if source.specific:
-        return {version: path for version, path in found.items() if version in source.specific}
-    if source.latest is None:
-        return found
-    return {version: found[version] for version in sorted(found)[-source.latest :]}
+        wanted = [version for version in found if version in source.specific]
+    else:
+        wanted = sorted(found)[-source.latest :] if source.latest else list(found)
+    if not wanted:
+        raise NoVersionsError(_why_none(source, names, sorted(found)), read=True)
+    return {version: found[version] for version in wanted}
+
+
+def _read_names(base_path: str) -> list[str]:
+    try:
+        if not tf.io.gfile.isdir(base_path):
+            tf.io.gfile.stat(base_path)  # says why it is no folder, if it is not just a file
+            raise NoVersionsError("is no folder", read=False)
+        return [name.rstrip("/") for name in tf.io.gfile.listdir(base_path)]
+    except tf.errors.NotFoundError:
+        raise NoVersionsError("does not exist", read=False) from None
+    except (tf.errors.OpError, OSError) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+        raise NoVersionsError(f"cannot be read ({reason})", read=False) from None
+
+
+def _why_none(source: ModelSource, names: Sequence[str], found: Sequence[int]) -> str:
+    if found:
+        has, asked = (", ".join(map(str, numbers)) for numbers in (found, source.specific))
+        return f"has no version to serve: it has {has}, and the version policy asks for {asked}"
+    if "saved_model.pb" in names or "saved_model.pbtxt" in names:
+        return "has no version to serve: it is a version itself, and the base path is the folder above"
+    return "has no version to serve: versions are folders whose names are integers"
 
 
 def _read(model: model_server_config_pb2.ModelConfig) -> ModelSource:
@@ -96,6 +133,17 @@ def _read(model: model_server_config_pb2.ModelConfig) -> ModelSource:
         specific=specific,
         labels=dict(model.version_labels),
     )
+
+
+def _check_scheme(model: model_server_config_pb2.ModelConfig) -> None:
+    """Refuses a URI that could be polled for ever: no such file system is built in."""
+    scheme = model.base_path.partition("://")[0] if "://" in model.base_path else ""
+    known = sorted(filter(None, tf.io.gfile.get_registered_schemes()))
+    if scheme and scheme not in known:
+        raise InvalidArgument(
+            f"Model {model.name} is at {model.base_path}, and this TensorFlow has no file system for {scheme}:// "
+            f"(it has {', '.join(known)}): mount the models, and give their absolute path"
+        )
 
 
 def _check_platform(model: model_server_config_pb2.ModelConfig) -> None:

@@ -43,6 +43,19 @@ def test_serve_passes_the_flags_on(call: Callable, started: dict) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [("models/a", "{here}/models/a"), ("./m", "{here}/m"), ("~/m", "{home}/m"), ("/m", "/m"), ("gs://b/m", "gs://b/m")],
+)
+def test_serve_takes_a_relative_base_path(
+    call: Callable, started: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, resolved: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/a")
+    assert call("serve", f"--model_base_path={given}").status == 0
+    assert started["given"]["model_base_path"] == resolved.format(here=tmp_path, home="/home/a")
+
+
 @pytest.mark.parametrize("spelling", [["--backend=embedded"], ["--backend", "embedded"]], ids=["equals", "space"])
 def test_serve_takes_the_back_end_asked_for(call: Callable, started: dict, spelling: list[str]) -> None:
     done = call("serve", "--rest_api_port=0", *spelling)

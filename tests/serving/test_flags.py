@@ -58,7 +58,13 @@ REAL = {
     "enable_grpc_healthcheck_service": False,
     "enable_serialization_as_tensor_content": False,
 }
-OURS = {"host": "127.0.0.1", "max_request_bytes": LARGEST_MESSAGE, "max_queued_requests": 1024}
+OURS = {
+    "host": "127.0.0.1",
+    "max_request_bytes": LARGEST_MESSAGE,
+    "max_connections": 0,
+    "shutdown_grace_seconds": 25,
+    "max_queued_requests": 1024,
+}
 
 
 def flags(**changes: object) -> ServerFlags:

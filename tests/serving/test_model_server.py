@@ -1,8 +1,11 @@
 """`charflow-model-server`, with the embedded server itself replaced."""
 
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -13,6 +16,10 @@ from charflow.serving import model_server
 from charflow.serving.errors import UsageError
 from charflow.serving.flags import ServerFlags
 from charflow.serving.ready import print_ready
+
+SHUT_IN = (
+    "It listens on {} only, which nothing outside this container reaches: give --host=0.0.0.0 for every address.\n"
+)
 
 
 @pytest.fixture
@@ -27,6 +34,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     server = ModuleType("charflow.serving.embedded.server")
     server.serve = serve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, server.__name__, server)
+    monkeypatch.setattr(model_server, "check_listening", lambda *_: None)  # the usual ports may be in use here
     return record
 
 
@@ -89,15 +97,6 @@ def test_server_that_cannot_start_says_so(served: dict, capsys: pytest.CaptureFi
     )
 
 
-def test_interruption_while_loading_is_quiet(served: dict, capsys: pytest.CaptureFixture) -> None:
-    def interrupt() -> int:
-        raise KeyboardInterrupt
-
-    served["does"] = interrupt
-    assert leave("--model_base_path=/m") == 130
-    assert capsys.readouterr() == ("", "")
-
-
 def test_version_is_shown_without_a_model(served: dict, capsys: pytest.CaptureFixture) -> None:
     assert leave("--version") == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -113,7 +112,9 @@ def test_help_is_shown(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["--enable_profiler"], []], ids=["help", "version", "refused", "no-model"]
+    "arguments",
+    [["--help"], ["--version"], ["--enable_profiler"], [], ["--model_base_path=/m", "--host=no.such.host.invalid"]],
+    ids=["help", "version", "refused", "no-model", "no-host"],
 )
 def test_tensorflow_is_not_loaded_before_the_flags_are_right(arguments: list[str]) -> None:
     script = (
@@ -145,12 +146,58 @@ class Stand:  # in for the embedded server
         module.serve = lambda flags, announce: 9
 
 sys.meta_path.insert(0, Stand())
-model_server.main(["--model_base_path=/m"])
+model_server.main(["--model_base_path=/m", "--port=0", "--grpc_socket_path=s"])
 """
 
 
-def run_with_server(work: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", LOADED_BY.format(work=work)], capture_output=True, text=True)
+def run_with_server(work: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*before, sys.executable, "-c", LOADED_BY.format(work=work)], capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_while_tensorflow_is_loaded_ends_it_quietly(number: signal.Signals) -> None:
+    done = run_with_server(f"import os; os.kill(os.getpid(), {int(number)}); print('it goes on')")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+
+
+def test_signal_ends_it_also_as_the_first_process_of_a_container() -> None:
+    """Which a signal without a handler does not reach."""
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces of processes: allow unshare to make them")
+    work = "import os; os.kill(os.getpid(), 15); print(os.getpid(), 'goes on')"
+    done = run_with_server(work, unshare)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", SHUT_IN.format("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        ("127.0.0.1", SHUT_IN.format("127.0.0.1")),
+        ("localhost", SHUT_IN.format("localhost")),
+        ("0.0.0.0", ""),
+        ("[::]", ""),
+    ],
+)
+@pytest.mark.parametrize("where", ["first process", "kubernetes", "elsewhere"])
+def test_server_says_that_nothing_outside_its_container_reaches_it(
+    served: dict, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, where: str, host: str, line: str
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    if where == "kubernetes":
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(os, "getpid", lambda: 1 if where == "first process" else 2)
+    assert leave("--model_base_path=/m", "--port=0", f"--host={host}", "--grpc_socket_path=s") == 0
+    assert capsys.readouterr().err == (line if where != "elsewhere" else "")
+
+
+def test_server_starts_where_no_folder_can_be_written_to(served: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert leave("--model_base_path=/m") == 0
+    assert served["flags"].model_base_path == "/m"
 
 
 def test_tensorflow_is_loaded_without_a_word() -> None:

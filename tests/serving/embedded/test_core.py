@@ -293,8 +293,46 @@ def test_reload_tells_that_a_new_model_cannot_be_loaded(server: Server, half_bas
 
 
 def test_reload_waits_for_a_model_without_versions_no_longer_than_it_may(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(errors.DeadlineExceeded, match=r"1 model\(s\) did not become available in time"):
+    with pytest.raises(errors.DeadlineExceeded) as caught:
         server.core.reload(config(later=str(tmp_path)), timeout=0.1)
+    assert caught.value.message == (
+        f"1 model(s) did not become available in time: later: {tmp_path} has no version to serve: "
+        "versions are folders whose names are integers"
+    )
+
+
+def test_reload_ends_when_nobody_waits_for_it(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(errors.Cancelled, match=r"^The caller gave up$"):
+        server.core.reload(config(later=str(tmp_path)), is_awaited=lambda: False)
+
+
+def test_reload_ends_when_a_later_one_takes_its_model_out(server: Server, half_base: str, tmp_path: Path) -> None:
+    failures: list[Exception] = []
+
+    def wait_for_what_never_comes() -> None:
+        try:
+            server.core.reload(config(half=half_base, never=str(tmp_path)))
+        except Exception as error:
+            failures.append(error)
+
+    waiting = threading.Thread(target=wait_for_what_never_comes)
+    waiting.start()
+    while "never" not in server.core.served():
+        time.sleep(0.01)
+    server.core.reload(config(half=half_base))
+    waiting.join(10)
+    assert [str(failure) for failure in failures] == ["A later configuration took out what was awaited: never"]
+
+
+def test_await_models_follows_a_configuration_that_is_corrected(server: Server, half_base: str, tmp_path: Path) -> None:
+    server.core.apply(config(half=half_base, never=str(tmp_path)))
+    waiting = threading.Thread(target=server.core.await_models)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    server.core.apply(config(half=half_base))
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_reload_moves_a_model_from_version_to_version(make: Callable[..., Server], base: Path) -> None:
@@ -383,13 +421,15 @@ def test_base_path_without_versions_is_logged_once_until_it_has_had_one(
         rmtree(base / version)
     for _ in range(3):
         server.core.look_for_versions()
-    message = f"Model m: {base} has no version to serve; waiting for one"
+    message = (
+        f"Model m: {base} has no version to serve: versions are folders whose names are integers. Waiting for a version"
+    )
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [message]
     (base / "3").mkdir()
     server.core.look_for_versions()
     rmtree(base)
     server.core.look_for_versions()
-    assert caplog.records[-1].getMessage() == f"Model m: {base} cannot be read; waiting for one"
+    assert caplog.records[-1].getMessage() == f"Model m: {base} does not exist. Waiting for a version"
 
 
 def test_model_that_is_removed_while_its_folder_is_looked_at_stays_away(

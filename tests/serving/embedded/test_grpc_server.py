@@ -1,5 +1,6 @@
 """The gRPC door through a real channel: codes, phrases and protos, and how it takes its load."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ from tensorflow_serving.apis import (
 )
 
 from charflow.serving import errors
+from charflow.serving.embedded import grpc_arrivals
 from charflow.serving.embedded.core import Core
 from charflow.serving.embedded.grpc_server import GrpcServer
 from charflow.serving.embedded.inference import CLASSIFY, REGRESS
@@ -54,7 +56,7 @@ class Door:
 
     def close(self) -> None:
         self.channel.close()
-        self.server.stop(0)
+        self.server.stop(0).wait()
 
 
 def fill(request: Any, base: str) -> None:
@@ -595,18 +597,16 @@ def test_stop_lets_calls_end_and_refuses_new_ones(gate: Gate, opened: Callable[.
     door = opened(gate)
     running = door.predict.Predict.future(predicting(), timeout=20)
     assert gate.entered.acquire(timeout=10)
-    stopping = threading.Thread(target=door.server.stop, args=(20,))
-    stopping.start()
+    stopped = door.server.stop(20)
     time.sleep(0.2)
     assert failure(door.predict.Predict, predicting(), timeout=5)[0] in (
         StatusCode.UNAVAILABLE,
         StatusCode.CANCELLED,
     )
-    assert stopping.is_alive()
+    assert not stopped.is_set()
     gate.gate.set()
     assert running.result(10).model_spec.version.value == 1
-    stopping.join(10)
-    assert not stopping.is_alive()
+    assert stopped.wait(10)
     assert gate.calls == 1
 
 
@@ -615,6 +615,104 @@ def test_stop_ends_calls_that_take_too_long(gate: Gate, opened: Callable[..., Do
     running = door.predict.Predict.future(predicting(), timeout=20)
     assert gate.entered.acquire(timeout=10)
     began = time.monotonic()
-    door.server.stop(0.2)
+    assert door.server.stop(0.2).wait(5)
     assert time.monotonic() - began < 5
-    assert running.code() in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
+    assert running.code() is StatusCode.UNAVAILABLE
+
+
+def test_stop_ends_streams_that_have_no_end(core: Core, opened: Callable[..., Door]) -> None:
+    door = opened(core, healthcheck=True)
+    watching = health_pb2_grpc.HealthStub(door.channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
+    assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
+    asking = threading.Event()
+
+    def requests() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        asking.wait(20)
+
+    reflecting = reflection_pb2_grpc.ServerReflectionStub(door.channel).ServerReflectionInfo(requests(), timeout=20)
+    assert next(reflecting).list_services_response.service
+    began = time.monotonic()
+    assert door.server.stop(20).wait(5)
+    assert time.monotonic() - began < 5
+    asking.set()
+
+
+def half_sent(door: Door, method: str, calls: int) -> list[Any]:
+    """Begins calls whose message never comes."""
+    never = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        never.wait(60)
+        yield b""
+
+    begun = [door.channel.stream_unary(method).future(messages(), timeout=60) for _ in range(calls)]
+    time.sleep(0.5)
+    return begun
+
+
+@pytest.mark.parametrize("name", ["PredictionService/Predict", "ModelService/GetModelStatus"])
+def test_calls_that_never_arrive_keep_no_thread(
+    core: Core, opened: Callable[..., Door], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(grpc_arrivals, "_CROWDED_SECONDS", 0.5)
+    door = opened(core, threads=2)
+    begun = half_sent(door, f"/tensorflow.serving.{name}", calls=80)
+    status = get_model_status_pb2.GetModelStatusRequest()
+    specify(status.model_spec)
+    assert door.models.GetModelStatus(status, timeout=15).model_version_status
+    assert door.predict.Predict(predicting(x=[2.0]), timeout=15).model_spec.version.value == 1
+    for call in begun:
+        call.cancel()
+
+
+def test_call_that_arrives_late_is_cut(
+    core: Core, opened: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_arrivals, "_SECONDS", 0.5)
+    door = opened(core)
+    (call,) = half_sent(door, "/tensorflow.serving.PredictionService/Predict", calls=1)
+    assert call.code() is StatusCode.CANCELLED
+
+
+def test_calls_that_run_leave_a_thread_for_the_status(gate: Gate, opened: Callable[..., Door]) -> None:
+    """Which is how a server is asked whether it lives, and told the configuration that helps."""
+    door = opened(gate, threads=1, healthcheck=True)
+    running = [door.predict.Predict.future(predicting(), timeout=20) for _ in range(5)]
+    assert gate.entered.acquire(timeout=10)
+    answer = health_pb2_grpc.HealthStub(door.channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    gate.gate.set()
+    for call in running:
+        call.result(10)
+
+
+def test_later_server_takes_the_socket_and_the_earlier_leaves_it(
+    core: Core, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(tmp_path / "shared")
+    earlier = Door(core, path)
+    assert caplog.messages == []
+    later = Door(core, path)
+    assert caplog.messages == [
+        f"Another server answers on {path}: it is taken over, and new calls come here from now on"
+    ]
+    earlier.close()
+    with grpc.insecure_channel(f"unix:{path}", UNLIMITED) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        assert stub.Predict(predicting(x=[2.0]), timeout=10).model_spec.version.value == 1
+    later.close()
+    assert not Path(path).exists()
+    Door(core, path).close()
+    assert len(caplog.messages) == 1  # a dead server's socket is nobody's
+
+
+def test_connections_above_the_bound_are_closed(core: Core, tmp_path: Path) -> None:
+    door = Door(core, str(tmp_path / "s"), max_connections=3)
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            idle = stack.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(tmp_path / "s"))
+            idle.settimeout(10)
+        assert idle.recv(1000) == b""
+    door.close()

@@ -1,6 +1,5 @@
 """Configurations that can be read or not, and the version folders they find."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from charflow.serving import errors
-from charflow.serving.embedded.sources import ModelSource, find_versions, read_sources
+from charflow.serving.embedded.sources import ModelSource, NoVersionsError, find_versions, read_sources
 
 
 def config(*models: str) -> ModelServerConfig:
@@ -40,7 +39,7 @@ def test_read_sources_reads_the_version_policy(policy: str, latest: int | None, 
     assert (source.latest, source.specific) == (latest, specific)
 
 
-@pytest.mark.parametrize("path", ["/m", "gs://bucket/m", "s3://bucket/m", "file:///m"])
+@pytest.mark.parametrize("path", ["/m", "gs://bucket/m", "file:///m", "ram://m"])
 def test_read_sources_takes_absolute_paths(path: str) -> None:
     assert read_sources(config(model(path=path)))["m"].base_path == path
 
@@ -82,6 +81,13 @@ def test_read_sources_refuses(models: list[str], message: str) -> None:
     assert caught.value.message == message
 
 
+def test_read_sources_refuses_a_file_system_that_is_not_built_in() -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        read_sources(config(model(path="nosuch://bucket/m")))
+    assert "m is at nosuch://bucket/m, and this TensorFlow has no file system for nosuch://" in caught.value.message
+    assert caught.value.message.endswith(": mount the models, and give their absolute path")
+
+
 def test_read_sources_refuses_a_custom_config() -> None:
     custom = text_format.Parse("custom_model_config {}", ModelServerConfig())
     with pytest.raises(errors.InvalidArgument, match="custom_model_config is not supported: use model_config_list"):
@@ -108,15 +114,13 @@ def base(tmp_path: Path) -> Path:
         (2, (), [10, 123]),
         (9, (), [1, 2, 10, 123]),
         (None, (2, 10, 11), [2, 10]),
-        (None, (11,), []),
     ],
-    ids=["all", "latest", "latest 2", "latest 9", "specific", "specific that is not there"],
+    ids=["all", "latest", "latest 2", "latest 9", "specific"],
 )
 def test_find_versions_follows_the_policy(
     latest: int | None, specific: tuple[int, ...], expected: list[int], base: Path
 ) -> None:
     found = find_versions(source(base, latest, specific))
-    assert found is not None
     assert sorted(found) == expected
 
 
@@ -126,9 +130,27 @@ def test_find_versions_gives_folders_as_they_are_named(base: Path) -> None:
         assert found == {10: f"{base}/10", 123: f"{base}/00000123"}
 
 
-def test_find_versions_tells_an_empty_base_path_from_one_that_is_not_there(tmp_path: Path) -> None:
-    assert find_versions(source(tmp_path)) == {}
-    (tmp_path / "file").write_text("")
-    assert find_versions(source(tmp_path / "file")) is None
-    shutil.rmtree(tmp_path)
-    assert find_versions(source(tmp_path)) is None
+def why_none(wanted: ModelSource) -> tuple[str, bool]:
+    with pytest.raises(NoVersionsError) as caught:
+        find_versions(wanted)
+    return str(caught.value), caught.value.read
+
+
+def test_find_versions_says_why_there_is_none(tmp_path: Path, base: Path) -> None:
+    """And whether the base path was read: only then are the versions that are served from it gone."""
+    policy = "has no version to serve: it has 1, 2, 10, 123, and the version policy asks for 11, 12"
+    assert why_none(source(base, None, (11, 12))) == (policy, True)
+    empty = base / "tmp"
+    assert why_none(source(empty)) == (
+        "has no version to serve: versions are folders whose names are integers",
+        True,
+    )
+    (empty / "saved_model.pb").write_text("")
+    assert why_none(source(empty)) == (
+        "has no version to serve: it is a version itself, and the base path is the folder above",
+        True,
+    )
+    assert why_none(source(base / "7")) == ("is no folder", False)
+    assert why_none(source(tmp_path / "nothing")) == ("does not exist", False)
+    long, _ = why_none(source(tmp_path / ("x" * 300)))
+    assert long.startswith("cannot be read (")

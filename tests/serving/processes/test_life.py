@@ -1,12 +1,16 @@
 """Deadlines, signals, kill -9, sockets."""
 
+import contextlib
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_process import ServerProcess, until
 from slow_calls import Call, cpu_seconds, wait_busy
 
@@ -91,3 +95,70 @@ def test_server_answers_504_and_over_its_socket(
     assert server.ask("slow", {"seconds": [0.0]}) == {"seconds": [0.0]}  # the port listens too
     server.connect(f"unix:{socket_path}")
     assert server.ask("slow", {"seconds": [0.5]}) == {"seconds": [0.5]}
+
+
+HALF = b"POST /v1/models/slow:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"
+
+
+def test_signal_ends_the_server_in_time_whatever_runs(
+    start_embedded: Callable[..., ServerProcess], models: Path
+) -> None:
+    """Calls that take longer, bodies that never come, and streams without an end."""
+    server = start_embedded(
+        model_name="slow",
+        model_base_path=models / "slow",
+        shutdown_grace_seconds=2,
+        rest_api_timeout_in_ms=0,
+        enable_grpc_healthcheck_service=True,
+    )
+    over_grpc = Call(lambda: server.ask("slow", {"seconds": [60.0]}))
+    over_rest = Call(lambda: server.post("slow:predict", {"instances": [60.0]}))
+    watching = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+    assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
+    wait_busy(server)
+    with socket.create_connection(("127.0.0.1", server.rest_api_port)) as sending:
+        sending.sendall(HALF)
+        sending.settimeout(20)
+        time.sleep(0.3)
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait_end(20) == 0
+        assert time.monotonic() - began < 12
+        assert sending.recv(1000).startswith(b"HTTP/1.1 503 ")
+    assert over_grpc.result().code() == grpc.StatusCode.UNAVAILABLE
+    answer = over_rest.result()
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "The server is ending, and the call was not done in time"}
+    assert "Traceback" not in server.log
+
+
+def test_second_signal_ends_the_server_at_once(start_embedded: Callable[..., ServerProcess], models: Path) -> None:
+    server = start_embedded(model_name="slow", model_base_path=models / "slow")
+    call = Call(lambda: server.ask("slow", {"seconds": [60.0]}))
+    wait_busy(server)
+    server.process.send_signal(signal.SIGINT)
+    until(lambda: "Ending: calls that run have 25 s to finish" in server.log, "it says what it does")
+    server.process.send_signal(signal.SIGINT)
+    assert server.wait_end(10) == 128 + signal.SIGINT
+    assert call.result().code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_idle_connections_without_descriptors_stop_neither_door(
+    start_embedded: Callable[..., ServerProcess], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popen = subprocess.Popen
+
+    def limited(command: list[str], **options: object) -> subprocess.Popen:
+        return popen(["bash", "-c", 'ulimit -n 192; exec "$@"', "bash", *command], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    server = start_embedded(model_name="slow", model_base_path=models / "slow")
+    with contextlib.ExitStack() as stack:
+        for port in (server.port, server.rest_api_port):
+            for _ in range(200):
+                with contextlib.suppress(OSError):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+        assert server.columns("slow", {"seconds": [0.0]}) == [0.0]
+        assert server.ask("slow", {"seconds": [0.0]}) == {"seconds": [0.0]}  # its connection was there before
+        assert "No file descriptor is left" not in server.log
+    assert "The limit of 192 open files (ulimit -n) leaves" in server.log

@@ -147,6 +147,9 @@ def test_config_file_is_polled(start_server: Callable[..., ServerProcess], model
     write(config_of(half))
     server = start_server(model_config_file=file, model_config_file_poll_wait_seconds=1)
     assert server.states("line") == {}
+    never = model("never", tmp_path / "never")
+    write(config_of(half, never))  # what it names never comes, and it must not be in the way of its correction
+    until(lambda: f"Model never: {tmp_path}/never does not exist" in server.log, "the missing folder is logged")
     write(config_of(half, line))
     server.wait_states("line", {1: "AVAILABLE"})
     write("model_config_list { this does not parse")

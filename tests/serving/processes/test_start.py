@@ -30,7 +30,7 @@ def test_server_waits_for_a_first_version(
     )
     for name in ("+8", "9.0", "-1", "tmp", "99999999999999999999"):  # no versions
         shutil.copytree(models / "half_plus_two" / "00000123", tmp_path / "coming" / name)
-    server = start_server(ready=False, model_config_file=config)
+    server = start_server(ready=False, model_config_file=config, model_config_file_poll_wait_seconds=1)
     until(lambda: re.search("there.*(is available|Successfully loaded)|Successfully.*there", server.log), "one loads")
     assert not is_open(server.port)
     assert not is_open(server.rest_api_port)
