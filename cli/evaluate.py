@@ -9,6 +9,7 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
+from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ def evaluate(
         right=1,
     )
     unknown = f", {found.unknown_characters:,} unknown ones left out" if found.unknown_characters else ""
-    console.out.print(f"\naccuracy {found.accuracy:.1%} on {found.characters:,} characters{unknown}")
+    console.out.print(f"\naccuracy {found.accuracy:.1%} on {counted(found.characters, 'character')}{unknown}")
     if not beside:
         console.out.print("Without the run's training text, or with one too long to count, there are no baselines.")
     best = min(beside.values(), default=None)

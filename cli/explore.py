@@ -9,6 +9,7 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
+from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
     from charflow.pipeline.explore import ChatSummary, UserSummary
@@ -61,7 +62,7 @@ def explore(
             corpus = build_corpus(data, wanted, read=lambda: messages)
             described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
     if plot:
-        plot_users(chat.users.head(_MOST_ACTIVE), plot, title=f"Most active of {len(chat.users):,} users")
+        plot_users(chat.users.head(_MOST_ACTIVE), plot, title=f"Most active of {counted(len(chat.users), 'user')}")
     if json:
         console.print_json(_figures(chat, described))
         return
@@ -114,10 +115,10 @@ def _show_user(user: "UserSummary", length: int, shift: int) -> None:
             ("messages", f"{user.messages:,}"),
             ("characters", f"{user.characters:,}"),
             ("distinct characters", f"{user.distinct_characters:,}"),
-            ("training windows", f"{user.windows:,} of {length} characters, one every {shift}"),
+            ("training windows", f"{user.windows:,} of {counted(length, 'character')}, one every {shift}"),
             ("memory", f"{console.size(user.corpus_bytes)} (dense one-hot: {console.size(user.one_hot_bytes)})"),
         ],
     )
-    console.out.print(f"\nFirst {len(user.first)} messages:")
+    console.out.print(f"\nFirst {counted(len(user.first), 'message')}:")
     for number, text in enumerate(user.first, 1):
         console.out.print(f"{number:3d}  " + text.replace("\n", "\n     "))

@@ -10,6 +10,7 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
+from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
     from charflow.model.generator import Generator, SamplingSettings
@@ -98,7 +99,7 @@ def _print_texts(
                 began = time.perf_counter()
             console.generated("\n")
     if console.err.is_terminal:
-        console.err.print(f"{written:,} characters, {written / max(seconds, 1e-9):,.0f} a second")
+        console.err.print(f"{counted(written, 'character')}, {written / max(seconds, 1e-9):,.0f} a second")
 
 
 def _print_json(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:

@@ -13,7 +13,7 @@ from charflow.cli.worker_output import WorkerOutput
 from charflow.model.cluster import JOIN_SECONDS, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
 from charflow.model.worker_group import GRACE, Ending, run_workers
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 
 # What comes from the first word on is train's, with or without -- before it.
 LAUNCH_SETTINGS = {"allow_extra_args": True, "allow_interspersed_args": False}
@@ -43,7 +43,7 @@ def launch(
     output = WorkerOutput(figures=arguments.json)
     gpus = visible_gpus(os.environ)
     if 0 < len(gpus) < workers:
-        output.say(f"{workers} workers cannot share {_count(len(gpus), 'GPU')}: they train on the CPU.")
+        output.say(f"{workers} workers cannot share {counted(len(gpus), 'GPU')}: they train on the CPU.")
     restarts = 0
     with StopSignals() as signals:
         while True:
@@ -64,12 +64,12 @@ def launch(
             output.forget_figures()
             arguments.resume()
             output.say(
-                f"{_what_happened(ending)}: starting {_count(workers, 'worker')} again {arguments.begins}, "
+                f"{_what_happened(ending)}: starting {counted(workers, 'worker')} again {arguments.begins}, "
                 f"restart {restarts} of {max_restarts}."
             )
     output.print_figures()
     if _worth_another_try(ending) and not signals.asked:
-        output.say(f"{_what_happened(ending)} after {_count(restarts, 'restart')}; {arguments.advice()}.")
+        output.say(f"{_what_happened(ending)} after {counted(restarts, 'restart')}; {arguments.advice()}.")
     raise typer.Exit(ending.status)
 
 
@@ -152,7 +152,3 @@ def _what_happened(ending: Ending) -> str:
     if ending.status == 128 + signal.SIGTERM:
         return f"worker {ending.worker} was stopped by SIGTERM"
     return f"worker {ending.worker} ended with status {ending.status}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

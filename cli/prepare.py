@@ -10,6 +10,7 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.interrupts import saying
 from charflow.cli.quiet import load_tensorflow
+from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
     from charflow.pipeline.prepared import PreparedCorpus
@@ -108,7 +109,7 @@ def _show(folder: Path, figures: dict[str, Any]) -> None:
         [
             (
                 "messages",
-                f"{figures['messages']:,} of {figures['rows']:,} rows" + (f" ({dropped})" if dropped else ""),
+                f"{figures['messages']:,} of {counted(figures['rows'], 'row')}" + (f" ({dropped})" if dropped else ""),
             ),
             (
                 "characters",

@@ -14,6 +14,7 @@ from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
 from charflow.model.cluster import names_cluster
+from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -318,13 +319,16 @@ class _Screen:
         console.pairs(
             console.err,
             [
-                ("messages", f"{plan.messages:,} of {self._text.rows:,} rows" + (f" ({dropped})" if dropped else "")),
+                (
+                    "messages",
+                    f"{plan.messages:,} of {counted(self._text.rows, 'row')}" + (f" ({dropped})" if dropped else ""),
+                ),
                 (
                     "characters",
                     f"{plan.train_characters:,} to learn, {plan.held_out_characters:,} held out, "
                     f"{plan.distinct_characters:,} distinct",
                 ),
-                ("windows", f"{plan.windows:,}, {plan.steps_per_epoch:,} steps of {plan.batch_size} an epoch"),
+                ("windows", f"{plan.windows:,}, {counted(plan.steps_per_epoch, 'step')} of {plan.batch_size} an epoch"),
                 ("weights", f"{plan.weights:,}"),
                 (
                     "memory",
@@ -378,17 +382,19 @@ class _Screen:
 
 def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") -> None:
     console.out.print()
-    rows = [("ended", f"{result.reason}, {result.step:,} steps in {console.duration(result.elapsed)}")]
+    rows = [("ended", f"{result.reason}, {counted(result.step, 'step')} in {console.duration(result.elapsed)}")]
     if result.held_out:
         rows.append(
             (
                 "held out",
                 f"{result.held_out.bits_per_char:.4f} bits per character, accuracy {result.held_out.accuracy:.1%} "
-                f"on {result.held_out.characters:,} characters",
+                f"on {counted(result.held_out.characters, 'character')}",
             )
         )
     if copied:
-        rows.append(("copied", f"at most {copied.length} characters in a row of the samples: {copied.text!r}"))
+        rows.append(
+            ("copied", f"at most {counted(copied.length, 'character')} in a row of the samples: {copied.text!r}")
+        )
     rows.append(("written to", console.Copied(run_dir.path)))
     console.pairs(console.out, rows)
 

@@ -12,7 +12,7 @@ from charflow.model.config import Config
 from charflow.model.network import Network
 from charflow.model.strategy import Placement
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 
 _FLOAT = 4  # bytes
 
@@ -63,7 +63,7 @@ def make_plan(
     replicas = placement.replicas
     batch_size = min(training.batch_size, windows // replicas * replicas)
     if not batch_size:
-        raise UserError(f"The text has {windows:,} windows: too few for {replicas} replicas.")
+        raise UserError(f"The text has {counted(windows, 'window')}: too few for {replicas} replicas.")
     optimizer_floats = sum(math.prod(variable.shape) for variable in optimizer.variables)
     return Plan(
         messages=text.messages,
@@ -93,8 +93,8 @@ def _activations(config: Config, text: TrainingText, batch_size: int) -> int:
 def _limit(config: Config) -> str:
     training = config.training
     limits = [
-        f"{training.epochs:,} epochs" if training.epochs else "",
-        f"{training.steps:,} steps" if training.steps else "",
+        counted(training.epochs, "epoch") if training.epochs else "",
+        counted(training.steps, "step") if training.steps else "",
         f"{training.time_limit:,.0f} seconds" if training.time_limit else "",
     ]
     return " or ".join(limit for limit in limits if limit)

@@ -16,7 +16,7 @@ import numpy as np
 from charflow.model.config import Config, load_toml, override
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import UserError, counted, reason
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -152,8 +152,8 @@ class RunDir:
         known = Vocabulary.load(self.vocabulary_file)
         if known != corpus.vocabulary:
             raise UserError(
-                f"{self.path} was trained with another vocabulary ({len(known.chars)} characters; the data now has "
-                f"{len(corpus.vocabulary.chars)}): resume with the same data and filters, or name another folder."
+                f"{self.path} was trained with another vocabulary ({counted(len(known.chars), 'character')}; "
+                f"the data now has {len(corpus.vocabulary.chars)}): resume with the same data and filters, or name another folder."
             )
         if self.corpus_facts()["fingerprint"] != corpus.fingerprint:
             raise UserError(

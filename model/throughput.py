@@ -16,7 +16,7 @@ from charflow.model.optimizer import make_optimizer
 from charflow.model.steps import Steps
 from charflow.model.strategy import check_batch, placement
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 
 _SIDE = 2048  # of the matrices: large enough to keep every core busy, small enough for any device
 _PRODUCTS = 8
@@ -79,7 +79,7 @@ def measure_throughput(
     windows, replicas = text.count_windows(training), strategy.num_replicas_in_sync
     batch_size = min(training.batch_size, windows // replicas * replicas)
     if not batch_size:
-        raise UserError(f"The text has {windows:,} windows: too few for {replicas} replicas.")
+        raise UserError(f"The text has {counted(windows, 'window')}: too few for {replicas} replicas.")
     with strategy.scope():
         network = Network(
             config.network,

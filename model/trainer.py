@@ -30,7 +30,7 @@ from charflow.model.steps import Steps
 from charflow.model.strategy import check_batch, naming_lost_peers, placement
 from charflow.model.timetable import Timetable
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.errors import reason as cause
 
 _DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
@@ -104,8 +104,8 @@ class Trainer:
             self._run_dir.forget_metrics_after(int(self._progress.step))
         if self._at_end and self._run_dir.finished_at() == int(self._progress.step):
             raise UserError(
-                f"{self._run_dir.path} has already been trained to its end ({int(self._progress.step):,} steps, "
-                f"{float(self._progress.elapsed):.0f} s): give a higher --epochs, --steps or --time-limit."
+                f"{self._run_dir.path} has already been trained to its end "
+                f"({counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s): give a higher --epochs, --steps or --time-limit."
             )
         return damaged
 

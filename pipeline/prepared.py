@@ -13,7 +13,7 @@ import numpy as np
 
 from charflow.pipeline.corpus import Corpus, CorpusSettings
 from charflow.pipeline.csv_source import CsvFormat
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.manifest import MANIFEST, PROGRESS, VOCABULARY, Manifest, Shard, sha256_of
 from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
@@ -250,7 +250,7 @@ class PreparedCorpus:
         if not path.is_file():
             raise UserError(f"{path} is missing: {_MEND}.")
         if (found := path.stat().st_size) != expected:
-            raise UserError(f"{path} has {found:,} bytes and not the {expected:,} of its manifest: {_MEND}.")
+            raise UserError(f"{path} has {counted(found, 'byte')} and not the {expected:,} of its manifest: {_MEND}.")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.untuned import untuned
 from charflow.pipeline.windows import Targets, count_windows
@@ -73,7 +73,7 @@ class StreamPlan:
         if global_batch < 1:
             raise UserError(f"The batch size must be at least 1, not {global_batch}.")
         if windows < global_batch:
-            raise UserError(f"{windows:,} windows do not fill a batch of {global_batch:,}.")
+            raise UserError(f"{counted(windows, 'window')} cannot fill a batch of {global_batch:,}.")
         group_bytes = memory // _GROUPS_IN_MEMORY
         block_bytes = min(_BLOCK_BYTES, group_bytes // _BLOCKS_PER_GROUP)
         batches = max(1, block_bytes // (global_batch * shift * itemsize))

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.untuned import untuned
 
 Targets = Literal["next", "all"]
@@ -45,7 +45,8 @@ def count_windows(n_ids: int, *, length: int = 40, shift: int = 3) -> int:
         raise UserError(f"Window length and shift must be at least 1, not {length} and {shift}.")
     if n_ids <= length:
         raise UserError(
-            f"The text has {n_ids:,} characters: too short for one window of {length} and the character after it."
+            f"The text has {counted(n_ids, 'character')}: "
+            f"too short for one window of {length} and the character after it."
         )
     return len(range(0, n_ids - length, shift))
 
@@ -104,7 +105,7 @@ def make_windows(
     n_windows = count_windows(len(ids), length=length, shift=shift)
     steps = n_windows // batch_size if drop_remainder else -(-n_windows // batch_size)
     if not steps:
-        raise UserError(f"{n_windows:,} windows do not fill a batch of {batch_size:,}.")
+        raise UserError(f"{counted(n_windows, 'window')} cannot fill a batch of {batch_size:,}.")
 
     rows = _rows_of(ids, shift)
     rows_per_window = -(-(length + 1) // shift)

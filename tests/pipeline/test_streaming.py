@@ -266,7 +266,7 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
         ({"length": 0}, r"^Window length and shift must be at least 1, not 0 and 3\.$"),
         ({"length": 301}, r"^The text has 301 characters: too short for one window of 301 "),
         ({"global_batch": 0}, r"^The batch size must be at least 1, not 0\.$"),
-        ({"global_batch": 1000}, r"^99 windows do not fill a batch of 1,000\.$"),
+        ({"global_batch": 1000}, r"^99 windows cannot fill a batch of 1,000\.$"),
         ({"global_batch": 9, "replicas": 2}, r"^A batch of 9 cannot be shared by 2 replicas equally\.$"),
         ({"pipeline": 1}, r"^There is no pipeline 1 of 1 with 1 replicas\.$"),
         ({"replicas": 0}, r"^There is no pipeline 0 of 1 with 0 replicas\.$"),

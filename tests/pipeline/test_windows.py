@@ -252,7 +252,7 @@ SIZES = r"^Batch size and epochs must be at least 1, and the first step at least
         ({"epochs": 0}, SIZES),
         ({"first_step": -1}, SIZES),
         ({"targets": "last"}, r"^Unknown targets 'last': use 'next' or 'all'\.$"),
-        ({"batch_size": 1000, "drop_remainder": True}, r"^6 windows do not fill a batch of 1,000\.$"),
+        ({"batch_size": 1000, "drop_remainder": True}, r"^6 windows cannot fill a batch of 1,000\.$"),
     ],
     ids=["length", "shift", "short text", "batch size", "epochs", "first step", "targets", "no full batch"],
 )
