@@ -153,7 +153,8 @@ class RunDir:
         if known != corpus.vocabulary:
             raise UserError(
                 f"{self.path} was trained with another vocabulary ({counted(len(known.chars), 'character')}; "
-                f"the data now has {len(corpus.vocabulary.chars)}): resume with the same data and filters, or name another folder."
+                f"the data now has {len(corpus.vocabulary.chars)}): "
+                "resume with the same data and filters, or name another folder."
             )
         if self.corpus_facts()["fingerprint"] != corpus.fingerprint:
             raise UserError(

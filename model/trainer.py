@@ -105,7 +105,8 @@ class Trainer:
         if self._at_end and self._run_dir.finished_at() == int(self._progress.step):
             raise UserError(
                 f"{self._run_dir.path} has already been trained to its end "
-                f"({counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s): give a higher --epochs, --steps or --time-limit."
+                f"({counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s): "
+                "give a higher --epochs, --steps or --time-limit."
             )
         return damaged
 
