@@ -28,12 +28,14 @@ def parse_flags(
         the flags that were given, by name, in their types, and `rest_api_port` in any case.
 
     Raises:
-        UsageError: a flag nobody knows, or a value of the wrong type.
+        UsageError: a flag nobody knows, a value of the wrong type, or bytes that are not UTF-8.
         SystemExit: after --help.
 
     >>> parse_flags(["--port=1", "--enable_batching"], prog="charflow serve", rest_api_port=8501)
     {'rest_api_port': 8501, 'port': 1, 'enable_batching': True}
     """
+    for argument in arguments:
+        _check_text(argument)
     parser = _parser(prog, rest_api_port, extra)
     found, left = parser.parse_known_args(arguments)
     for argument in left:
@@ -125,6 +127,14 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+
+
+def _check_text(argument: str) -> None:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # Python keeps bytes that it cannot decode as lone surrogates (PEP 383)
+        shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise UsageError(f"'{shown}' is not UTF-8 text: type it in a UTF-8 terminal, or rename the file.") from None
 
 
 def _refuse_unknown(argument: str, names: Sequence[str]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import os
 import signal
 import subprocess
 import sys
@@ -59,6 +60,18 @@ def test_version_is_the_installed_one(call: Callable) -> None:
 def test_module_runs_as_the_command_does() -> None:
     done = subprocess.run([sys.executable, "-m", "charflow", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"charflow {version('charflow')}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("charflow tr", ["train"]), ("charflow train --win", ["--window-length", "--window-shift"])],
+    ids=["command", "option"],
+)
+def test_shell_completes_commands_and_options(typed: str, offered: list[str]) -> None:
+    asked = {"_CHARFLOW_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = Path(sys.executable).with_name("charflow")
+    done = subprocess.run([command], env={**os.environ, **asked}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, offered, "")
 
 
 def test_charflow_alone_shows_its_help(call: Callable) -> None:

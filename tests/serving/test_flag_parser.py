@@ -130,3 +130,11 @@ def test_arguments_for_tensorflow_model_server_hold_none_of_ours(name: str) -> N
     assert str(refusal.value) == (
         f"--{name} is only for the embedded server: leave it out, or take --backend embedded."
     )
+
+
+def test_bytes_that_are_not_utf8_are_refused() -> None:
+    with pytest.raises(UsageError) as error:
+        parse_flags(["--model_base_path=/m/caf\udce9"], prog="p", rest_api_port=0)
+    assert str(error.value) == (
+        r"'--model_base_path=/m/caf\xe9' is not UTF-8 text: type it in a UTF-8 terminal, or rename the file."
+    )
