@@ -19,6 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
+from charflow.pipeline.errors import visible
 
 GRACE = 1.0  # seconds that a command has to end in good order
 _TIDYING = 0.5  # seconds for what is to be done at exit
@@ -77,7 +78,7 @@ def saying(what: str) -> Iterator[None]:
     Raises:
         Interrupted: it did, in good order.
     """
-    before, _State.message = _State.message, what
+    before, _State.message = _State.message, visible(what)
     try:
         yield
     except KeyboardInterrupt:
