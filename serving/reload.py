@@ -12,7 +12,7 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from charflow.serving.client.grpc_transport import credentials, name_options, unreached_of
+from charflow.serving.client.grpc_transport import open_channel, unreached_of
 from charflow.serving.client.tls import Tls
 from charflow.serving.client.trouble import Trouble
 from charflow.serving.errors import UsageError
@@ -46,10 +46,7 @@ class ModelService:
             ArgumentError: a file of `tls` is no PEM certificate or key, or they do not belong together.
             OSError: a file of `tls` cannot be read.
         """
-        opened = (
-            grpc.secure_channel(address, credentials(tls), name_options(tls)) if tls else grpc.insecure_channel(address)
-        )
-        with opened as channel:
+        with open_channel(address, tls) as channel:
             yield cls(address, channel, tls=tls is not None)
 
     def reload(self, config: ModelServerConfig) -> None:

@@ -98,11 +98,12 @@ class Calls:
         deadline: float,
         *,
         version: int | None = None,
+        patient: bool = False,
     ) -> dict[str, Any]:
         """Runs a signature on one batch, of the given version rather than the target's, and checks the answer."""
         target = self.target if version is None else replace(self.target, version=version, label=None)
         outputs = await self.retry.ask(
-            lambda timeout: self.transport.predict(target, signature, inputs, timeout), deadline
+            lambda timeout: self.transport.predict(target, signature, inputs, timeout), deadline, patient=patient
         )
         n_rows = len(next(iter(inputs.values())).rows)
         return answers.checked(outputs, expected, n_rows, signature)
@@ -114,7 +115,7 @@ class Calls:
         joined: dict[str, list[Any]] = {name: [] for name in expected}
         for begin in range(0, len(next(iter(inputs.values())).rows), self.max_batch):
             batch = {name: tensor.cut(begin, begin + self.max_batch) for name, tensor in inputs.items()}
-            for name, rows in (await self.ask(signature, batch, expected, deadline)).items():
+            for name, rows in (await self.ask(signature, batch, expected, deadline, patient=begin > 0)).items():
                 joined[name] += rows
         return joined
 

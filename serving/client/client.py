@@ -32,7 +32,8 @@ class Client:
         version: this one; None takes the highest that is available.
         label: the version this label stands for.
         timeout: seconds for a whole call, its retries included; each chunk of a stream is a call.
-        retries: most tries after the first while the server is unavailable.
+        retries: most tries after the first while the server is unavailable; once a stream or a list of texts has begun
+            to be answered, it is tried as long as the timeout allows, unless this is 0.
         tls: certificates; True trusts the roots of this system; None does not encrypt.
         max_batch: most texts of a request.
 

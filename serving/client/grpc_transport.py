@@ -27,6 +27,7 @@ _OPTIONS = (
     # `retry` says when to try again. gRPC's own pauses, of 1 s and more, would answer those tries from memory.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),  # straight to the server, as over REST
 )
 # What gRPC itself says where no server was reached, and what it means; any other UNAVAILABLE is a server's.
 _UNREACHED = re.compile("failed to connect to all addresses|errors? resolving|DNS resolution failed")
@@ -58,7 +59,6 @@ class _GrpcTransport(ABC):
         self._address = address
         self._tls = tls
         self._credentials = credentials(tls) if tls else None
-        self._options = [*_OPTIONS, *name_options(tls)]
 
     async def predict(
         self, target: Target, signature: str, inputs: Mapping[str, Tensor], timeout: float
@@ -82,9 +82,7 @@ class _GrpcTransport(ABC):
     async def _call(self, method: Callable[..., Any], request: Any, timeout: float) -> Any: ...
 
     def _channel(self, library: Any) -> Any:
-        if self._credentials:
-            return library.secure_channel(self._address, self._credentials, options=self._options)
-        return library.insecure_channel(self._address, options=self._options)
+        return _open(library, self._address, self._tls, self._credentials)
 
     def _error(self, error: grpc.RpcError) -> ServingError:
         details = error.details() or ""
@@ -158,9 +156,23 @@ def unreached_of(error: grpc.RpcError, address: str, *, tls: bool) -> Unreachabl
     return unreachable(address, Trouble.NO_SERVER, details.rpartition("last error: ")[2])
 
 
-def name_options(tls: Tls | None) -> list[tuple[str, str]]:
-    """The option of a channel that says which name to look for in the server's certificate."""
-    return [("grpc.ssl_target_name_override", tls.server_name)] if tls and tls.server_name else []
+def open_channel(address: str, tls: Tls | None) -> grpc.Channel:
+    """Opens a blocking channel with the settings of the clients.
+
+    Raises:
+        ArgumentError: a file is no PEM certificate or key, or they do not belong together.
+        OSError: a file cannot be read.
+    """
+    channel: grpc.Channel = _open(grpc, address, tls, credentials(tls) if tls else None)
+    return channel
+
+
+def _open(library: Any, address: str, tls: Tls | None, given: grpc.ChannelCredentials | None) -> Any:
+    name = [("grpc.ssl_target_name_override", tls.server_name)] if tls and tls.server_name else []
+    options = [*_OPTIONS, *name]
+    if given:
+        return library.secure_channel(address, given, options=options)
+    return library.insecure_channel(address, options=options)
 
 
 def credentials(tls: Tls) -> grpc.ChannelCredentials:

@@ -22,16 +22,31 @@ from charflow.serving.client.transport import Target, unreachable
 from charflow.serving.client.trouble import Trouble, certificate_trouble
 from charflow.serving.errors import DeadlineExceeded, ServingError, Unavailable
 
+_IDLE_SECONDS = 60.0  # that a connection is kept for another request: less than the server keeps it
+
 
 class _RestTransport(ABC):
-    """All but the waiting."""
+    """All but the waiting.
+
+    Attributes:
+        settings: of httpx, for both of its clients: none of its defaults is right here. Each request brings its own
+            timeout; as many connections as calls; straight to the server, without the proxies and passwords that
+            variables of the environment and .netrc name for the web.
+    """
 
     def __init__(self, address: str, tls: Tls | None) -> None:
         self._address = address
         self._base = f"{'https' if tls else 'http'}://{address}"
         self._hung_up = Trouble.REST_TLS_HANGS_UP if tls else Trouble.PLAIN_HANGS_UP
         self._answered = False  # what has answered once speaks our protocol
-        self._verify = tls.context() if tls else True
+        self.settings: dict[str, Any] = {
+            "verify": tls.context() if tls else True,
+            "timeout": None,
+            "limits": httpx.Limits(
+                max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE_SECONDS
+            ),
+            "trust_env": False,
+        }
         self._extensions = {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
 
     async def predict(
@@ -84,7 +99,7 @@ class RestTransport(_RestTransport):
 
     def __init__(self, address: str, tls: Tls | None) -> None:
         super().__init__(address, tls)
-        self._http = httpx.Client(verify=self._verify)
+        self._http = httpx.Client(**self.settings)
 
     async def _send(self, request: httpx.Request, timeout: float) -> tuple[int, bytes]:
         left = _TimeLeft(timeout)
@@ -108,7 +123,7 @@ class AsyncRestTransport(_RestTransport):
 
     def __init__(self, address: str, tls: Tls | None) -> None:
         super().__init__(address, tls)
-        self._http = httpx.AsyncClient(verify=self._verify)
+        self._http = httpx.AsyncClient(**self.settings)
 
     async def _send(self, request: httpx.Request, timeout: float) -> tuple[int, bytes]:
         async with asyncio.timeout(timeout):

@@ -1,7 +1,9 @@
 """Tries a request again while the server is unavailable and the deadline allows.
 
 Exponential back-off with full jitter: before try n + 1 the pause is drawn evenly from 0 to 0.1 · 2^n s, at most 5 s,
-so that clients that failed together do not come back together.
+so that clients that failed together do not come back together. A call that goes on with something begun, such as the
+next chunk of a text, is patient: the server that answered before is probably being started again, which takes seconds,
+so it is tried as long as the deadline allows.
 Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
@@ -46,8 +48,15 @@ class Retry:
         """When a call that begins now must end, on the monotonic clock."""
         return time.monotonic() + self.timeout
 
-    async def ask(self, request: Callable[[float], Awaitable[Answer]], deadline: float) -> Answer:
+    async def ask(
+        self, request: Callable[[float], Awaitable[Answer]], deadline: float, *, patient: bool = False
+    ) -> Answer:
         """Sends a request that is given the seconds left, again and again if need be.
+
+        Args:
+            request: sends it.
+            deadline: when the call must end.
+            patient: tries without counting, unless there are to be no retries at all.
 
         Raises:
             Unavailable: the last try failed so, or the next would come after the deadline.
@@ -67,7 +76,8 @@ class Retry:
                 raise  # the server's own limit
             except Unavailable:
                 pause = random.uniform(0, min(_LONGEST, _FIRST * 2**tries))
-                if tries == self.retries or time.monotonic() + pause >= deadline:
+                enough = tries >= self.retries and not (patient and self.retries)
+                if enough or time.monotonic() + pause >= deadline:
                     raise
             tries += 1
             await self.pause(pause)

@@ -46,7 +46,7 @@ class Stream:
         self._inputs: dict[str, Tensor] = {}
         self._version = 0
         self._left = 0
-        self._done = False
+        self._begun = self._done = False
 
     async def next_text(self) -> str | None:
         """Writes the next chunk; None at the end.
@@ -66,7 +66,9 @@ class Stream:
             return None
         inputs = {**self._inputs, "max_chars": Tensor("DT_INT32", [asked])}
         try:
-            outputs = await self._calls.ask("stream", inputs, answers.STREAM, deadline, version=self._version)
+            outputs = await self._calls.ask(
+                "stream", inputs, answers.STREAM, deadline, version=self._version, patient=self._begun
+            )
         except NotFound as error:
             raise NotFound(
                 f"Version {self._version} of model {self._calls.target.model!r} is gone, and no other can continue "
@@ -91,6 +93,7 @@ class Stream:
         }
 
     def _advance(self, outputs: Mapping[str, Any], asked: int) -> str | None:
+        self._begun = True
         text: str = outputs["text"][0]
         length: int = outputs["length"][0]
         if not 0 <= length <= asked:

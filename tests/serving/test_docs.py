@@ -25,7 +25,7 @@ def section(heading: str) -> str:
 
 def flags_of(start: str) -> set[str]:
     """The flags of the bullet that begins with the word."""
-    found = re.search(rf"^- \*\*{start}\*\*.*?(?=^- |\Z)", section("Flags"), re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^- \*\*{start}\*\*.*?(?=^- |^\n|\Z)", section("Flags"), re.MULTILINE | re.DOTALL)
     assert found, start
     return set(re.findall(r"`--(\w+)`", found[0]))
 
