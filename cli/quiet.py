@@ -5,9 +5,9 @@ behind Python's back, so the descriptor itself is turned away while it starts.
 """
 
 import os
-import sys
-import tempfile
 import warnings
+
+from charflow.serving.scratch import quiet_unless_it_fails
 
 
 def load_tensorflow(*, start_devices: bool = True, log_placement: bool = False) -> None:
@@ -20,24 +20,13 @@ def load_tensorflow(*, start_devices: bool = True, log_placement: bool = False) 
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if log_placement else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            import tensorflow as tf
+    with quiet_unless_it_fails():
+        import tensorflow as tf
 
-            tf.get_logger().setLevel("ERROR")
-            for gpu in tf.config.list_physical_devices("GPU"):
-                tf.config.experimental.set_memory_growth(gpu, True)
-            tf.debugging.set_log_device_placement(log_placement)
-            if start_devices:
-                tf.constant(0)
-        except Exception:
-            chatter.seek(0)
-            os.write(stderr, chatter.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        tf.get_logger().setLevel("ERROR")
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.debugging.set_log_device_placement(log_placement)
+        if start_devices:
+            tf.constant(0)
     warnings.filterwarnings("ignore", module="keras|tensorflow")

@@ -7,19 +7,18 @@ right.
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as installed
-from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from charflow.serving.errors import UsageError
 from charflow.serving.flag_parser import embedded_flags, parse_flags
 from charflow.serving.flags import VERSION
 from charflow.serving.listening import check_listening, is_shut_in
 from charflow.serving.ready import print_ready
+from charflow.serving.scratch import quiet_unless_it_fails
 
 PROG = "charflow-model-server"
 _FAILED, _USER_MISTAKE = 1, 2
@@ -61,7 +60,8 @@ def serve_embedded(given: Mapping[str, Any]) -> int:
                 file=sys.stderr,
             )
         with _ended_by_signals():
-            with _quiet_unless_it_fails():
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+            with quiet_unless_it_fails():
                 from charflow.serving.embedded.server import serve
             return serve(flags, announce=print_ready)
     except UsageError as error:
@@ -86,32 +86,3 @@ def _ended_by_signals() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is end:  # the server has put its own there meanwhile
                 signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet_unless_it_fails() -> Iterator[None]:
-    """Keeps back what TensorFlow writes to file descriptor 2 while it is loaded, which no setting turns off."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with _scratch() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            chatter.seek(0)
-            os.write(stderr, chatter.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def _scratch() -> IO[bytes]:
-    """Opens a file without a name, also where no folder can be written to (a read-only root file system)."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:
-        if hasattr(os, "memfd_create"):
-            return os.fdopen(os.memfd_create("charflow"), "w+b")
-        return Path(os.devnull).open("w+b")

@@ -57,7 +57,7 @@ class BatchingSettings:
         sizes = self.allowed_batch_sizes
         if any(size < 1 for size in sizes) or list(sizes) != sorted(set(sizes)):
             raise InvalidArgument(f"allowed_batch_sizes must be positive and increasing; was {list(sizes)}")
-        largest = self.max_execution_batch_size or self.max_batch_size
+        largest = self.largest
         if sizes and sizes[-1] != largest:
             raise InvalidArgument(
                 f"Last entry in allowed_batch_sizes must match max_batch_size; last was {sizes[-1]}; expected {largest}"
@@ -66,6 +66,11 @@ class BatchingSettings:
             raise InvalidArgument(
                 f"max_execution_batch_size must be from 1 to max_batch_size, {self.max_batch_size}; was {largest}"
             )
+
+    @property
+    def largest(self) -> int:
+        """Most rows of a batch."""
+        return self.max_execution_batch_size or self.max_batch_size
 
 
 @dataclass

@@ -111,7 +111,8 @@ class _Server:
         self._ending = threading.Event()
         # A batch is as large as the calls that wait for it at the same time.
         usual = max(16, 4 * (os.cpu_count() or 1))
-        threads = usual if settings.batching is None else max(usual, min(256, 2 * settings.batching.max_batch_size))
+        together = settings.batching.largest if settings.batching else 0
+        threads = max(usual, min(256, 2 * together))
         self._grpc_threads = flags.grpc_max_threads or threads
         self._rest_threads = flags.rest_api_num_threads or threads
         self._connections = connections_per_door(flags.max_connections, 2 if flags.rest_api_port else 1)
@@ -282,12 +283,17 @@ def _load_settings(flags: ServerFlags) -> LoadSettings:
     return LoadSettings(
         tags=tuple(flags.saved_model_tags.split(",")),
         session=session,
-        batching=_batching(flags) if flags.enable_batching else None,
+        batching=read_batching(flags) if flags.enable_batching else None,
         warmup=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
     )
 
 
-def _batching(flags: ServerFlags) -> BatchingSettings:
+def read_batching(flags: ServerFlags) -> BatchingSettings:
+    """Reads the parameters of batching from their file; those it leaves out are TensorFlow Serving's own.
+
+    Raises:
+        UsageError: the file cannot be used.
+    """
     given: dict[str, object] = {"num_batch_threads": os.cpu_count() or 1}
     if flags.batching_parameters_file:
         file = read_batching_parameters(flags.batching_parameters_file)

@@ -1,13 +1,12 @@
 """Keys and certificates of the server, for both doors."""
 
 import ssl
-import tempfile
-from pathlib import Path
 
 import grpc
 
 from charflow.serving.errors import UsageError
 from charflow.serving.protos.ssl_config_pb2 import SSLConfig
+from charflow.serving.scratch import scratch_file
 
 
 def grpc_credentials(config: SSLConfig) -> grpc.ServerCredentials:
@@ -33,11 +32,10 @@ def rest_context(config: SSLConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        with tempfile.TemporaryDirectory() as folder:  # the ssl module reads keys from files only
-            chain = Path(folder) / "chain.pem"
-            chain.touch(mode=0o600)
-            chain.write_text(f"{config.server_key}\n{config.server_cert}\n")
-            context.load_cert_chain(chain)
+        with scratch_file() as chain:  # the ssl module reads keys from files only
+            chain.write(f"{config.server_key}\n{config.server_cert}\n".encode())
+            chain.flush()
+            context.load_cert_chain(chain.name)
         if config.custom_ca:
             context.load_verify_locations(cadata=config.custom_ca)
     except (ssl.SSLError, OSError, ValueError) as error:

@@ -1,5 +1,6 @@
 """The configuration files beside the versions: parsed by the protos the servers parse them with."""
 
+import inspect
 import resource
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from charflow.export.server_configs import BATCHING, MODELS, MONITORING, write_server_configs
 from charflow.pipeline.errors import UserError
+from charflow.serving import AsyncClient, Client
 from charflow.serving.protos import monitoring_config_pb2, session_bundle_config_pb2
 
 
@@ -56,10 +58,20 @@ def test_batching_config_is_one_a_server_takes(tmp_path: Path) -> None:
     batching = text_format.Parse((tmp_path / BATCHING).read_text(), session_bundle_config_pb2.BatchingParameters())
     sizes = list(batching.allowed_batch_sizes)
     assert sizes == sorted(set(sizes))
-    assert (sizes[0], sizes[-1]) == (1, batching.max_batch_size.value)
-    assert batching.max_enqueued_batches.value > 0
-    assert 0 < batching.batch_timeout_micros.value <= 10_000
+    assert (sizes[0], sizes[-1]) == (1, batching.max_execution_batch_size.value)
+    assert batching.enable_large_batch_splitting.value
     assert not batching.HasField("num_batch_threads")
+
+
+def test_batching_config_takes_what_the_clients_send(tmp_path: Path) -> None:
+    """A request of as many rows as they send at once, and several of them side by side."""
+    write_server_configs(tmp_path, "chat")
+    batching = text_format.Parse((tmp_path / BATCHING).read_text(), session_bundle_config_pb2.BatchingParameters())
+    queued = batching.max_enqueued_batches.value * batching.max_execution_batch_size.value
+    for client in (Client, AsyncClient):
+        rows = inspect.signature(client).parameters["max_batch"].default
+        assert rows <= batching.max_batch_size.value
+        assert 8 * rows <= queued
 
 
 def test_monitoring_config_turns_prometheus_on(tmp_path: Path) -> None:

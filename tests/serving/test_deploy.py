@@ -80,7 +80,7 @@ def test_configs_are_the_protos_of_the_server() -> None:
     assert (model().name, model().model_platform) == ("charflow", "tensorflow")
     assert model().model_version_policy.latest.num_versions == 1
     batching = text_format.Parse((DEPLOY / BATCHING).read_text(), BatchingParameters())
-    assert batching.allowed_batch_sizes[-1] == batching.max_batch_size.value
+    assert batching.allowed_batch_sizes[-1] == batching.max_execution_batch_size.value
     assert metrics_path() == "/monitoring/prometheus/metrics"
 
 

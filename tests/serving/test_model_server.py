@@ -194,8 +194,7 @@ def test_server_says_that_nothing_outside_its_container_reaches_it(
 
 
 def test_server_starts_where_no_folder_can_be_written_to(served: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
-    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     assert leave("--model_base_path=/m") == 0
     assert served["flags"].model_base_path == "/m"
 

@@ -13,8 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charflow.serving import errors
+from charflow.serving.embedded import batching
 from charflow.serving.embedded.batching import BatchedRunner, BatchingSettings
 from charflow.serving.embedded.servable import Servable
+from charflow.serving.embedded.server import read_batching
+from charflow.serving.flags import ServerFlags
 
 X_TO_Y = (["x:0"], ["y:0"])
 
@@ -557,3 +560,25 @@ def test_close_ends_the_threads_of_the_scheduler(doubler: Doubler) -> None:
     while threads() > before + 8 and time.monotonic() < end:
         time.sleep(0.05)
     assert threads() <= before + 8
+
+
+def deployed() -> BatchingSettings:
+    """The settings that our own batching.config gives a server."""
+    file = Path(batching.__file__).parents[1] / "deploy" / "batching.config"
+    return read_batching(ServerFlags(model_base_path="/m", enable_batching=True, batching_parameters_file=str(file)))
+
+
+def test_our_own_file_takes_a_request_of_a_client_whole(doubler: Doubler) -> None:
+    runner = BatchedRunner(doubler, [X_TO_Y], deployed())
+    rows = np.arange(128, dtype=np.float32)
+    assert runner.run({"x:0": rows}, ["y:0"])[0].tolist() == (rows * 2).tolist()
+    assert doubler.sizes == [32] * 4
+    runner.close()
+
+
+def test_our_own_file_does_not_let_a_request_wait_for_company(doubler: Doubler) -> None:
+    assert deployed().batch_timeout_micros == 0
+    runner = BatchedRunner(doubler, [X_TO_Y], deployed())
+    runner.run({"x:0": np.zeros(1, np.float32)}, ["y:0"])
+    assert doubler.sizes == [1]
+    runner.close()

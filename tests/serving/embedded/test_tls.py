@@ -1,7 +1,9 @@
 """Keys and certificates that can be used, and what is said where they cannot."""
 
+import os
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from shutil import which
@@ -66,3 +68,13 @@ def test_door_refuses(
     fields = {name: pem.get(value, value) if isinstance(value, str) else value for name, value in fields.items()}
     with pytest.raises(UsageError, match=f"(?i)^--ssl_config_file: {message}"):
         door(config(pem, **fields))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
+@DOORS
+def test_door_needs_no_folder_to_write_to(
+    door: Callable[[SSLConfig], Any], pem: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container's root file system may be read-only; and a key should not touch a disk."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    assert door(config(pem)) is not None
