@@ -22,13 +22,14 @@ from charflow.cli.export import export
 from charflow.cli.generate import generate
 from charflow.cli.interrupts import Terminated
 from charflow.cli.launch import LAUNCH_SETTINGS, launch
+from charflow.cli.options import spelled
 from charflow.cli.prepare import prepare
 from charflow.cli.promote import promote
 from charflow.cli.serve import SETTINGS, serve
 from charflow.cli.status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
 from charflow.cli.sweep import sweep
 from charflow.cli.train import train
-from charflow.pipeline.errors import PeerError, UserError, not_utf8, reason
+from charflow.pipeline.errors import PeerError, SettingError, UserError, not_utf8, reason
 from charflow.serving.client.transport import Unreachable
 from charflow.serving.errors import ServingError, UsageError
 
@@ -82,6 +83,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _say(str(interruption), interruption.status)
     except PeerError as error:
         return _say(str(error), PEER_LOST)
+    except SettingError as error:
+        return _say(error.told(spelled), USER_MISTAKE)
     except (UserError, UsageError) as error:
         return _say(str(error), USER_MISTAKE)
     except Unreachable as error:

@@ -17,7 +17,8 @@ from charflow.cli.waiting import waiting
 from charflow.model.cluster import CHIEF, JOIN_SECONDS, names_cluster, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
 from charflow.model.worker_group import GRACE, run_workers
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
     from charflow.model.throughput import Throughput
@@ -33,6 +34,7 @@ def _measure() -> None:
 
 
 @bench.command(cls=Command)
+@checked
 def train(
     context: typer.Context,
     data: options.Data,
@@ -46,10 +48,11 @@ def train(
     targets: options.Targets = None,
     batch_size: options.BatchSize = None,
     precision: options.Precision = None,
-    seconds: Annotated[float, typer.Option(metavar="S", help="To train under each strategy.")] = 10.0,
+    seconds: Annotated[float, typer.Option(metavar="S", help="To train under each strategy."), Bounds(above=0)] = 10.0,
     workers: Annotated[
         int | None,
         typer.Option(metavar="N", help="Processes of a local cluster; 0: none. [default: 2, with a core or GPU each]"),
+        Bounds(at_least=0),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -57,10 +60,6 @@ def train(
 
     As a worker of a cluster it measures that cluster alone.
     """
-    if not 0 < seconds < float("inf"):
-        raise UserError(f"--seconds must be above 0, not {seconds:g}.")
-    if workers is not None and workers < 0:
-        raise UserError(f"--workers must be at least 0, not {workers}.")
     in_cluster = names_cluster(os.environ)
     load_tensorflow(start_devices=not in_cluster)
     from charflow.model.config import override
@@ -78,7 +77,7 @@ def train(
             window_length=window_length, targets=targets, batch_size=batch_size, precision=precision
         ),
     )
-    config = override(named(preset or "default"), changes, source="options")
+    config = override(named(preset or "default"), changes)
     strategies = {"cluster": make_strategy("multi-worker")} if in_cluster else available_strategies()
     with waiting("reading"):
         text = TextInMemory(build_corpus(data, config.corpus, CorpusCache(None)))

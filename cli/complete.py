@@ -14,11 +14,13 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
+from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
     from charflow.serving import Client
 
 
+@checked
 def complete(
     prompt: Prompts = None,
     server: Annotated[
@@ -44,7 +46,7 @@ def complete(
     stop: Annotated[
         str | None, typer.Option(metavar="TEXT", help="End after writing this. [default: the model's]")
     ] = None,
-    count: Annotated[int, typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on.")] = 1,
+    count: options.TextCount = 1,
     timeout: Annotated[float, typer.Option(metavar="S", help="Seconds for a call, its retries included.")] = 60.0,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")] = False,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and trust these certificates.")] = None,
@@ -55,8 +57,6 @@ def complete(
     """Print completions that a model server writes."""
     from charflow.pipeline.errors import UserError
 
-    if count < 1:
-        raise UserError(f"--count must be at least 1, not {count}.")
     if stream and json:
         raise UserError("Pass --stream or --json, not both.")
     prompts = read_prompts(prompt)
@@ -115,11 +115,11 @@ def _settings(client: "Client", given: dict[str, Any]) -> dict[str, Any]:
 
 def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], count: int, *, json: bool) -> None:
     rows = [prompt for prompt in prompts for _ in range(count)]
-    seeds = [settings["seed"] + index for _ in prompts for index in range(count)]
     began = time.perf_counter()
-    texts = client.generate(rows, **{**settings, "seed": seeds})
+    texts = client.generate(rows, **settings)
     seconds = time.perf_counter() - began
     written = sum(text.length for text in texts)
+    seeds = range(settings["seed"], settings["seed"] + len(rows))  # as the client gives them
     if json:
         console.print_json(
             {
@@ -135,16 +135,16 @@ def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], c
         return
     for index, (row, seed, text) in enumerate(zip(rows, seeds, texts, strict=True)):
         if len(rows) > 1:
-            console.err.print(heading(index // count, len(prompts), count=count, seed=seed))
+            console.err.print(heading(index // count, len(prompts), seed=seed))
         console.generated(f"{row}{text.text}\n")
 
 
 def _print_chunks(client: "Client", prompts: list[str], settings: dict[str, Any], count: int) -> None:
     for number, prompt in enumerate(prompts):
         for index in range(count):
-            seed = settings["seed"] + index
+            seed = settings["seed"] + number * count + index
             if len(prompts) * count > 1:
-                console.err.print(heading(number, len(prompts), count=count, seed=seed))
+                console.err.print(heading(number, len(prompts), seed=seed))
             console.generated(prompt)
             for piece in client.stream(prompt, **{**settings, "seed": seed}):
                 console.generated(piece)

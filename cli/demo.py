@@ -15,6 +15,8 @@ from charflow.cli import console
 from charflow.cli.explore import explore
 from charflow.cli.export import export
 from charflow.cli.train import train
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.settings import checked
 
 _USER = "mira"
 _MESSAGES = 6000
@@ -35,16 +37,15 @@ for temperature in (0.2, 0.5, 1.0, 1.2):
 """
 
 
+@checked
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Time to train.")] = 60.0,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Time to train."), Bounds(above=0)] = 60.0,
 ) -> None:
     """Write a sample chat, explore it, train on one of its users, export, check, complete a prompt, and serve."""
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.sample_chat import write_sample_chat
 
-    if not seconds > 0:
-        raise UserError(f"--seconds must be above 0, not {seconds:g}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: name another one with --out.")
     out.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ def evaluate(
     run_dir = RunDir(run)
     config, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
-    decoder = load_network(run_dir).decoder(options.context_kind(context), config.training.window_length)
+    decoder = load_network(run_dir).decoder(context, config.training.window_length)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
         train_ids, ids, before = _texts(run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store)
     with waiting("measuring"):

@@ -9,7 +9,9 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
+from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import counted
+from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
     from charflow.pipeline.explore import ChatSummary, UserSummary
@@ -19,13 +21,16 @@ _MOST_ACTIVE = 10
 _FIRST = 20
 
 
+@checked
 def explore(
     data: options.Data,
     user: Annotated[str | None, typer.Option(metavar="ID", help="Describe this user too.")] = None,
     drop_user: options.DropUsers = None,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the most active users here.")] = None,
-    window_length: Annotated[int, typer.Option(metavar="N", help="Characters in a training window.")] = 40,
-    window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows.")] = 3,
+    window_length: Annotated[
+        int, typer.Option(metavar="N", help="Characters in a training window."), Bounds(at_least=1)
+    ] = 40,
+    window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows."), Bounds(at_least=1)] = 3,
     keep_case: options.KeepCase = None,
     unicode_form: options.UnicodeForm = None,
     case_fold: options.CaseFold = None,

@@ -62,7 +62,7 @@ def export(
         to,
         version=version,
         settings=settings,
-        context=options.context_kind(context),
+        context=context,  # type: ignore[arg-type]  # it checks the name
         limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
         verify=verify,
     )

@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,11 +11,13 @@ from charflow.cli import console, options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
 from charflow.pipeline.errors import counted
+from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
     from charflow.model.generator import Generator, SamplingSettings
 
 
+@checked
 def generate(
     run: options.RunFolder,
     prompt: Prompts = None,
@@ -28,30 +30,25 @@ def generate(
     top_p: Annotated[float, typer.Option(metavar="P", help="Sample among the likeliest of mass P; 1 is off.")] = 1.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same text.")] = 0,
     stop: Annotated[str, typer.Option(metavar="TEXT", help="End after writing this.")] = "",
-    count: Annotated[int, typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on.")] = 1,
+    count: options.TextCount = 1,
     context: options.Context = "stream",
     unknown: Annotated[
-        str, typer.Option(metavar="warn|skip|error", help="Prompts with characters the model has never seen.")
+        str,
+        typer.Option(metavar="warn|skip|error", help="Prompts with characters the model has never seen."),
+        Literal["warn", "skip", "error"],
     ] = "warn",
     json: options.Json = False,
 ) -> None:
     """Print completions, character by character."""
-    from charflow.pipeline.errors import UserError
-
-    if count < 1:
-        raise UserError(f"--count must be at least 1, not {count}.")
-    if unknown not in ("warn", "skip", "error"):
-        raise UserError(f"Unknown --unknown {unknown!r}: use warn, skip or error.")
     load_tensorflow()
     from charflow.model.generator import Generator, SamplingSettings
 
     settings = SamplingSettings(
         max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
     )
-    if seed + count > 2**63:
-        raise UserError(f"The last seed, {seed} + {count - 1}, must fit 64 bits.")
-    generator = Generator.load(run, context=options.context_kind(context))
+    generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
     prompts = [_without_unknown(generator, text, unknown) for text in read_prompts(prompt, prompts_file)]
+    settings.seeds(len(prompts) * count)  # before the first text, rather than at the last
     generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
     if json:
         _print_json(generator, prompts, settings, count)
@@ -88,11 +85,12 @@ def _print_texts(
     written, seconds = 0, 0.0
     for place, prompt in enumerate(prompts):
         for index in range(count):
+            seed = settings.seed + place * count + index
             if several:
-                console.err.print(heading(place, len(prompts), count=count, seed=settings.seed + index))
+                console.err.print(heading(place, len(prompts), seed=seed))
             console.generated(prompt)
             began = time.perf_counter()
-            for piece in generator.stream(prompt, **{**asdict(settings), "seed": settings.seed + index}):
+            for piece in generator.stream(prompt, **{**asdict(settings), "seed": seed}):
                 seconds += time.perf_counter() - began
                 written += len(piece)
                 console.generated(piece)
@@ -104,7 +102,7 @@ def _print_texts(
 
 def _print_json(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
     rows = [prompt for prompt in prompts for _ in range(count)]
-    seeds = [settings.seed + index for _ in prompts for index in range(count)]
+    seeds = settings.seeds(len(rows))
     began = time.perf_counter()
     texts = [
         generator.generate(row, **{**asdict(settings), "seed": seed})[0] for row, seed in zip(rows, seeds, strict=True)

@@ -10,10 +10,12 @@ import typer
 
 from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE
 from charflow.cli.worker_output import WorkerOutput
-from charflow.model.cluster import JOIN_SECONDS, usable_cores, visible_gpus, worker_environments
+from charflow.model.cluster import JOIN_SECONDS, LONGEST_WAIT, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
 from charflow.model.worker_group import GRACE, Ending, run_workers
+from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.settings import checked
 
 # What comes from the first word on is train's, with or without -- before it.
 LAUNCH_SETTINGS = {"allow_extra_args": True, "allow_interspersed_args": False}
@@ -23,13 +25,24 @@ _REFUSED_BY_RESUME = ("--preset", "--config")
 _SETTINGS_FILE = "config.toml"  # as RunDir has it, which would load TensorFlow
 
 
+@checked
 def launch(
     context: typer.Context,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="How many processes train together.")],
-    max_restarts: Annotated[int, typer.Option(metavar="K", help="Start again after a failure, at most K times.")] = 0,
-    grace: Annotated[float, typer.Option(metavar="SECONDS", help="Time to end in once one worker has failed.")] = GRACE,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="How many processes train together."), Bounds(at_least=1)
+    ],
+    max_restarts: Annotated[
+        int, typer.Option(metavar="K", help="Start again after a failure, at most K times."), Bounds(at_least=0)
+    ] = 0,
+    grace: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Time to end in once one worker has failed."),
+        Bounds(at_least=0, at_most=LONGEST_WAIT),
+    ] = GRACE,
     start_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long workers wait for peers.")
+        float,
+        typer.Option(metavar="SECONDS", help="How long workers wait for peers."),
+        Bounds(above=0, at_most=LONGEST_WAIT),
     ] = JOIN_SECONDS,
 ) -> None:
     """Train on several processes of this machine: charflow launch --workers 2 -- train chat.csv --out run.
@@ -38,7 +51,6 @@ def launch(
     all start again from the latest checkpoint, at most --max-restarts times; a mistake in the command is not tried
     again. Ctrl-C saves and leaves; a second one kills.
     """
-    _check(workers, max_restarts, grace, start_timeout)
     arguments = _Arguments(context)
     output = WorkerOutput(figures=arguments.json)
     gpus = visible_gpus(os.environ)
@@ -129,17 +141,6 @@ def _without(names: tuple[str, ...], options: list[str]) -> list[str]:
         elif word.partition("=")[0] not in names:
             kept.append(word)
     return kept
-
-
-def _check(workers: int, max_restarts: int, grace: float, start_timeout: float) -> None:
-    if workers < 1:
-        raise UserError(f"--workers must be at least 1, not {workers}.")
-    if max_restarts < 0:
-        raise UserError(f"--max-restarts must be at least 0, not {max_restarts}.")
-    if not grace >= 0:
-        raise UserError(f"--grace must be at least 0 seconds, not {grace:g}.")
-    if not start_timeout > 0:
-        raise UserError(f"--start-timeout must be more than 0 seconds, not {start_timeout:g}.")
 
 
 def _worth_another_try(ending: Ending) -> bool:

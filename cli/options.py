@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from charflow.pipeline.bounds import Bounds
+
 Data = Annotated[list[str], typer.Argument(metavar="DATA", help="CSV files or globs; .gz and .tsv too.")]
 CsvOrPrepared = Annotated[
     list[str], typer.Argument(metavar="DATA", help="CSV files or globs, .gz and .tsv too; or a folder of prepare.")
@@ -53,9 +55,37 @@ Precision = Annotated[str | None, typer.Option(metavar="float32|bfloat16|float16
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where encoded corpora are kept.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the corpus cache.")]
 
+TextCount = Annotated[
+    int, typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on."), Bounds(at_least=1)
+]
 Context = Annotated[
     str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")
 ]
+
+
+# How the command line writes settings whose options are not called after them.
+_SPELLED = {
+    "users": "--user",
+    "drop_users": "--drop-user",
+    "max_chars": "--length",
+    "prompt_chars": "--max-prompt",
+    "completion_chars": "--max-completion",
+    "shard_characters": "--shard-size",
+    "checkpoint_steps": "--checkpoint-every",
+    "checkpoint_seconds": "--checkpoint-every",
+    "lowercase": "--keep-case",
+    "header": "--no-header",
+    "folder": "--to",
+}
+
+
+def spelled(setting: str) -> str:
+    """Names a setting as the command line has it.
+
+    >>> spelled("window_length"), spelled("max_chars")
+    ('--window-length', '--length')
+    """
+    return _SPELLED.get(setting, f"--{setting.replace('_', '-')}")
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -87,12 +117,3 @@ def text_changes(keep_case: bool | None, unicode_form: str | None, case_fold: bo
         unicode_form=unicode_form.upper() if unicode_form else None,
         case_fold=case_fold or None,
     )
-
-
-def context_kind(context: str) -> Any:
-    """Checks the name of a decoding context."""
-    from charflow.pipeline.errors import UserError
-
-    if context not in ("stream", "window"):
-        raise UserError(f"Unknown context {context!r}: use stream or window.")
-    return context

@@ -45,15 +45,14 @@ def read_prompts(arguments: list[str] | None, file: Path | None = None) -> list[
     return found
 
 
-def heading(index: int, n_prompts: int, *, count: int, seed: int) -> str:
-    """Writes the line that goes before a text where there are several.
+def heading(index: int, n_prompts: int, *, seed: int) -> str:
+    """Writes the line that goes before a text where there are several: which it is, and the seed that gives it alone.
 
-    >>> heading(1, 3, count=2, seed=7)
+    >>> heading(1, 3, seed=7)
     '--- prompt 2 of 3, seed 7 ---'
     """
-    prompt = f"prompt {index + 1} of {n_prompts}" if n_prompts > 1 else ""
-    number = f"seed {seed}" if count > 1 else ""
-    return f"--- {', '.join(filter(None, (prompt, number)))} ---"
+    prompt = f"prompt {index + 1} of {n_prompts}, " if n_prompts > 1 else ""
+    return f"--- {prompt}seed {seed} ---"
 
 
 def _is_fed() -> bool:

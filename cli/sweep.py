@@ -13,6 +13,8 @@ from charflow.cli.interrupts import Terminated
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
     from charflow.model.config import Config
@@ -21,11 +23,18 @@ if TYPE_CHECKING:
     from charflow.model.sweep_trials import Trial
 
 
+@checked
 def sweep(
     data: options.Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the sweep: a new one, or one to go on with.")],
-    trials: Annotated[int, typer.Option(metavar="N", help="Trials in all, those of earlier sessions included.")] = 20,
-    time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="Training time of a trial.")] = 60.0,
+    trials: Annotated[
+        int,
+        typer.Option(metavar="N", help="Trials in all, those of earlier sessions included."),
+        Bounds(at_least=1),
+    ] = 20,
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Training time of a trial."), Bounds(above=0)
+    ] = 60.0,
     search: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,12 +71,6 @@ def sweep(
     all but the best are deleted; settings and metrics stay in DIR/trials. After Ctrl-C, or worse, the same command
     goes on.
     """
-    from charflow.pipeline.errors import UserError
-
-    if trials < 1:
-        raise UserError(f"--trials must be at least 1, not {trials}.")
-    if not time_limit > 0:
-        raise UserError(f"--time-limit must be above 0, not {time_limit:g}.")
     load_tensorflow()
     changes = {
         "data": [path if "://" in path else str(Path(path).resolve()) for path in data],
@@ -90,7 +93,7 @@ def sweep(
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
 
-    config = override(presets.preset(preset), presets.with_limits(changes), source="options")
+    config = override(presets.preset(preset), presets.with_limits(changes))
     space = Space.parse(search or DEFAULT_SEARCH, config)
     with waiting("reading"):
         corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))

@@ -233,11 +233,11 @@ def _config(
     if resume:
         if preset_name or config_file:
             raise UserError("A resumed run keeps its settings: leave --preset and --config out.")
-        return continued(run_dir.load()[0], changes, source="options")
+        return continued(run_dir.load()[0], changes)
     config = preset(preset_name or "default")
     if config_file:
         config = override(config, with_limits(load_toml(config_file)), source=str(config_file))
-    return override(config, {**with_limits(changes), "data": [_absolute(path) for path in data]}, source="options")
+    return override(config, {**with_limits(changes), "data": [_absolute(path) for path in data]})
 
 
 def _absolute(path: str) -> str:

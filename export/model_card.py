@@ -55,7 +55,7 @@ def make_model_card(
         },
         "serving_default": asdict(settings),
         "context": context,
-        "limits": text_model.limits._asdict(),
+        "limits": asdict(text_model.limits),
         "state_size": text_model.state_size,
         "versions": {
             "charflow": installed("charflow"),

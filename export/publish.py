@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import tensorflow as tf
 
@@ -20,14 +21,19 @@ from charflow.model.contexts import ContextKind
 from charflow.model.generator import Generator, SamplingSettings, load_text_model
 from charflow.model.run_dir import RunDir
 from charflow.model.text_model import Limits
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import SettingError, UserError, reason
+from charflow.pipeline.settings import checked
+
+Version: TypeAlias = Annotated[int, Bounds(at_least=1, dtype="int64")]  # as TensorFlow Serving's protocol has it
 
 
+@checked
 def export_run(
     run_dir: RunDir | Path | str,
     base: Path | str,
     *,
-    version: int | None = None,
+    version: Version | None = None,
     settings: SamplingSettings | None = None,
     context: ContextKind = "stream",
     limits: Limits | None = None,
@@ -54,15 +60,12 @@ def export_run(
     """
     run = run_dir if isinstance(run_dir, RunDir) else RunDir(run_dir)
     folder, settings = Path(base), settings or SamplingSettings()
-    limits = limits or Limits(prompt_chars=4096, completion_chars=4096)
-    if min(limits) < 1:
-        raise UserError("The longest prompt and the longest completion must be at least 1 character.")
-    if max(limits) >= 2**31:
-        raise UserError("The longest prompt and the longest completion must be below 2,147,483,648 characters.")
+    limits = limits or Limits()
     if settings.max_chars > limits.completion_chars:
-        raise UserError(
-            f"The default length of {settings.max_chars:,} is over the longest completion, "
-            f"{limits.completion_chars:,}: lower --length or raise --max-completion."
+        raise SettingError(
+            "{max_chars} is {length}, over the longest completion, {limit}: lower it or raise {completion_chars}.",
+            length=f"{settings.max_chars:,}",
+            limit=f"{limits.completion_chars:,}",
         )
     version = _next_version(folder) if version is None else _free_version(folder, version)
     text_model, _ = load_text_model(run, limits=limits, context=context)
@@ -119,8 +122,6 @@ def _next_version(base: Path) -> int:
 
 
 def _free_version(base: Path, version: int) -> int:
-    if version < 1:
-        raise UserError(f"A version is a number from 1 on, not {version}.")
     if version in _versions(base):
         raise UserError(f"{base} already has version {version}: leave --version out for the next number.")
     return version

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 CHIEF = 0
 JOIN_TIMEOUT = "CHARFLOW_JOIN_TIMEOUT"  # environment variable: seconds that a worker waits for the others to come
 JOIN_SECONDS = 120.0  # where it does not say
+LONGEST_WAIT = 2_000_000  # seconds: a timeout in milliseconds fits 32 bits
 _HOST = "127.0.0.1"
 _NVIDIA_SMI_LIMIT = 10.0  # seconds; it answers in well under one unless the driver hangs
 

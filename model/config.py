@@ -4,25 +4,26 @@ The command line builds a `Config` from a preset, a file and flags; `trainer` ob
 what it produced.
 """
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tomli_w
 
 from charflow.model.cells import CellKind
+from charflow.pipeline.bounds import Bounds, shown
 from charflow.pipeline.corpus import CorpusSettings
-from charflow.pipeline.errors import UserError, not_utf8
-from charflow.pipeline.users import listed
+from charflow.pipeline.errors import SettingError, UserError, not_utf8
+from charflow.pipeline.settings import Count, Natural, check
 from charflow.pipeline.windows import Targets
 
 OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
 Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
 Precision = Literal["float32", "bfloat16", "float16"]
+MOST_LAYERS = 64  # each is a part of the graph: more take minutes to trace, and none has been seen to help
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +38,12 @@ class NetworkConfig:
     """
 
     cell: CellKind = "lstm"
-    units: int = 256
-    layers: int = 1
-    dropout: float = 0.15
+    units: Count = 256
+    layers: Annotated[int, Bounds(at_least=1, at_most=MOST_LAYERS)] = 1
+    dropout: Annotated[float, Bounds(at_least=0, below=1)] = 0.15
 
     def __post_init__(self) -> None:
-        _one_of("cell", self.cell, CellKind)
-        _at_least(1, units=self.units, layers=self.layers)
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout:g}.")
+        check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,55 +80,38 @@ class TrainingConfig:
         seed: of initial weights, shuffling, dropout and samples.
     """
 
-    window_length: int = 64
-    window_shift: int = 3
+    window_length: Count = 64
+    window_shift: Count = 3
     targets: Targets = "all"
-    batch_size: int = 32
+    batch_size: Count = 32
     optimizer: OptimizerKind = "adam"
-    learning_rate: float = 0.02
-    beta_2: float = 0.99
+    learning_rate: Annotated[float, Bounds(above=0)] = 0.02
+    beta_2: Annotated[float, Bounds(above=0, below=1)] = 0.99
     schedule: Schedule = "cosine"
-    warmup_steps: int = 100
-    clip_norm: float = 1.0
-    epochs: int = 0
-    steps: int = 0
-    time_limit: float = 0.0
-    evaluations: int = 5
-    patience: int = 0
+    warmup_steps: Natural = 100
+    clip_norm: Annotated[float, Bounds(at_least=0, note="0 is off")] = 1.0
+    epochs: Natural = 0
+    steps: Natural = 0
+    time_limit: Annotated[float, Bounds(at_least=0)] = 0.0
+    evaluations: Count = 5
+    patience: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
     best_by: BestBy = "held-out"
-    sample_every: int = 0
-    checkpoint_steps: int = 0
-    checkpoint_seconds: float = 300.0
-    checkpoints: int = 2
+    sample_every: Natural = 0
+    checkpoint_steps: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
+    checkpoint_seconds: Annotated[float, Bounds(at_least=0, note="0 is off")] = 300.0
+    checkpoints: Count = 2
     precision: Precision = "float32"
     shard_corpus: bool = False
     streaming: bool = False
     deterministic: bool = False
-    seed: int = 0
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
-        _one_of("targets", self.targets, Targets)
-        _one_of("optimizer", self.optimizer, OptimizerKind)
-        _one_of("schedule", self.schedule, Schedule)
-        _one_of("best_by", self.best_by, BestBy)
-        _one_of("precision", self.precision, Precision)
+        check(self)
         if self.shard_corpus and self.streaming:
-            raise UserError("--streaming holds no corpus that --shard-corpus could share out: give one of them.")
-        _at_least(1, window_length=self.window_length, window_shift=self.window_shift, batch_size=self.batch_size)
-        _at_least(1, evaluations=self.evaluations)
-        _at_least(0, warmup_steps=self.warmup_steps, clip_norm=self.clip_norm, patience=self.patience)
-        _at_least(0, epochs=self.epochs, steps=self.steps, time_limit=self.time_limit)
-        _at_least(0, sample_every=self.sample_every, seed=self.seed)
-        _at_least(0, checkpoint_steps=self.checkpoint_steps, checkpoint_seconds=self.checkpoint_seconds)
-        _at_least(1, checkpoints=self.checkpoints)
-        if self.seed >= 2**31:
-            raise UserError(f"seed must be below 2,147,483,648, not {self.seed}.")
-        if not 0 < self.beta_2 < 1:
-            raise UserError(f"beta_2 must be between 0 and 1, not {self.beta_2:g}.")
-        if not 0 < self.learning_rate < math.inf:
-            raise UserError(f"learning_rate must be above 0, not {self.learning_rate:g}.")
+            raise SettingError("{streaming} holds no corpus that {shard_corpus} could share out: give one of them.")
         if not (self.epochs or self.steps or self.time_limit):
-            raise UserError("A run needs an end: set epochs, steps or time_limit.")
+            raise SettingError("A run needs an end: set {epochs}, {steps} or {time_limit}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +131,7 @@ class Config:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(time_limit=120.0))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", listed(self.data, "data"))
+        check(self)
 
     def to_toml(self) -> str:
         """Writes every setting, defaults too, so that a later version cannot change what a file means."""
@@ -174,54 +155,39 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not TOML: {error}.") from error
 
 
-def override(config: Config, changes: Mapping[str, Any], *, source: str) -> Config:
+def override(config: Config, changes: Mapping[str, Any], *, source: str = "") -> Config:
     """Replaces the settings named in nested dictionaries, such as {"network": {"units": 128}}.
 
-    >>> override(Config(), {"network": {"units": 128}}, source="flags").network.units
+    >>> override(Config(), {"network": {"units": 128}}).network.units
     128
 
+    Args:
+        config: what is not named stays as it is there.
+        changes: the settings.
+        source: file that they were read from; the messages name it.
+
     Raises:
-        UserError: an unknown key or a value of the wrong type (the message names `source`), or an invalid setting.
+        UserError: an unknown key, a value of the wrong type, or an invalid setting.
     """
     return _override(config, changes, source, prefix="")
 
 
 def _override(settings: Any, changes: Mapping[str, Any], source: str, prefix: str) -> Any:
-    hints = get_type_hints(type(settings))
+    where = f"{source}: " if source else ""
+    known = [field.name for field in fields(settings)]
     values: dict[str, Any] = {}
     for key, value in changes.items():
         name = f"{prefix}{key}"
-        if key not in hints:
-            known = ", ".join(f.name for f in fields(settings))
-            raise UserError(f"{source}: unknown key {name!r}. Keys of {prefix.rstrip('.') or 'the file'}: {known}.")
+        if key not in known:
+            table = prefix.rstrip(".") or "the file"
+            raise UserError(f"{where}unknown key {shown(name)}. Keys of {table}: {', '.join(known)}.")
         current = getattr(settings, key)
         if is_dataclass(current):
             if not isinstance(value, Mapping):
-                raise UserError(f"{source}: {name} is a table of settings, not {value!r}.")
-            values[key] = _override(current, value, source, prefix=f"{name}.")
-        else:
-            values[key] = _typed(value, hints[key], name, source)
-    return replace(settings, **values)
-
-
-def _typed(value: Any, hint: Any, name: str, source: str) -> Any:
-    if get_origin(hint) is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    expected = str if get_origin(hint) is Literal else hint
-    if get_origin(expected) is tuple or type(value) is not expected:
-        wanted = "a list of texts" if get_origin(hint) is tuple else f"of type {expected.__name__}"
-        raise UserError(f"{source}: {name} must be {wanted}, not {value!r}.")
-    return value
-
-
-def _one_of(name: str, value: str, kinds: Any) -> None:
-    if value not in get_args(kinds):
-        raise UserError(f"Unknown {name} {value!r}: use {' or '.join(get_args(kinds))}.")
-
-
-def _at_least(least: int, **values: float) -> None:
-    for name, value in values.items():
-        if not least <= value < math.inf:  # a NaN is refused too
-            raise UserError(f"{name} must be at least {least}, not {value:g}.")
+                raise UserError(f"{where}{name} is a table of settings, not {shown(value)}.")
+            value = _override(current, value, source, prefix=f"{name}.")
+        values[key] = value
+    try:
+        return replace(settings, **values)
+    except SettingError as error:
+        raise (error.within(source, prefix) if source else error) from None

@@ -3,11 +3,10 @@
 The friendly face of `text_model`: plain Python in and out. `charflow generate` prints what it yields.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -17,12 +16,13 @@ from charflow.model.decoder import LONGEST_STOP
 from charflow.model.network import Network
 from charflow.model.run_dir import RunDir
 from charflow.model.text_model import Completion, Limits, TextModel
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import SettingError
+from charflow.pipeline.settings import Natural, Seed, check, checked
 from charflow.pipeline.text import normalise
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
 _CHUNK = 256  # characters a call; longer texts carry the state from call to call
-_INT32_END = 2**31
 _PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
 
@@ -40,27 +40,36 @@ class SamplingSettings:
         stop: writing this ends the text; "" is off.
     """
 
-    max_chars: int = 400
-    temperature: float = 0.5
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
+    max_chars: Natural = 400
+    temperature: Annotated[float, Bounds(at_least=0, note="0 is greedy")] = 0.5
+    top_k: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
+    top_p: Annotated[float, Bounds(above=0, at_most=1, note="1 is off")] = 1.0
+    seed: Seed = 0
     stop: str = ""
 
     def __post_init__(self) -> None:
-        for name, value, off in (("The length", self.max_chars, ""), ("top-k", self.top_k, " (0 is off)")):
-            if value < 0:
-                raise UserError(f"{name} must be at least 0, not {value}{off}.")
-            if value >= _INT32_END:
-                raise UserError(f"{name} must be below {_INT32_END:,}, not {value:,}.")
-        if not 0 <= self.temperature < math.inf:
-            raise UserError(f"The temperature must be at least 0, not {self.temperature:g} (0 is greedy).")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p:g} (1 is off).")
+        check(self)
         if len(self.stop) > LONGEST_STOP:
-            raise UserError(f"The stop string has {len(self.stop)} characters; at most {LONGEST_STOP} are compared.")
-        if not -(2**63) <= self.seed < 2**63:
-            raise UserError(f"The seed must fit 64 bits, not {self.seed}.")
+            raise SettingError(
+                "{stop} has {length} characters; at most {most} are compared.",
+                length=f"{len(self.stop):,}",
+                most=str(LONGEST_STOP),
+            )
+
+    def seeds(self, rows: int) -> range:
+        """The seed of each of several texts: seed + i for row i.
+
+        Raises:
+            SettingError: the last of them does not fit.
+        """
+        if self.seed + rows > 2**63:
+            raise SettingError(
+                "{seed} must be at most {most} for {rows} texts, of which each has the next seed, not {found}.",
+                most=f"{2**63 - rows:,}",
+                rows=f"{rows:,}",
+                found=f"{self.seed:,}",
+            )
+        return range(self.seed, self.seed + rows)
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class Generator:
         self._complete = tf.function(text_model.complete, reduce_retracing=True)
 
     @classmethod
+    @checked
     def load(cls, run_dir: Path | str, *, context: ContextKind = "stream") -> "Generator":
         """Loads the best checkpoint of a run.
 
@@ -112,6 +122,7 @@ class Generator:
         text_model, vocabulary = load_text_model(RunDir(run_dir), limits=limits, context=context)
         return cls(text_model, vocabulary)
 
+    @checked
     def generate(self, prompts: str | Sequence[str], **settings: Any) -> list[GeneratedText]:
         """Completes every prompt, all in one batch.
 
@@ -137,6 +148,7 @@ class Generator:
         reasons = ["stop" if end else "length" for end in stopped]
         return [GeneratedText(*row) for row in zip(texts, log_probs, lengths, reasons, strict=True)]
 
+    @checked
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
         """Completes one prompt piece by piece; joined, the pieces are the text of `generate`.
 
@@ -147,6 +159,7 @@ class Generator:
             chunk.text.numpy()[0].decode() for chunk in self._chunks([prompt], SamplingSettings(**settings), _PIECE)
         )
 
+    @checked
     def unknown_chars(self, prompt: str) -> list[str]:
         """Lists the characters of a prompt that the model has never seen, as they stand in the prompt.
 
@@ -160,6 +173,7 @@ class Generator:
         unknown = [char for char, text in zip(typed, alone, strict=True) if set(text) & set(missing)]
         return unknown + [char for char in missing if char not in "".join(alone)]
 
+    @checked
     def normalise(self, text: str) -> str:
         """Treats text as the training text was treated."""
         return normalise(tf.constant(text), self.text_model.settings).numpy().decode()
@@ -167,7 +181,7 @@ class Generator:
     def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completion]:
         rows = len(prompts)
         left = tf.fill([rows], settings.max_chars)
-        seeds = tf.constant(settings.seed, tf.int64) + tf.range(rows, dtype=tf.int64)  # wraps around at the end
+        seeds = tf.constant(settings.seeds(rows), tf.int64)
         prompt = tf.constant(prompts)
         state = tf.zeros([rows, self.text_model.state_size])
         position = tf.zeros([rows], tf.int64)

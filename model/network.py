@@ -12,6 +12,7 @@ from charflow.model.config import NetworkConfig, Precision
 from charflow.model.contexts import Context, ContextKind, StreamContext, WindowContext
 from charflow.model.decoder import Decoder
 from charflow.model.fused_lstm import loss_and_gradients
+from charflow.pipeline.settings import Count, checked
 from charflow.pipeline.windows import Targets
 
 
@@ -77,14 +78,15 @@ class Network:
         """Number of trainable floats."""
         return int(self.model.count_params())
 
-    def decoder(self, kind: ContextKind, window_length: int) -> Decoder:
+    @checked
+    def decoder(self, context: ContextKind, window_length: Count) -> Decoder:
         """Makes a decoder that reads this network's weights, now and after further training."""
-        context: Context = (
+        reads: Context = (
             StreamContext(self.config.cell, self.layers)
-            if kind == "stream"
+            if context == "stream"
             else WindowContext(self.config.cell, self.layers, window_length)
         )
-        return Decoder(context, self._dense.kernel.value, self._dense.bias.value)
+        return Decoder(reads, self._dense.kernel.value, self._dense.bias.value)
 
     def loss_and_gradients(
         self, ids: tf.Tensor, targets: tf.Tensor, step: tf.Tensor, weight: tf.Tensor | float = 1.0

@@ -10,6 +10,7 @@ from typing import Any
 
 from charflow.model.config import Config, override
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import checked
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -37,6 +38,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 _LIMITS = ("epochs", "steps", "time_limit")
 
 
+@checked
 def preset(name: str) -> Config:
     """Looks up a preset.
 
@@ -61,13 +63,13 @@ def with_limits(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {**changes, "training": {**training, **{name: training.get(name, none[name]) for name in _LIMITS}}}
 
 
-def continued(config: Config, changes: Mapping[str, Any], *, source: str) -> Config:
+def continued(config: Config, changes: Mapping[str, Any]) -> Config:
     """Applies changes to the settings of a run that is resumed: only what keeps the run the same run.
 
     Raises:
         UserError: a change other than of limits, evaluations, patience or samples.
     """
-    changed = override(config, with_limits(changes), source=source)
+    changed = override(config, with_limits(changes))
     free = {name: getattr(config.training, name) for name in (*_LIMITS, "evaluations", "patience", "sample_every")}
     if replace(changed, training=replace(changed.training, **free)) != config:
         raise UserError(

@@ -18,6 +18,7 @@ from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError, counted, reason
 from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.settings import checked
 from charflow.pipeline.vocabulary import Vocabulary
 
 
@@ -39,6 +40,7 @@ class RunDir:
         logs: TensorBoard events.
     """
 
+    @checked
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.config_file = self.path / "config.toml"

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
@@ -20,7 +20,8 @@ from tensorflow.python.eager import context
 
 from charflow.model.cluster import JOIN_SECONDS, JOIN_TIMEOUT, names_cluster
 from charflow.model.rendezvous import meet
-from charflow.pipeline.errors import PeerError, UserError, reason
+from charflow.pipeline.errors import PeerError, SettingError, UserError, reason
+from charflow.pipeline.settings import checked
 
 StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]
 
@@ -49,6 +50,7 @@ class Placement:
         return self.worker == 0
 
 
+@checked
 def make_strategy(kind: StrategyKind = "auto") -> tf.distribute.Strategy:
     """Makes a strategy; several workers must do so before TensorFlow computes anything.
 
@@ -61,8 +63,6 @@ def make_strategy(kind: StrategyKind = "auto") -> tf.distribute.Strategy:
     Raises:
         UserError: an unknown kind, or one that this machine cannot have.
     """
-    if kind not in get_args(StrategyKind):
-        raise UserError(f"Unknown strategy {kind!r}: use {', '.join(get_args(StrategyKind))}.")
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         with suppress(RuntimeError):  # whoever has started the devices has chosen
@@ -106,7 +106,12 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         nearest = max(1, round(batch_size / replicas)) * replicas
-        raise UserError(f"{replicas} replicas cannot share a batch of {batch_size}: use --batch-size {nearest}.")
+        raise SettingError(
+            "{count} replicas cannot share a batch of {size}: set {batch_size} to {nearest}.",
+            count=f"{replicas:,}",
+            size=f"{batch_size:,}",
+            nearest=f"{nearest:,}",
+        )
 
 
 def _logical_cpus() -> list[str]:

@@ -4,7 +4,7 @@
 `sweep_picture` draws one panel an axis.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_origin, get_type_hints
 
@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, override
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.users import listed
+from charflow.pipeline.settings import Texts, checked
 
 Value = int | float | str
 
@@ -109,7 +109,8 @@ class Space:
     axes: tuple[Axis, ...]
 
     @classmethod
-    def parse(cls, texts: str | Sequence[str], config: Config) -> "Space":
+    @checked
+    def parse(cls, search: Texts, config: Config) -> "Space":
         """Reads axes such as `units=64:512` (a range) and `layers=1,2` (choices).
 
         >>> [axis.choices for axis in Space.parse(["units=64:512", "layers=1,2"], Config()).axes]
@@ -118,7 +119,7 @@ class Space:
         Raises:
             UserError: an axis cannot be read, or has a value that no run can have.
         """
-        axes = tuple(_parse_axis(text) for text in listed(texts, "--search"))
+        axes = tuple(_parse_axis(text) for text in search)
         names = [axis.name for axis in axes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise UserError(f"--search {twice[0]} is given twice: give one range, or all choices, at once.")

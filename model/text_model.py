@@ -5,6 +5,7 @@ traces the same methods into signatures, so both give the same text. B is the ba
 V the number of known characters.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -12,15 +13,25 @@ import tensorflow as tf
 from charflow.model.cells import State
 from charflow.model.decoder import LONGEST_STOP, Decoder, SamplingOptions
 from charflow.pipeline.corpus import SEPARATOR
+from charflow.pipeline.settings import Count, check
 from charflow.pipeline.text import TextSettings, normalise
 from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
 
 
-class Limits(NamedTuple):
-    """Bounds that the graph clamps requests to, in characters."""
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that the graph clamps requests to.
 
-    prompt_chars: int
-    completion_chars: int
+    Attributes:
+        prompt_chars: longest prompt; its end is kept.
+        completion_chars: longest completion.
+    """
+
+    prompt_chars: Count = 4096
+    completion_chars: Count = 4096
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class Completion(NamedTuple):

@@ -9,19 +9,23 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus_cache import FACTS, CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError, quoted
 from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named, separated
 from charflow.pipeline.messages import Messages, read_messages
+from charflow.pipeline.settings import Count, Natural, Paths, Texts, check, checked
 from charflow.pipeline.text import TextSettings
-from charflow.pipeline.users import listed
 from charflow.pipeline.vocabulary import Vocabulary
+
+Fraction: TypeAlias = Annotated[float, Bounds(above=0, at_most=1)]
+HeldOut: TypeAlias = Annotated[float, Bounds(at_least=0, below=1)]
 
 __all__ = ["SEPARATOR", "Corpus", "CorpusSettings", "build_corpus"]
 
@@ -43,22 +47,15 @@ class CorpusSettings:
 
     users: tuple[str, ...] = ()
     drop_users: tuple[str, ...] = ()
-    fraction: float = 1.0
-    min_length: int = 1
-    min_count: int = 1
-    held_out: float = 0.1
+    fraction: Fraction = 1.0
+    min_length: Natural = 1
+    min_count: Count = 1
+    held_out: HeldOut = 0.1
     text: TextSettings = field(default_factory=TextSettings)
     csv: CsvFormat = field(default_factory=CsvFormat)
 
     def __post_init__(self) -> None:
-        for name in ("users", "drop_users"):
-            object.__setattr__(self, name, listed(getattr(self, name), name))
-        if not 0 < self.fraction <= 1:
-            raise UserError(f"The fraction of messages must be above 0 and at most 1, not {self.fraction:g}.")
-        if not 0 <= self.held_out < 1:
-            raise UserError(f"The held-out share must be at least 0 and below 1, not {self.held_out:g}.")
-        if self.min_length < 0 or self.min_count < 1:
-            raise UserError("The least message length is 0 or more, and the least character count 1 or more.")
+        check(self)
         if both := sorted(set(self.users) & set(self.drop_users)):
             raise UserError(f"User {quoted(both[0])} is both kept and dropped.")
 
@@ -87,16 +84,17 @@ class Corpus:
     held_out_messages: int
 
     @classmethod
+    @checked
     def from_csv(
         cls,
-        paths: str | Sequence[str],
+        paths: Paths,
         *,
-        user: str | Sequence[str] | None = None,
-        drop_users: str | Sequence[str] = (),
-        fraction: float = 1.0,
-        min_length: int = 1,
-        min_count: int = 1,
-        held_out: float = 0.1,
+        user: Texts | None = None,
+        drop_users: Texts = (),
+        fraction: Fraction = 1.0,
+        min_length: Natural = 1,
+        min_count: Count = 1,
+        held_out: HeldOut = 0.1,
         text: TextSettings | None = None,
         csv: CsvFormat | None = None,
         cache: CorpusCache | None = None,
@@ -117,8 +115,8 @@ class Corpus:
             UserError: whatever is wrong with files or arguments, a user without a message, or no message is left.
         """
         settings = CorpusSettings(
-            users=() if user is None else listed(user, "user"),
-            drop_users=listed(drop_users, "drop_users"),
+            users=() if user is None else tuple(user),
+            drop_users=tuple(drop_users),
             fraction=fraction,
             min_length=min_length,
             min_count=min_count,
@@ -161,8 +159,9 @@ class Corpus:
         }
 
 
+@checked
 def build_corpus(
-    paths: str | Sequence[str],
+    paths: Paths,
     settings: CorpusSettings,
     cache: CorpusCache | None = None,
     *,

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import tensorflow as tf
 
 from charflow.pipeline.csv_source import expand_paths
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
 FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages"})
@@ -27,11 +27,12 @@ _FORMAT = 2  # raise it when what `corpus` computes from the same input changes
 class CorpusCache:
     """A folder of encoded corpora; by default `charflow` in the user's cache folder (XDG_CACHE_HOME)."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    @checked
+    def __init__(self, folder: str | Path | None = None) -> None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self.folder = folder or base / "charflow"
+        self.folder = Path(folder or base / "charflow")
 
-    def key(self, paths: str | Sequence[str], settings: str) -> str:
+    def key(self, paths: Paths, settings: str) -> str:
         """Hashes the files' names, sizes and times, and the settings.
 
         Raises:

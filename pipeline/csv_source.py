@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.bounds import shown
+from charflow.pipeline.errors import SettingError, UserError, reason
+from charflow.pipeline.settings import Paths, check, checked
 
 _TAB_SUFFIXES = (".tsv", ".tab")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -46,17 +48,20 @@ class CsvFormat:
     skip_bad_rows: bool = False
 
     def __post_init__(self) -> None:
+        check(self)
         if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise UserError(
-                f"The delimiter must be one character other than a quote or a line break, not {self.delimiter!r}."
+            raise SettingError(
+                "{delimiter} must be one character other than a quote or a line break, not {found}.",
+                found=shown(self.delimiter),
             )
         columns = (self.user_column, self.text_column)
         if not self.header and not all(column.isdecimal() for column in columns):
-            raise UserError(
-                "Without a header, columns are given by position from 0, such as --user-column 1 --text-column 5."
+            raise SettingError(
+                "Without a header, columns are given by position from 0, such as 1 for {user_column} and 5 for "
+                "{text_column}."
             )
         if len(set(columns if self.header else map(int, columns))) == 1:
-            raise UserError(f"User and text cannot both be column {self.user_column!r}.")
+            raise SettingError("{user_column} and {text_column} cannot both be {found}.", found=shown(self.user_column))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ class CsvSource:
         return self.path.endswith(".gz")
 
 
-def find_sources(paths: str | Sequence[str], csv_format: CsvFormat) -> tuple[CsvSource, ...]:
+def find_sources(paths: Paths, csv_format: CsvFormat) -> tuple[CsvSource, ...]:
     """Resolves files and globs, in the order given (a glob's matches sorted), to readable sources.
 
     Raises:
@@ -90,13 +95,14 @@ def find_sources(paths: str | Sequence[str], csv_format: CsvFormat) -> tuple[Csv
     return tuple(_open_source(file, csv_format) for file in expand_paths(paths))
 
 
-def expand_paths(paths: str | Sequence[str]) -> list[str]:
+@checked
+def expand_paths(paths: Paths) -> list[str]:
     """Lists the files that paths and globs name, in the order given.
 
     Raises:
         UserError: nothing was given, a file is missing, a folder was named, or a glob matches nothing.
     """
-    patterns = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    patterns = [paths] if isinstance(paths, str | PathLike) else list(paths)
     if not patterns:
         raise UserError("No CSV file was given.")
     return [file for pattern in patterns for file in _expand(str(pattern))]

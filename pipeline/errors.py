@@ -6,7 +6,7 @@ line, and never more than a few words of it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
@@ -21,6 +21,45 @@ _LISTED = 10
 
 class UserError(ValueError):
     """A wrong file, argument or folder: the message says where, what was found, and what to do next."""
+
+
+class SettingError(UserError):
+    """A setting that cannot be so, or several that do not go together.
+
+    One sentence serves every way in: it names a setting as a field, and whoever read it from somewhere else says so
+    with `within` (a file) or prints `told` (the command line).
+
+    Args:
+        sentence: a format string; `{units}` is that setting, and `{found}` the value of `found` in `values`.
+        values: what else the sentence shows.
+
+    >>> error = SettingError("{window_length} must be {rule}.", rule="at least 1")
+    >>> error.told(lambda name: f"--{name.replace('_', '-')}")
+    '--window-length must be at least 1.'
+    """
+
+    def __init__(self, sentence: str, /, **values: str) -> None:
+        super().__init__(sentence.format_map(_Spelled(lambda name: name, values)))
+        self._sentence, self._values = sentence, values
+
+    def told(self, spell: Callable[[str], str]) -> str:
+        """The sentence with each setting's name as `spell` writes it."""
+        return self._sentence.format_map(_Spelled(spell, self._values))
+
+    def within(self, source: str, table: str) -> "SettingError":
+        """The same of a file that was read: the sentence names the file, and in which of its tables the setting is."""
+        return SettingError("{sentence}", sentence=f"{source}: {self.told(lambda name: f'{table}{name}')}")
+
+
+class _Spelled(dict):
+    """Fills a sentence: what is no value is the name of a setting."""
+
+    def __init__(self, spell: Callable[[str], str], values: dict[str, str]) -> None:
+        super().__init__(values)
+        self._spell = spell
+
+    def __missing__(self, name: str) -> str:
+        return self._spell(name)
 
 
 class PeerError(RuntimeError):

@@ -4,7 +4,7 @@ Reads the same `messages` as `corpus` does; `charflow explore` prints what these
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import tensorflow as tf
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.messages import Messages
-from charflow.pipeline.users import listed, refuse_absent
+from charflow.pipeline.settings import Count, Natural, Texts, checked
+from charflow.pipeline.users import refuse_absent
 from charflow.pipeline.windows import count_windows
 
 _LABEL_LENGTH = 26  # characters of a user id that fit beside a bar
@@ -65,13 +66,13 @@ class UserSummary:
     first: list[str]
 
 
-def summarise_chat(messages: Messages, *, drop_users: str | Sequence[str] = ()) -> ChatSummary:
+@checked
+def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary:
     """Reads all rows once and counts them; `drop_users` are left out of the table of users only.
 
     Raises:
         UserError: one of `drop_users` wrote nothing.
     """
-    drop_users = listed(drop_users, "drop_users")
     tables = [
         pd.DataFrame({"user": users, "characters": lengths})
         for users, lengths in messages.dataset()
@@ -98,8 +99,9 @@ def summarise_chat(messages: Messages, *, drop_users: str | Sequence[str] = ()) 
     )
 
 
+@checked
 def summarise_user(
-    messages: Messages, corpus: Corpus, user: str, *, length: int, shift: int, first: int = 20
+    messages: Messages, corpus: Corpus, user: str, *, length: Count, shift: Count, first: Natural = 20
 ) -> UserSummary:
     """Describes one user, and the windows that training on the user's `corpus` would see.
 

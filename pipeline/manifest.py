@@ -17,6 +17,7 @@ from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import CorpusSettings
 from charflow.pipeline.csv_source import expand_paths
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import Paths
 
 MANIFEST, PROGRESS, VOCABULARY = "manifest.json", "progress.json", "vocabulary.txt"
 _FORMAT = 1  # raise it when the table changes, or other ids come of the same files and settings
@@ -63,7 +64,7 @@ class Origin:
     shard_characters: int
 
     @classmethod
-    def of(cls, paths: str | Sequence[str], settings: CorpusSettings, shard_characters: int) -> "Origin":
+    def of(cls, paths: Paths, settings: CorpusSettings, shard_characters: int) -> "Origin":
         """Looks the files up.
 
         Raises:

@@ -16,8 +16,8 @@ import tensorflow as tf
 from charflow.pipeline.csv_repair import BadRow, clean_copy
 from charflow.pipeline.csv_source import CsvFormat, CsvSource, check_gzip, find_sources
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import Natural, Paths, Texts, checked
 from charflow.pipeline.untuned import untuned
-from charflow.pipeline.users import listed
 
 _ROWS_PER_BATCH = 4096
 _READ_BUFFER = 4 << 20  # bytes; 2.2 times the rows a second of the 256 kB default on a 24 MB file
@@ -43,7 +43,8 @@ class Messages:
         return rows.prefetch(tf.data.AUTOTUNE)
 
 
-def read_messages(paths: str | Sequence[str], csv_format: CsvFormat | None = None) -> Messages:
+@checked
+def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages:
     """Opens CSV files and checks every row once, so that reading them later cannot fail half-way.
 
     Args:
@@ -84,13 +85,14 @@ def count_users(messages: Messages) -> Counter[str]:
     return counts
 
 
+@checked
 def judge(
     users: tf.Tensor,
     texts: tf.Tensor,
     *,
-    keep_users: str | Sequence[str] = (),
-    drop_users: str | Sequence[str] = (),
-    min_length: int = 1,
+    keep_users: Texts = (),
+    drop_users: Texts = (),
+    min_length: Natural = 1,
 ) -> tf.Tensor:
     """Says for each row why it counts or not, as an index into `VERDICTS`.
 
@@ -107,9 +109,9 @@ def judge(
     length = tf.strings.length(texts, unit="UTF8_CHAR")  # [B]
     verdict = tf.where(length == 0, 3, tf.where(length < min_length, 4, 0))
     if keep_users:
-        verdict = tf.where(_is_one_of(users, listed(keep_users, "keep_users")), verdict, 2)
+        verdict = tf.where(_is_one_of(users, keep_users), verdict, 2)
     if drop_users:
-        verdict = tf.where(_is_one_of(users, listed(drop_users, "drop_users")), 1, verdict)
+        verdict = tf.where(_is_one_of(users, drop_users), 1, verdict)
     return verdict
 
 

@@ -9,7 +9,7 @@ N is the number of characters, K that of the kept messages in a batch.
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
@@ -35,6 +35,7 @@ from charflow.pipeline.manifest import (
 )
 from charflow.pipeline.messages import Messages, read_messages
 from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
 SHARD_CHARACTERS = 32 << 20
@@ -44,12 +45,13 @@ _OURS = ("shard-*.ids", ".shard-*", VOCABULARY, f".{VOCABULARY}.*", f".{MANIFEST
 Progress = Callable[[str, float], None]
 
 
+@checked
 def prepare_corpus(
-    paths: str | Sequence[str],
+    paths: Paths,
     settings: CorpusSettings,
     folder: str | Path,
     *,
-    shard_characters: int = SHARD_CHARACTERS,
+    shard_characters: Count = SHARD_CHARACTERS,
     progress: Progress = lambda doing, share: None,
 ) -> PreparedCorpus:
     """Writes the corpus of chat CSVs into a folder, or goes on with one that was interrupted or damaged.
@@ -69,8 +71,6 @@ def prepare_corpus(
         UserError: whatever `build_corpus` refuses; the folder is in use, or holds something else or a corpus of
             other files or settings; the disk is full.
     """
-    if shard_characters < 1:
-        raise UserError(f"A shard has at least 1 character, not {shard_characters}.")
     origin, folder = Origin.of(paths, settings, shard_characters), Path(folder)
     with _locked(folder):
         begun = _begun(folder, origin)

@@ -15,6 +15,7 @@ from charflow.pipeline.corpus import Corpus, CorpusSettings
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.manifest import MANIFEST, PROGRESS, VOCABULARY, Manifest, Shard, sha256_of
+from charflow.pipeline.settings import Count, Natural, checked
 from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import count_windows
@@ -49,6 +50,7 @@ class PreparedCorpus:
         return any((Path(folder) / name).is_file() for name in (MANIFEST, PROGRESS))
 
     @classmethod
+    @checked
     def open(cls, folder: str | Path) -> "PreparedCorpus":
         """Opens a prepared folder; reads its table and vocabulary, and looks at the size of each shard.
 
@@ -156,7 +158,8 @@ class PreparedCorpus:
         """Reads everything into memory."""
         return self._corpus(self.read(0, self.characters), self.split)
 
-    def load_part(self, index: int, count: int, *, length: int, shift: int) -> Corpus:
+    @checked
+    def load_part(self, index: Natural, count: Count, *, length: Count, shift: Count) -> Corpus:
         """Reads what worker `index` of `count` trains on, and the whole held-out tail.
 
         Every worker gets as many windows of `length` characters every `shift` as any other, the neighbours of each

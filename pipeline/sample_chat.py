@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import Natural, Seed, checked
 
 SAMPLE_BOT = "buildbot"
 SAMPLE_USERS: Mapping[str, str] = {
@@ -145,7 +145,8 @@ class BrokenRow(NamedTuple):
 BROKEN_KINDS: tuple[BrokenKind, ...] = get_args(BrokenKind)
 
 
-def sample_messages(*, messages: int = 4000, seed: int = 0) -> list[SampleMessage]:
+@checked
+def sample_messages(*, messages: Natural = 4000, seed: Seed = 0) -> list[SampleMessage]:
     """Returns `messages` messages of a chat among `SAMPLE_USERS`, about 90 characters each.
 
     A smaller count with the same seed is the beginning of the same chat. mira writes about 40 % of it.
@@ -155,7 +156,6 @@ def sample_messages(*, messages: int = 4000, seed: int = 0) -> list[SampleMessag
 
     Raises `UserError` if `messages` is negative.
     """
-    _check_count("messages", messages)
     rng = random.Random(f"sample chat {seed}")  # a string, because Random(-1) equals Random(1)
     users, shares = list(_SHARES), list(_SHARES.values())
     sent, heard, chat = _START, ("mira", "water the beans"), []
@@ -170,8 +170,9 @@ def sample_messages(*, messages: int = 4000, seed: int = 0) -> list[SampleMessag
     return chat
 
 
+@checked
 def write_sample_chat(
-    path: str | Path, *, messages: int = 4000, seed: int = 0, broken_rows: int = 0
+    path: str | Path, *, messages: Natural = 4000, seed: Seed = 0, broken_rows: Natural = 0
 ) -> list[BrokenRow]:
     r"""Writes `sample_messages` to `path` as CSV (UTF-8, `\n` line ends), and returns its broken rows.
 
@@ -186,7 +187,6 @@ def write_sample_chat(
 
     Raises `UserError` if a count is negative, `OSError` if `path` cannot be written.
     """
-    _check_count("broken_rows", broken_rows)
     chat = sample_messages(messages=messages, seed=seed)
     rng = random.Random(f"broken rows {seed}")
     positions = sorted(rng.choices(range(messages + 1), k=broken_rows))  # i: before message i; may repeat
@@ -207,11 +207,6 @@ def write_sample_chat(
                 writer.writerow((index, user, f"{index:024x}", room, sent, text, False, 1))
                 line += 1 + text.count("\n")
     return broken
-
-
-def _check_count(name: str, count: int) -> None:
-    if count < 0:
-        raise UserError(f"The sample chat cannot have {count} {name}. Pass {name}=0 or more.")
 
 
 def _expand(rule: str, rng: random.Random) -> str:

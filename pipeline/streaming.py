@@ -17,8 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.bounds import shown
+from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.settings import Count, Natural, Seed, Total, checked
 from charflow.pipeline.untuned import untuned
 from charflow.pipeline.windows import Targets, count_windows
 
@@ -70,8 +72,6 @@ class StreamPlan:
             UserError: a size below 1, a text shorter than a batch of windows, or too little memory.
         """
         windows = count_windows(characters, length=length, shift=shift)
-        if global_batch < 1:
-            raise UserError(f"The batch size must be at least 1, not {global_batch}.")
         if windows < global_batch:
             raise UserError(f"{counted(windows, 'window')} cannot fill a batch of {global_batch:,}.")
         group_bytes = memory // _GROUPS_IN_MEMORY
@@ -142,19 +142,20 @@ class StreamPlan:
         return Place(epoch, group, step_in_epoch - int(ends[group] - steps[group]))
 
 
+@checked
 def stream_windows(
     prepared: PreparedCorpus,
     *,
-    length: int = 40,
-    shift: int = 3,
+    length: Count = 40,
+    shift: Count = 3,
     targets: Targets = "next",
-    global_batch: int,
-    first_step: int = 0,
-    seed: int = 0,
-    pipeline: int = 0,
-    pipelines: int = 1,
-    replicas: int = 1,
-    memory: int = MEMORY,
+    global_batch: Count,
+    first_step: Total = 0,
+    seed: Seed = 0,
+    pipeline: Natural = 0,
+    pipelines: Count = 1,
+    replicas: Count = 1,
+    memory: Total = MEMORY,
 ) -> tf.data.Dataset:
     """Makes endless batches of windows, each a pure function of (seed, epoch, step), reading from disk.
 
@@ -186,12 +187,10 @@ def stream_windows(
 
     >>> dataset = stream_windows(prepared, length=64, global_batch=32)  # doctest: +SKIP
     """
-    if first_step < 0:
-        raise UserError("The first step must be at least 0.")
-    if targets not in ("next", "all"):
-        raise UserError(f"Unknown targets {targets!r}: use 'next' or 'all'.")
-    if not 0 <= pipeline < pipelines or replicas < 1:
-        raise UserError(f"There is no pipeline {pipeline} of {pipelines} with {replicas} replicas.")
+    if pipeline >= pipelines:
+        raise SettingError(
+            "{pipeline} must be below {pipelines}, {count}, not {found}.", count=shown(pipelines), found=shown(pipeline)
+        )
     if global_batch % (pipelines * replicas):
         raise UserError(f"A batch of {global_batch:,} cannot be shared by {pipelines * replicas} replicas equally.")
     plan = plan_stream(prepared, length=length, shift=shift, global_batch=global_batch, seed=seed, memory=memory)
@@ -228,14 +227,15 @@ def stream_windows(
     )
 
 
+@checked
 def plan_stream(
     prepared: PreparedCorpus,
     *,
-    length: int = 40,
-    shift: int = 3,
-    global_batch: int,
-    seed: int = 0,
-    memory: int = MEMORY,
+    length: Count = 40,
+    shift: Count = 3,
+    global_batch: Count,
+    seed: Seed = 0,
+    memory: Total = MEMORY,
 ) -> StreamPlan:
     """Says how many windows and steps an epoch of `stream_windows` has, and where each step is."""
     return StreamPlan.of(

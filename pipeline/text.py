@@ -5,12 +5,13 @@ into every signature, so a served prompt is treated exactly as the training text
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import check
 
-UNICODE_FORMS = ("", "NFC", "NFKC")
+UnicodeForm = Literal["", "NFC", "NFKC"]
 _STAND_IN = "\ufdd0"
 
 
@@ -26,11 +27,10 @@ class TextSettings:
 
     lowercase: bool = True
     case_fold: bool = False
-    unicode_form: str = ""
+    unicode_form: UnicodeForm = ""
 
     def __post_init__(self) -> None:
-        if self.unicode_form not in UNICODE_FORMS:
-            raise UserError(f"Unknown Unicode form {self.unicode_form!r}: use NFC, NFKC, or nothing.")
+        check(self)
 
 
 def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:

@@ -7,30 +7,13 @@ the pen, and never without harm: who was to be left out would stay in.
 import difflib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from charflow.pipeline.errors import UserError, counted, quoted, quoted_list
 
 _COMPARED = 10_000  # of the most active users; each comparison takes some 10 µs
 _LONGEST_COMPARED = 200  # characters
 _MOST_ACTIVE = 3
-
-
-def listed(given: str | Iterable[str], what: str) -> tuple[str, ...]:
-    """Reads one text or several; a lone one is one, and never taken apart into its letters.
-
-    >>> listed("mira", "users"), listed(["mira", "ada"], "users")
-    (('mira',), ('mira', 'ada'))
-
-    Raises:
-        UserError: it is neither.
-    """
-    if isinstance(given, str):
-        return (given,)
-    texts = tuple(given) if isinstance(given, Iterable) and not isinstance(given, bytes) else None
-    if texts is None or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{what} must be a text or a list of texts, not {quoted(repr(given))}.")
-    return texts
 
 
 def refuse_absent(absent: Sequence[str], counts: Counter[str], *, left_out: bool = False) -> None:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.settings import AnyText, Count, checked
 
 UNKNOWN_ID = 0
 UNKNOWN_TOKEN = "[UNK]"
@@ -39,7 +40,8 @@ class Vocabulary:
         chars: the known characters, sorted by code point; `chars[i]` has id `i + 1`.
     """
 
-    def __init__(self, chars: Sequence[str]) -> None:
+    @checked
+    def __init__(self, chars: str | Sequence[str]) -> None:
         if wrong := [char for char in chars if len(char) != 1]:
             raise UserError(f"A vocabulary holds single characters, not {quoted(wrong[0])}.")
         if halves := [char for char in chars if "\ud800" <= char <= "\udfff"]:
@@ -49,7 +51,8 @@ class Vocabulary:
         self.chars = tuple(sorted(set(chars)))
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], *, min_count: int = 1) -> "Vocabulary":
+    @checked
+    def from_counts(cls, counts: Mapping[str, int], *, min_count: Count = 1) -> "Vocabulary":
         """Keeps the characters that occur at least `min_count` times; the others become `[UNK]`."""
         kept = [char for char, count in counts.items() if count >= min_count]
         if not kept:
@@ -72,7 +75,8 @@ class Vocabulary:
     def __hash__(self) -> int:
         return hash(self.chars)
 
-    def encode(self, text: str) -> np.ndarray:
+    @checked
+    def encode(self, text: AnyText) -> np.ndarray:
         """Maps text to ids [number of code points] of `dtype`; unknown characters become 0."""
         points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32)
         places = np.searchsorted(self._points, points).clip(max=len(self.chars) - 1)
@@ -96,7 +100,8 @@ class Vocabulary:
         points = np.concatenate([[ord(REPLACEMENT)], self._points]).astype("<u4")
         return points[places].tobytes().decode("utf-32-le")
 
-    def unknown_chars(self, text: str) -> list[str]:
+    @checked
+    def unknown_chars(self, text: AnyText) -> list[str]:
         """Lists the distinct characters of `text` that have no id, in order of appearance."""
         known = set(self.chars)
         return [char for char in dict.fromkeys(text) if char not in known]

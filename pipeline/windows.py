@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.settings import Count, Natural, Seed, Total, check, checked
 from charflow.pipeline.untuned import untuned
 
 Targets = Literal["next", "all"]
@@ -27,12 +28,16 @@ class Share:
         total: R, parts in a batch.
     """
 
-    first: int = 0
-    count: int = 1
-    total: int = 1
+    first: Natural = 0
+    count: Count = 1
+    total: Count = 1
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
-def count_windows(n_ids: int, *, length: int = 40, shift: int = 3) -> int:
+@checked
+def count_windows(n_ids: Total, *, length: Count = 40, shift: Count = 3) -> int:
     """Counts the windows of `length` characters, one every `shift`, that have a next character.
 
     >>> count_windows(10, length=4, shift=3)  # they start at 0 and 3
@@ -41,8 +46,6 @@ def count_windows(n_ids: int, *, length: int = 40, shift: int = 3) -> int:
     Raises:
         UserError: length or shift is below 1, or the text is shorter than one window and its target.
     """
-    if length < 1 or shift < 1:
-        raise UserError(f"Window length and shift must be at least 1, not {length} and {shift}.")
     if n_ids <= length:
         raise UserError(
             f"The text has {counted(n_ids, 'character')}: "
@@ -51,16 +54,17 @@ def count_windows(n_ids: int, *, length: int = 40, shift: int = 3) -> int:
     return len(range(0, n_ids - length, shift))
 
 
+@checked
 def make_windows(
     ids: np.ndarray,
     *,
-    length: int = 40,
-    shift: int = 3,
-    batch_size: int,
+    length: Count = 40,
+    shift: Count = 3,
+    batch_size: Count,
     targets: Targets = "next",
-    shuffle_seed: int | None = None,
-    epochs: int | None = 1,
-    first_step: int = 0,
+    shuffle_seed: Seed | None = None,
+    epochs: Count | None = 1,
+    first_step: Total = 0,
     drop_remainder: bool = False,
     share: Share = Share(),
 ) -> tf.data.Dataset:
@@ -96,10 +100,6 @@ def make_windows(
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
         raise UserError(f"ids must be one row of integers, not {ids.dtype} of shape {list(ids.shape)}.")
-    if batch_size < 1 or first_step < 0 or (epochs is not None and epochs < 1):
-        raise UserError("Batch size and epochs must be at least 1, and the first step at least 0.")
-    if targets not in ("next", "all"):
-        raise UserError(f"Unknown targets {targets!r}: use 'next' or 'all'.")
     if batch_size % share.total or (share.total > 1 and not drop_remainder):
         raise UserError(f"A batch of {batch_size} cannot be cut into {share.total} equal parts.")
     n_windows = count_windows(len(ids), length=length, shift=shift)

@@ -13,6 +13,7 @@ Ints: TypeAlias = int | Sequence[int] | None
 Floats: TypeAlias = float | Sequence[float] | None
 Strings: TypeAlias = str | Sequence[str] | None
 
+_SEEDS_END = 2**63
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
@@ -24,7 +25,7 @@ class Settings(TypedDict, total=False):
     """How to sample: one value for all prompts or a list with one for each; None takes the model's own default.
 
     `max_chars` is the most characters to write; `temperature` 0 takes the most likely; `top_k` 0, `top_p` 1 and
-    `stop` "" are off; the same `seed` gives the same text.
+    `stop` "" are off; the same `seed` gives the same text, and prompt i of several has `seed` + i.
     """
 
     max_chars: Ints
@@ -72,10 +73,10 @@ def texts_of(given: str | Texts, what: str) -> tuple[list[str], bool]:
 
 
 def setting_columns(settings: Mapping[str, Any], n_rows: int) -> dict[str, Tensor]:
-    """Checks the settings that are not None and repeats single values.
+    """Checks the settings that are not None and repeats single values; of a single seed row i has seed + i.
 
-    >>> setting_columns({"seed": 7, "stop": None}, 2)
-    {'seed': Tensor(dtype='DT_INT64', rows=[7, 7])}
+    >>> setting_columns({"seed": 7, "top_k": 3, "stop": None}, 2)
+    {'seed': Tensor(dtype='DT_INT64', rows=[7, 8]), 'top_k': Tensor(dtype='DT_INT32', rows=[3, 3])}
 
     Raises:
         ArgumentError: a value is out of range or of the wrong type, or a list has not one value per prompt.
@@ -90,8 +91,24 @@ def setting_columns(settings: Mapping[str, Any], n_rows: int) -> dict[str, Tenso
                 raise ArgumentError(f"{name} has {len(value)} values where there are {n_rows} prompts.")
             columns[name] = Tensor(dtype, [check(f"{name} {index}", each) for index, each in enumerate(value)])
         else:
-            columns[name] = Tensor(dtype, [check(name, value)] * n_rows)
+            columns[name] = Tensor(dtype, repeated(name, check(name, value), n_rows))
     return columns
+
+
+def repeated(name: str, value: Any, n_rows: int) -> list[Any]:
+    """Makes a column of one value: the same in each row, but that row i has the seed + i.
+
+    Raises:
+        ArgumentError: the last seed does not fit.
+    """
+    if name != "seed":
+        return [value] * n_rows
+    if value + n_rows > _SEEDS_END:
+        raise ArgumentError(
+            f"seed must be at most {_SEEDS_END - n_rows:,} for {n_rows:,} prompts, of which each has the next seed, "
+            f"not {value:,}."
+        )
+    return list(range(value, value + n_rows))
 
 
 def int_between(lowest: int, highest: int) -> Callable[[str, Any], int]:

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from charflow.serving.client import answers
-from charflow.serving.client.arguments import SETTINGS, ArgumentError, Tensor, Texts, setting_columns, texts_of
+from charflow.serving.client.arguments import (
+    SETTINGS,
+    ArgumentError,
+    Tensor,
+    Texts,
+    repeated,
+    setting_columns,
+    texts_of,
+)
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, Signature, VersionStatus
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.transport import Target, Transport
@@ -134,7 +142,7 @@ def with_defaults(columns: Mapping[str, Tensor], signature: Signature, n_rows: i
             continue
         if name not in signature.defaults:
             raise FailedPrecondition(f"The model has no default for {name}: pass one.")
-        full[name] = Tensor(dtype, signature.defaults[name] * n_rows)  # a default has one row
+        full[name] = Tensor(dtype, repeated(name, signature.defaults[name][0], n_rows))  # a default has one row
     return full
 
 

@@ -70,7 +70,7 @@ class Client:
     @overload
     def complete(self, prompts: Texts) -> list[str]: ...
     def complete(self, prompts: str | Texts) -> Any:
-        """Continues prompts with the settings chosen at export (`serving_default`)."""
+        """Continues prompts with the settings chosen at export, all with the seed chosen there (`serving_default`)."""
         return _run(self._calls.complete(prompts))
 
     @overload
@@ -96,7 +96,7 @@ class Client:
             temperature: 1 is the model itself, lower is safer, 0 takes the most likely character.
             top_k: sample among the k most likely characters; 0 is off.
             top_p: sample among the most likely characters that together reach this probability; 1 is off.
-            seed: same seed, same text; prompts that share it share its numbers.
+            seed: same seed, same text; prompt i of several has seed + i, as in `charflow.model.Generator`.
             stop: writing this ends the text; "" is off.
 
         Each setting is one value for all prompts, or a list with one for each.

@@ -32,14 +32,14 @@ def test_bench_prints_a_table(call, sample_chat: str, precision: str) -> None:
 def test_bench_says_once_what_the_processes_cannot_do(call, sample_chat: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--batch-size", 9)
     assert (done.status, done.out) == (2, "")
-    assert done.err == "charflow: 2 replicas cannot share a batch of 9: use --batch-size 8.\n"
+    assert done.err == "charflow: 2 replicas cannot share a batch of 9: set --batch-size to 8.\n"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--seconds", "0"], "--seconds must be above 0, not 0."),
-        (["--seconds", "nan"], "--seconds must be above 0, not nan."),
+        (["--seconds", "nan"], "--seconds must be a finite number above 0, not nan."),
         (["--workers", "-1"], "--workers must be at least 0, not -1."),
         (["--precision", "float8"], "precision"),
         (["--user", "nobody"], "No messages from user 'nobody'"),

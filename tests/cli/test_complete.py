@@ -91,13 +91,13 @@ def test_complete_count_goes_on_with_the_next_seeds(
     call: Callable, to_server: list[str], client: Client, way: list[str]
 ) -> None:
     done = call("complete", "a", "b", "--count", 2, *to_server, *way)
-    expected = [(prompt, client.generate(prompt, seed=seed).text) for prompt in "ab" for seed in (5, 6)]
+    expected = [(prompt, client.generate(prompt, seed=seed).text) for prompt, seed in zip("aabb", (5, 6, 7, 8))]
     assert done.out == "".join(f"{prompt}{text}\n" for prompt, text in expected)
     assert done.err.splitlines() == [
         "--- prompt 1 of 2, seed 5 ---",
         "--- prompt 1 of 2, seed 6 ---",
-        "--- prompt 2 of 2, seed 5 ---",
-        "--- prompt 2 of 2, seed 6 ---",
+        "--- prompt 2 of 2, seed 7 ---",
+        "--- prompt 2 of 2, seed 8 ---",
     ]
 
 

@@ -178,25 +178,25 @@ SETTINGS = {
         "{file}: unknown key 'network.unitz'. Keys of network: cell, units, layers, dropout.",
     ),
     "unknown table": ([], "[net]\nunits = 3\n", "{file}: unknown key 'net'. Keys of the file: data, corpus, "),
-    "wrong type": ([], '[network]\nunits = "3"\n', "{file}: network.units must be of type int, not '3'."),
+    "wrong type": ([], '[network]\nunits = "3"\n', "{file}: network.units must be a whole number, not '3'."),
     "float for int": (
         [],
         "[training]\nbatch_size = 32.5\n",
-        "{file}: training.batch_size must be of type int, not 32.5.",
+        "{file}: training.batch_size must be a whole number, not 32.5.",
     ),
-    "text for list": ([], '[corpus]\nusers = "mira"\n', "{file}: corpus.users must be a list of texts, not 'mira'."),
+    "number for list": ([], "[corpus]\nusers = 7\n", "{file}: corpus.users must be a text or a list of texts, not 7."),
     "value for table": ([], "network = 3\n", "{file}: network is a table of settings, not 3."),
     "value for training": ([], "training = 3\n", "{file}: training is a table of settings, not 3."),
     "no TOML": ([], "[network\n", "{file} is not TOML: "),
-    "bad value in file": ([], '[network]\ncell = "rnn"\n', "Unknown cell 'rnn': use lstm or gru."),
-    "cell": (["--cell", "rnn"], None, "Unknown cell 'rnn': use lstm or gru."),
-    "units": (["--units", 0], None, "units must be at least 1, not 0."),
-    "fraction": (["--fraction", 2], None, "The fraction of messages must be above 0 and at most 1, not 2."),
-    "held out": (["--held-out", 1], None, "The held-out share must be at least 0 and below 1, not 1."),
+    "bad value in file": ([], '[network]\ncell = "rnn"\n', "{file}: network.cell must be lstm or gru, not 'rnn'."),
+    "cell": (["--cell", "rnn"], None, "--cell must be lstm or gru, not 'rnn'."),
+    "units": (["--units", 0], None, "--units must be at least 1, not 0."),
+    "fraction": (["--fraction", 2], None, "--fraction must be above 0 and at most 1, not 2."),
+    "held out": (["--held-out", 1], None, "--held-out must be at least 0 and below 1, not 1."),
     "kept and dropped": (["--user", "a", "--drop-user", "a"], None, "User 'a' is both kept and dropped."),
-    "no end": (["--steps", 0], None, "A run needs an end: set epochs, steps or time_limit."),
-    "delimiter": (["--delimiter", ";;"], None, "The delimiter must be one character other than a quote"),
-    "Unicode form": (["--unicode-form", "nfx"], None, "Unknown Unicode form 'NFX': use NFC, NFKC, or nothing."),
+    "no end": (["--steps", 0], None, "A run needs an end: set --epochs, --steps or --time-limit."),
+    "delimiter": (["--delimiter", ";;"], None, "--delimiter must be one character other than a quote"),
+    "Unicode form": (["--unicode-form", "nfx"], None, "--unicode-form must be empty, NFC or NFKC, not 'NFX'."),
 }
 
 
@@ -232,7 +232,7 @@ def test_number_that_is_none_or_does_not_fit_is_refused(
     refused: Callable, untrained: list[Config], write_chat: Callable, tmp_path: Path, option: str, value: object
 ) -> None:
     message = refused("train", write_chat("mira,hi"), "--out", tmp_path / "run", option, value)
-    assert option.strip("-").replace("-", "_") in message
+    assert message.startswith(f"{option} must be ")
     assert not (tmp_path / "run").exists()
 
 
@@ -487,7 +487,7 @@ def test_export_on_a_full_disk_leaves_nothing(
 
 def test_temperature_below_zero_is_refused_before_the_run_is_read(refused: Callable) -> None:
     message = refused("generate", "no-run", "--temperature", -0.5)
-    assert message == "The temperature must be at least 0, not -0.5 (0 is greedy)."
+    assert message == "--temperature must be at least 0, not -0.5 (0 is greedy)."
 
 
 def test_model_that_does_not_fit_into_memory_is_refused(

@@ -164,7 +164,7 @@ def test_evaluate_takes_the_cache(
     ("options", "message"),
     [
         (["missing.csv"], "missing.csv: no such file."),
-        (["--context", "all"], "Unknown context 'all': use stream or window."),
+        (["--context", "all"], "--context must be stream or window, not 'all'."),
     ],
     ids=["missing file", "context"],
 )

@@ -160,13 +160,13 @@ def test_export_refuses_a_version_that_exists(refused: Callable, trained_run: Pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--temperature", -1], "The temperature must be at least 0, not -1 (0 is greedy)."),
-        (["--context", "all"], "Unknown context 'all': use stream or window."),
-        (["--version", 0], "A version is a number from 1 on, not 0."),
-        (["--max-prompt", 0], "The longest prompt and the longest completion must be at least 1 character."),
+        (["--temperature", -1], "--temperature must be at least 0, not -1 (0 is greedy)."),
+        (["--context", "all"], "--context must be stream or window, not 'all'."),
+        (["--version", 0], "--version must be at least 1, not 0."),
+        (["--max-prompt", 0], "--max-prompt must be at least 1, not 0."),
         (
             ["--length", 50, "--max-completion", 40],
-            "The default length of 50 is over the longest completion, 40: lower --length or raise --max-completion.",
+            "--length is 50, over the longest completion, 40: lower it or raise --max-completion.",
         ),
     ],
     ids=["temperature", "context", "version", "no prompt", "length over the limit"],

@@ -62,7 +62,7 @@ def test_generate_count_goes_on_with_the_next_seeds(call: Callable, trained_run:
 
 def test_generate_says_which_prompt_a_text_continues(call: Callable, trained_run: Path) -> None:
     done = call("generate", trained_run, "a", "b", "--length", 3, "--seed", 5)
-    assert done.err == "--- prompt 1 of 2 ---\n--- prompt 2 of 2 ---\n"
+    assert done.err == "--- prompt 1 of 2, seed 5 ---\n--- prompt 2 of 2, seed 6 ---\n"
 
 
 def test_generate_json_has_every_completion(call: Callable, trained_run: Path, generator: Generator) -> None:
@@ -71,8 +71,7 @@ def test_generate_json_has_every_completion(call: Callable, trained_run: Path, g
     figures = done.json
     expected = [
         (prompt, seed, generator.generate(prompt, seed=seed, max_chars=30, stop="e")[0])
-        for prompt in (PROMPT, "the old ")
-        for seed in (0, 1)
+        for seed, prompt in enumerate([PROMPT, PROMPT, "the old ", "the old "])
     ]
     assert [
         (row["prompt"], row["seed"], row["text"], row["length"], row["finish_reason"]) for row in figures["completions"]
@@ -158,16 +157,22 @@ def test_generate_tells_no_prompt_from_an_empty_one(
 
 
 OPTIONS = {
-    "temperature": (["--temperature", -1], "The temperature must be at least 0, not -1 (0 is greedy)."),
-    "no temperature": (["--temperature", "nan"], "The temperature must be at least 0, not nan (0 is greedy)."),
-    "length": (["--length", -1], "The length must be at least 0, not -1."),
-    "top-k": (["--top-k", -1], "top-k must be at least 0, not -1 (0 is off)."),
-    "top-p": (["--top-p", 0], "top-p must be above 0 and at most 1, not 0 (1 is off)."),
-    "stop": (["--stop", "x" * 33], "The stop string has 33 characters; at most 32 are compared."),
-    "seed": (["--seed", 2**63], f"The seed must fit 64 bits, not {2**63}."),
+    "temperature": (["--temperature", -1], "--temperature must be at least 0, not -1 (0 is greedy)."),
+    "no temperature": (
+        ["--temperature", "nan"],
+        "--temperature must be a finite number of at least 0, not nan (0 is greedy).",
+    ),
+    "length": (["--length", -1], "--length must be at least 0, not -1."),
+    "top-k": (["--top-k", -1], "--top-k must be at least 0, not -1 (0 is off)."),
+    "top-p": (["--top-p", 0], "--top-p must be above 0 and at most 1, not 0 (1 is off)."),
+    "stop": (["--stop", "x" * 33], "--stop has 33 characters; at most 32 are compared."),
+    "seed": (["--seed", 2**63], f"--seed must be at most {2**63 - 1:,}, not {2**63:,}."),
     "count": (["--count", 0], "--count must be at least 1, not 0."),
-    "context": (["--context", "all"], "Unknown context 'all': use stream or window."),
-    "unknown": (["--unknown", "no"], "Unknown --unknown 'no': use warn, skip or error."),
+    "context": (["--context", "all"], "--context must be stream or window, not 'all'."),
+    "unknown": (
+        ["--unknown", "no"],
+        "--unknown must be warn, skip or error, not 'no'.",
+    ),
 }
 
 
@@ -182,7 +187,7 @@ def test_generate_refuses_options_out_of_range(refused: Callable, trained_run: P
     [
         (["--temperature", "inf"], "temperature"),
         (["--length", 2**40], "length"),
-        (["--top-k", 2**40], "top-k"),
+        (["--top-k", 2**40], "--top-k"),
         (["--seed", 2**63 - 1, "--count", 2], "seed"),
     ],
     ids=["infinite temperature", "length of 41 bits", "top-k of 41 bits", "seeds over 64 bits"],

@@ -184,8 +184,11 @@ def test_launch_does_not_repeat_a_run_whose_chief_is_done(call: Callable, worker
         (["--", "train", "--out", "r"], "Missing argument 'DATA'. Try --help."),
         (["--workers", 0, "train", "x", "--out", "r"], "--workers must be at least 1, not 0."),
         (["--max-restarts", -1, "train", "x", "--out", "r"], "--max-restarts must be at least 0, not -1."),
-        (["--grace", "nan", "train", "x", "--out", "r"], "--grace must be at least 0 seconds, not nan."),
-        (["--start-timeout", 0, "train", "x", "--out", "r"], "--start-timeout must be more than 0 seconds, not 0."),
+        (["--grace", "nan", "train", "x", "--out", "r"], "--grace must be at least 0 and at most 2,000,000, not nan."),
+        (
+            ["--start-timeout", 0, "train", "x", "--out", "r"],
+            "--start-timeout must be above 0 and at most 2,000,000, not 0.",
+        ),
     ],
     ids=["none", "other", "no-out", "no-data", "workers", "restarts", "grace", "start-timeout"],
 )

@@ -127,7 +127,7 @@ def test_sweep_json_has_the_figures(call: Callable, scripted: list, chat: Path, 
     [
         (["--trials", 0], "--trials must be at least 1, not 0."),
         (["--time-limit", 0], "--time-limit must be above 0, not 0."),
-        (["--time-limit", "nan"], "--time-limit must be above 0, not nan."),
+        (["--time-limit", "nan"], "--time-limit must be a finite number above 0, not nan."),
         (["--preset", "fast"], "Unknown preset 'fast': use default or tutorial."),
         (["--search", "seed=1,2"], "--search seed=1,2: 'seed' is not searched."),
         (["--held-out", 0], "A sweep compares trials on held-out text: give more messages, or a larger --held-out."),

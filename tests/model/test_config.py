@@ -72,7 +72,7 @@ def test_override_changes_what_it_names_and_nothing_else() -> None:
 
 
 def test_override_takes_whole_numbers_for_fractions() -> None:
-    changed = override(Config(), {"training": {"learning_rate": 1, "time_limit": 60}}, source="flags").training
+    changed = override(Config(), {"training": {"learning_rate": 1, "time_limit": 60}}).training
     assert (changed.learning_rate, changed.time_limit) == (1.0, 60.0)
     assert type(changed.learning_rate) is float
 
@@ -94,19 +94,19 @@ def test_override_takes_whole_numbers_for_fractions() -> None:
             r"$",
         ),
         ({"network": 3}, r"^a\.toml: network is a table of settings, not 3\.$"),
-        ({"network": {"units": "3"}}, r"^a\.toml: network\.units must be of type int, not '3'\.$"),
-        ({"network": {"units": 3.0}}, r"^a\.toml: network\.units must be of type int, not 3\.0\.$"),
-        ({"network": {"units": True}}, r"^a\.toml: network\.units must be of type int, not True\.$"),
-        ({"network": {"dropout": True}}, r"^a\.toml: network\.dropout must be of type float, not True\.$"),
-        ({"network": {"dropout": "0.5"}}, r"^a\.toml: network\.dropout must be of type float, not '0\.5'\.$"),
-        ({"network": {"cell": 3}}, r"^a\.toml: network\.cell must be of type str, not 3\.$"),
-        ({"data": "x.csv"}, r"^a\.toml: data must be a list of texts, not 'x\.csv'\.$"),
-        ({"data": ["x.csv", 3]}, r"^a\.toml: data must be a list of texts, not \['x\.csv', 3\]\.$"),
+        ({"network": {"units": "3"}}, r"^a\.toml: network\.units must be a whole number, not '3'\.$"),
+        ({"network": {"units": 3.0}}, r"^a\.toml: network\.units must be a whole number, not 3\.0\.$"),
+        ({"network": {"units": True}}, r"^a\.toml: network\.units must be a whole number, not True\.$"),
+        ({"network": {"dropout": True}}, r"^a\.toml: network\.dropout must be a number, not True\.$"),
+        ({"network": {"dropout": "0.5"}}, r"^a\.toml: network\.dropout must be a number, not '0\.5'\.$"),
+        ({"network": {"cell": 3}}, r"^a\.toml: network\.cell must be lstm or gru, not 3\.$"),
+        ({"data": 7}, r"^a\.toml: data must be a text or a list of texts, not 7\.$"),
+        ({"data": ["x.csv", 3]}, r"^a\.toml: data must be a text or a list of texts, not \['x\.csv', 3\]\.$"),
         (
             {"corpus": {"csv": {"header": 1}}},
-            r"^a\.toml: corpus\.csv\.header must be of type bool, not 1\.$",
+            r"^a\.toml: corpus\.csv\.header must be true or false, not 1\.$",
         ),
-        ({"network": {"cell": "rnn"}}, r"^Unknown cell 'rnn': use lstm or gru\.$"),
+        ({"network": {"cell": "rnn"}}, r"^a\.toml: network\.cell must be lstm or gru, not 'rnn'\.$"),
     ],
     ids=[
         "unknown table",
@@ -119,7 +119,7 @@ def test_override_takes_whole_numbers_for_fractions() -> None:
         "truth for a fraction",
         "text for a fraction",
         "number for a choice",
-        "text for a list",
+        "number for a list",
         "number in a list",
         "number for a truth",
         "unknown choice",
@@ -150,9 +150,9 @@ def test_load_toml_refuses(tmp_path: Path, content: bytes | None, message: str) 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cell": "rnn"}, r"^Unknown cell 'rnn': use lstm or gru\.$"),
+        ({"cell": "rnn"}, r"^cell must be lstm or gru, not 'rnn'\.$"),
         ({"units": 0}, r"^units must be at least 1, not 0\.$"),
-        ({"layers": 0}, r"^layers must be at least 1, not 0\.$"),
+        ({"layers": 0}, r"^layers must be at least 1 and at most 64, not 0\.$"),
         ({"dropout": 1.0}, r"^dropout must be at least 0 and below 1, not 1\.$"),
         ({"dropout": -0.1}, r"^dropout must be at least 0 and below 1, not -0\.1\.$"),
         ({"dropout": float("nan")}, r"^dropout must be at least 0 and below 1, not nan\.$"),
@@ -165,26 +165,26 @@ def test_network_config_refuses(settings: dict, message: str) -> None:
 
 
 REFUSED = [
-    ({"targets": "last"}, r"^Unknown targets 'last': use next or all\.$"),
-    ({"optimizer": "lion"}, r"^Unknown optimizer 'lion': use adam or nadam or rmsprop or sgd\.$"),
-    ({"schedule": "linear"}, r"^Unknown schedule 'linear': use constant or cosine\.$"),
-    ({"best_by": "luck"}, r"^Unknown best_by 'luck': use held-out or training\.$"),
+    ({"targets": "last"}, r"^targets must be next or all, not 'last'\.$"),
+    ({"optimizer": "lion"}, r"^optimizer must be adam, nadam, rmsprop or sgd, not 'lion'\.$"),
+    ({"schedule": "linear"}, r"^schedule must be constant or cosine, not 'linear'\.$"),
+    ({"best_by": "luck"}, r"^best_by must be held-out or training, not 'luck'\.$"),
     ({"window_length": 0}, r"^window_length must be at least 1, not 0\.$"),
     ({"window_shift": 0}, r"^window_shift must be at least 1, not 0\.$"),
     ({"batch_size": 0}, r"^batch_size must be at least 1, not 0\.$"),
     ({"evaluations": 0}, r"^evaluations must be at least 1, not 0\.$"),
     ({"warmup_steps": -1}, r"^warmup_steps must be at least 0, not -1\.$"),
-    ({"clip_norm": -0.5}, r"^clip_norm must be at least 0, not -0\.5\.$"),
-    ({"clip_norm": float("nan")}, r"^clip_norm must be at least 0, not nan\.$"),
-    ({"patience": -1}, r"^patience must be at least 0, not -1\.$"),
+    ({"clip_norm": -0.5}, r"^clip_norm must be at least 0, not -0\.5 \(0 is off\)\.$"),
+    ({"clip_norm": float("nan")}, r"^clip_norm must be a finite number of at least 0, not nan \(0 is off\)\.$"),
+    ({"patience": -1}, r"^patience must be at least 0, not -1 \(0 is off\)\.$"),
     ({"epochs": -1}, r"^epochs must be at least 0, not -1\.$"),
     ({"steps": -1}, r"^steps must be at least 0, not -1\.$"),
     ({"time_limit": -1.0}, r"^time_limit must be at least 0, not -1\.$"),
-    ({"time_limit": float("nan")}, r"^time_limit must be at least 0, not nan\.$"),
+    ({"time_limit": float("nan")}, r"^time_limit must be a finite number of at least 0, not nan\.$"),
     ({"sample_every": -1}, r"^sample_every must be at least 0, not -1\.$"),
     ({"learning_rate": 0.0}, r"^learning_rate must be above 0, not 0\.$"),
-    ({"learning_rate": float("nan")}, r"^learning_rate must be above 0, not nan\.$"),
-    ({"beta_2": 1.0}, r"^beta_2 must be between 0 and 1, not 1\.$"),
+    ({"learning_rate": float("nan")}, r"^learning_rate must be a finite number above 0, not nan\.$"),
+    ({"beta_2": 1.0}, r"^beta_2 must be above 0 and below 1, not 1\.$"),
     ({"seed": -1}, r"^seed must be at least 0, not -1\.$"),
     ({"seed": 2**63}, r"^seed must "),
     ({"steps": 0}, r"^A run needs an end: set epochs, steps or time_limit\.$"),

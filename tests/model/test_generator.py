@@ -114,8 +114,10 @@ def test_same_seed_same_text_other_seed_other_text(random_generator: Generator) 
     assert len({draw(seed)[0] for seed in (-(2**63), -1, 0, 7, 8, 2**63 - 1)}) == 6
 
 
-def test_the_highest_seed_does_for_a_batch_too(cab: Generator) -> None:
-    assert texts(cab, ["c", "c"], seed=2**63 - 1, max_chars=3) == ["ab ", "ab "]
+def test_seeds_of_a_batch_that_do_not_fit_are_refused(cab: Generator) -> None:
+    assert texts(cab, ["c", "c"], seed=2**63 - 2, max_chars=3) == ["ab ", "ab "]
+    with pytest.raises(UserError, match=rf"^seed must be at most {2**63 - 2:,} for 2 texts, of which each has "):
+        texts(cab, ["c", "c"], seed=2**63 - 1, max_chars=3)
 
 
 def test_filters_beyond_the_vocabulary_are_off(random_generator: Generator) -> None:
@@ -196,18 +198,24 @@ def test_load_of_a_run_without_a_checkpoint_says_so(tmp_path: Path, make_corpus:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_chars": -1}, r"^The length must be at least 0, not -1\.$"),
-        ({"temperature": -0.5}, r"^The temperature must be at least 0, not -0\.5 \(0 is greedy\)\.$"),
-        ({"temperature": float("nan")}, r"^The temperature must be at least 0, not nan \(0 is greedy\)\.$"),
-        ({"top_k": -2}, r"^top-k must be at least 0, not -2 \(0 is off\)\.$"),
-        ({"top_p": 0.0}, r"^top-p must be above 0 and at most 1, not 0 \(1 is off\)\.$"),
-        ({"top_p": 1.5}, r"^top-p must be above 0 and at most 1, not 1\.5 \(1 is off\)\.$"),
-        ({"top_p": float("nan")}, r"^top-p must be above 0 and at most 1, not nan \(1 is off\)\.$"),
-        ({"stop": "x" * 33}, r"^The stop string has 33 characters; at most 32 are compared\.$"),
-        ({"max_chars": 2**31}, r"^The length must .*2,?147,?483,?648"),
-        ({"top_k": 2**31}, r"^top-k must .*2,?147,?483,?648"),
-        ({"seed": 2**63}, r"^The seed must fit 64 bits, not 9223372036854775808\.$"),
-        ({"seed": -(2**63) - 1}, r"^The seed must fit 64 bits, not -9223372036854775809\.$"),
+        ({"max_chars": -1}, r"^max_chars must be at least 0, not -1\.$"),
+        ({"temperature": -0.5}, r"^temperature must be at least 0, not -0\.5 \(0 is greedy\)\.$"),
+        (
+            {"temperature": float("nan")},
+            r"^temperature must be a finite number of at least 0, not nan \(0 is greedy\)\.$",
+        ),
+        ({"top_k": -2}, r"^top_k must be at least 0, not -2 \(0 is off\)\.$"),
+        ({"top_p": 0.0}, r"^top_p must be above 0 and at most 1, not 0 \(1 is off\)\.$"),
+        ({"top_p": 1.5}, r"^top_p must be above 0 and at most 1, not 1\.5 \(1 is off\)\.$"),
+        ({"top_p": float("nan")}, r"^top_p must be above 0 and at most 1, not nan \(1 is off\)\.$"),
+        ({"stop": "x" * 33}, r"^stop has 33 characters; at most 32 are compared\.$"),
+        ({"max_chars": 2**31}, r"^max_chars must be at most 2,147,483,647, not 2,147,483,648\.$"),
+        ({"top_k": 2**31}, r"^top_k must be at most 2,147,483,647, not 2,147,483,648 \(0 is off\)\.$"),
+        ({"seed": 2**63}, r"^seed must be at most 9,223,372,036,854,775,807, not 9,223,372,036,854,775,808\.$"),
+        (
+            {"seed": -(2**63) - 1},
+            r"^seed must be at least -9,223,372,036,854,775,808, not -9,223,372,036,854,775,809\.$",
+        ),
     ],
     ids=[
         "length",

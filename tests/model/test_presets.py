@@ -78,7 +78,7 @@ def test_with_limits_leaves_its_argument_alone() -> None:
 def test_continued_may_change(changes: dict) -> None:
     config = Config(training=TrainingConfig(steps=2))
     ((name, value),) = changes.items()
-    changed = continued(config, {"training": changes}, source="flags")
+    changed = continued(config, {"training": changes})
     assert getattr(changed.training, name) == value
     assert (changed.data, changed.corpus, changed.network) == (config.data, config.corpus, config.network)
 
@@ -94,4 +94,4 @@ def test_continued_may_not_change_what_makes_the_run_the_same_run(changes: dict)
         r"--sample-every may change\.$"
     )
     with pytest.raises(UserError, match=message):
-        continued(Config(training=TrainingConfig(steps=2)), changes, source="flags")
+        continued(Config(training=TrainingConfig(steps=2)), changes)

@@ -88,4 +88,4 @@ def test_a_batch_that_replicas_cannot_share_is_refused(sample_chat: str, tmp_pat
     process = train(sample_chat, tmp_path / "run", "--strategy", "mirrored", "--batch-size", "9", cpus=2)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "charflow: 2 replicas cannot share a batch of 9: use --batch-size 8." in errors
+    assert "charflow: 2 replicas cannot share a batch of 9: set --batch-size to 8." in errors

@@ -25,7 +25,7 @@ def test_make_strategy_without_a_gpu_uses_the_cpu() -> None:
 @pytest.mark.parametrize(("replicas", "batch", "nearest"), [(2, 7, 8), (4, 5, 4), (8, 3, 8), (3, 128, 129)], ids=str)
 def test_check_batch_names_the_nearest_size_that_works(replicas: int, batch: int, nearest: int) -> None:
     strategy = SimpleNamespace(num_replicas_in_sync=replicas)
-    message = rf"^{replicas} replicas cannot share a batch of {batch}: use --batch-size {nearest}\.$"
+    message = rf"^{replicas} replicas cannot share a batch of {batch}: set batch_size to {nearest}\.$"
     with pytest.raises(UserError, match=message):
         check_batch(strategy, batch)
     assert check_batch(strategy, nearest) is None

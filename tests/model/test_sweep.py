@@ -353,9 +353,9 @@ def n_trainers() -> int:
         ("units=9:4", "--search units=9:4: a range is LOW:HIGH, the lower end first."),
         ("units=4:9:2", "--search units=4:9:2: a range is LOW:HIGH, the lower end first."),
         ("dropout=nan:1", "--search dropout=nan:1: a range is LOW:HIGH, the lower end first."),
-        ("units=0:8", "units must be at least 1, not 0."),
-        ("dropout=0:1", "dropout must be at least 0 and below 1, not 1."),
-        ("cell=lstm:gru", "Unknown cell 'lstm:gru': use lstm or gru."),
+        ("units=0:8", "--search: network.units must be at least 1, not 0."),
+        ("dropout=0:1", "--search: network.dropout must be at least 0 and below 1, not 1."),
+        ("cell=lstm:gru", "--search: network.cell must be lstm or gru, not 'lstm:gru'."),
     ],
 )
 def test_space_refuses(text: str, message: str) -> None:

@@ -567,4 +567,4 @@ def test_two_replicas_train_as_one_device_does(mirrored: dict, one: str, two: st
 
 
 def test_two_replicas_refuse_a_batch_they_cannot_share(mirrored: dict) -> None:
-    assert mirrored["uneven"] == "2 replicas cannot share a batch of 7: use --batch-size 8."
+    assert mirrored["uneven"] == "2 replicas cannot share a batch of 7: set batch_size to 8."

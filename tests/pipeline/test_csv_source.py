@@ -202,16 +202,16 @@ def test_find_sources_refuses_a_first_row_that_never_ends(tmp_path: Path) -> Non
     assert refusal(file).startswith(f"{file}: the first row cannot be read as CSV (field larger than field limit")
 
 
-POSITIONS = "Without a header, columns are given by position from 0, such as --user-column 1 --text-column 5."
+POSITIONS = "Without a header, columns are given by position from 0, such as 1 for user_column and 5 for text_column."
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"delimiter": "::"}, "The delimiter must be one character other than a quote or a line break, not '::'."),
-        ({"delimiter": '"'}, "The delimiter must be one character other than a quote or a line break, not '\"'."),
-        ({"delimiter": "\n"}, r"The delimiter must be one character other than a quote or a line break, not '\n'."),
-        ({"user_column": "text"}, "User and text cannot both be column 'text'."),
+        ({"delimiter": "::"}, "delimiter must be one character other than a quote or a line break, not '::'."),
+        ({"delimiter": '"'}, "delimiter must be one character other than a quote or a line break, not '\"'."),
+        ({"delimiter": "\n"}, r"delimiter must be one character other than a quote or a line break, not '\n'."),
+        ({"user_column": "text"}, "user_column and text_column cannot both be 'text'."),
         ({"header": False}, POSITIONS),
         ({"header": False, "user_column": "-1", "text_column": "1"}, POSITIONS),
     ],
@@ -231,5 +231,5 @@ def test_csv_format_refuses(options: dict, message: str) -> None:
 
 
 def test_csv_format_refuses_the_same_position_written_twice() -> None:
-    with pytest.raises(UserError, match=r"^User and text cannot both be column '0?1'\.$"):
+    with pytest.raises(UserError, match=r"^user_column and text_column cannot both be '0?1'\.$"):
         CsvFormat(header=False, user_column="1", text_column="01")

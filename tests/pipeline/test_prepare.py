@@ -352,5 +352,5 @@ def test_prepare_refuses_what_build_corpus_refuses(options: dict, chat: str, tmp
 
 
 def test_prepare_refuses_empty_shards(chat: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^A shard has at least 1 character, not 0\.$"):
+    with pytest.raises(UserError, match=r"^shard_characters must be at least 1, not 0\.$"):
         prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_characters=0)

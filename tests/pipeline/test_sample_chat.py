@@ -87,7 +87,7 @@ def test_sample_messages_of_none_are_an_empty_list() -> None:
 
 
 def test_sample_messages_refuse_a_negative_count() -> None:
-    with pytest.raises(UserError, match=r"^The sample chat cannot have -1 messages\. Pass messages=0 or more\.$"):
+    with pytest.raises(UserError, match=r"^messages must be at least 0, not -1\.$"):
         sample_messages(messages=-1)
 
 
@@ -161,6 +161,6 @@ def test_write_sample_chat_unbalanced_quote_is_refused_with_the_lines_below(tmp_
 
 
 def test_write_sample_chat_refuses_a_negative_count_before_it_writes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot have -2 broken_rows\. Pass broken_rows=0 or more\."):
+    with pytest.raises(UserError, match=r"^broken_rows must be at least 0, not -2\.$"):
         write_sample_chat(tmp_path / "chat.csv", broken_rows=-2)
     assert not (tmp_path / "chat.csv").exists()

@@ -263,15 +263,15 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, r"^Window length and shift must be at least 1, not 0 and 3\.$"),
+        ({"length": 0}, r"^length must be at least 1, not 0\.$"),
         ({"length": 301}, r"^The text has 301 characters: too short for one window of 301 "),
-        ({"global_batch": 0}, r"^The batch size must be at least 1, not 0\.$"),
+        ({"global_batch": 0}, r"^global_batch must be at least 1, not 0\.$"),
         ({"global_batch": 1000}, r"^99 windows cannot fill a batch of 1,000\.$"),
         ({"global_batch": 9, "replicas": 2}, r"^A batch of 9 cannot be shared by 2 replicas equally\.$"),
-        ({"pipeline": 1}, r"^There is no pipeline 1 of 1 with 1 replicas\.$"),
-        ({"replicas": 0}, r"^There is no pipeline 0 of 1 with 0 replicas\.$"),
-        ({"first_step": -1}, r"^The first step must be at least 0\.$"),
-        ({"targets": "last"}, r"^Unknown targets 'last': use 'next' or 'all'\.$"),
+        ({"pipeline": 1}, r"^pipeline must be below pipelines, 1, not 1\.$"),
+        ({"replicas": 0}, r"^replicas must be at least 1, not 0\.$"),
+        ({"first_step": -1}, r"^first_step must be at least 0, not -1\.$"),
+        ({"targets": "last"}, r"^targets must be next or all, not 'last'\.$"),
         ({"memory": 100}, r"^Streaming batches of 8 windows needs 216 bytes of memory, not 100\.$"),
     ],
     ids=[

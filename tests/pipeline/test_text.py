@@ -109,5 +109,5 @@ def test_normalise_lowercases_the_same_in_every_country() -> None:
 
 @pytest.mark.parametrize("form", ["NFD", "nfc", "utf-8"])
 def test_text_settings_refuse_an_unknown_form(form: str) -> None:
-    with pytest.raises(UserError, match=rf"^Unknown Unicode form '{form}': use NFC, NFKC, or nothing\.$"):
+    with pytest.raises(UserError, match=rf"^unicode_form must be empty, NFC or NFKC, not '{form}'\.$"):
         TextSettings(unicode_form=form)
