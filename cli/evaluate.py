@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charflow.model.config import Config
+    from charflow.model.evaluation import Evaluation
     from charflow.pipeline.corpus import Corpus
     from charflow.pipeline.messages import Messages
     from charflow.pipeline.vocabulary import Vocabulary
@@ -35,8 +36,9 @@ def evaluate(
 ) -> None:
     """Measure held-out bits per character and accuracy, beside n-gram and gzip baselines.
 
-    On the run's own data it scores the held-out tail. On other data it scores every message, of the users the run was
-    trained on unless --user says otherwise; the baselines learn from the run's training text in both cases.
+    On the run's own data it scores the held-out tail, as the end of training does. On other data it scores every
+    message, of the users the run was trained on unless --user says otherwise; the baselines learn from the run's
+    training text in both cases.
     """
     from charflow.pipeline.errors import UserError
 
@@ -54,7 +56,9 @@ def evaluate(
     store = None if no_cache else CorpusCache(cache)
     decoder = load_network(run_dir).decoder(context, config.training.window_length)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
-        train_ids, ids, before = _texts(run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store)
+        train_ids, ids, before, available = _texts(
+            run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store
+        )
     with waiting("measuring"):
         found = Evaluator(decoder)(ids, before=before)
         beside = (
@@ -72,13 +76,20 @@ def evaluate(
         [(name, f"{bits:.3f}") for name, bits in sorted(rows, key=lambda row: row[1])],
         right=1,
     )
-    unknown = f", {found.unknown_characters:,} unknown ones left out" if found.unknown_characters else ""
-    console.out.print(f"\naccuracy {found.accuracy:.1%} on {counted(found.characters, 'character')}{unknown}")
+    console.out.print(f"\n{scored(found, available)}")
     if not beside:
         console.out.print("Without the run's training text, or with one too long to count, there are no baselines.")
     best = min(beside.values(), default=None)
     if best is not None and best <= found.bits_per_char:
         console.out.print("A table of counts predicts this text better than the model: train longer, or on more text.")
+
+
+def scored(found: "Evaluation", available: int) -> str:
+    """Writes how often an evaluation was right, and on how much of the text that there is."""
+    unknown = f", {found.unknown_characters:,} unknown ones left out" if found.unknown_characters else ""
+    read = found.characters + found.unknown_characters
+    part = f", the first {read:,} of {available:,}" if read < available else ""
+    return f"accuracy {found.accuracy:.1%} on {counted(found.characters, 'character')}{unknown}{part}"
 
 
 def _texts(
@@ -88,14 +99,14 @@ def _texts(
     data: list[str] | None,
     user: list[str] | None,
     store: object,
-) -> "tuple[np.ndarray | None, np.ndarray, np.ndarray]":
-    """The run's training text, what to score, and what comes before that.
+) -> "tuple[np.ndarray | None, np.ndarray, np.ndarray, int]":
+    """The run's training text, what to score, what comes before that, and how much there would be to score.
 
     The first is None where its files are gone, or where it is too long for the baselines.
     """
     import numpy as np
 
-    from charflow.model.evaluation import RUN_UP
+    from charflow.model.evaluation import MOST_SCORED, RUN_UP
     from charflow.pipeline.corpus import SEPARATOR, build_corpus
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.messages import read_messages
@@ -115,25 +126,24 @@ def _texts(
         if not data:
             raise UserError(f"{', '.join(config.data)}: changed since the run was trained; name the data to score.")
         own = None
-    before: np.ndarray | None
     if isinstance(own, PreparedCorpus):
         train_ids = own.read(0, own.split) if own.split <= _MOST_COUNTED else None
-        before = own.train_end(RUN_UP)
     else:
-        train_ids = before = own.train_ids if own else None
+        train_ids = own.train_ids if own else None
     if not data:
-        assert own is not None and before is not None
-        return train_ids, own.held_out_ids, before
+        assert own is not None
+        return train_ids, own.held_out_start(MOST_SCORED), own.train_end(RUN_UP), own.held_out_characters
     read = cache(lambda: read_messages(data, config.corpus.csv))
     settings = replace(config.corpus, users=tuple(user)) if user else config.corpus
     if settings.drop_users:
         settings = replace(settings, drop_users=_present(settings.drop_users, read()))
     other = build_corpus(data, settings, store, read=read)  # type: ignore[arg-type]
     if other.fingerprint == fingerprint:
-        return other.train_ids, other.held_out_ids, other.train_ids
+        tail = other.held_out_start(MOST_SCORED)
+        return other.train_ids, tail, other.train_end(RUN_UP), other.held_out_characters
     everything = build_corpus(data, replace(settings, held_out=0.0, fraction=1.0, min_count=1), store, read=read)  # type: ignore[arg-type]
-    text = everything.vocabulary.decode(everything.ids)
-    return train_ids, vocabulary.encode(text), np.asarray(vocabulary.encode(SEPARATOR))
+    ids = vocabulary.encode(everything.vocabulary.decode(everything.ids))
+    return train_ids, ids, np.asarray(vocabulary.encode(SEPARATOR)), len(ids)
 
 
 def _present(left_out: tuple[str, ...], messages: "Messages") -> tuple[str, ...]:

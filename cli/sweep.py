@@ -1,5 +1,6 @@
 """`charflow sweep`: many short runs, to find the settings for a long one."""
 
+import math
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -148,7 +149,7 @@ class _Screen:
     def ended(self, trial: "Trial", best: "Trial | None") -> None:
         self._done += 1
         settings = ", ".join(f"{name} {_text(value)}" for name, value in trial.values.items())
-        bits = f"{trial.bits:.3f} bits/char" if trial.bits is not None else "no figure"
+        bits = f"{_bits(trial)} bits/char" if _bits(trial) else "no figure"
         rank = ", the best so far" if trial == best else ""
         why = f" ({trial.why})" if trial.why else ""
         console.err.print(
@@ -159,16 +160,16 @@ class _Screen:
 def _show(found: "Sweep", data: list[str]) -> None:
     all_trials, best = found.trials.all(), found.trials.best()
     # Those that ended early have not had their time: they come after all that have, whatever their figure.
-    order = sorted(all_trials, key=lambda trial: (trial.state != "finished", trial.bits is None, trial.bits or 0.0))
+    order = sorted(all_trials, key=lambda trial: (trial.bits or math.inf, trial.part_bits or math.inf))
     names = list(all_trials[0].values)
     console.columns(
         console.out,
-        ["trial", "state", "bits/char", *(name.replace("_", " ") for name in names), "steps", "windows/s"],
+        ["trial", "state", "held out", *(name.replace("_", " ") for name in names), "steps", "windows/s"],
         [
             (
                 f"{trial.number}{' *' if trial == best else ''}",
                 trial.state + (", the preset" if trial.is_preset else ""),
-                f"{trial.bits:.3f}" if trial.bits is not None else "",
+                _bits(trial),
                 *(_text(trial.values[name]) if name in trial.values else "" for name in names),
                 f"{trial.steps:,}",
                 f"{trial.windows_per_second:,.0f}",
@@ -190,6 +191,13 @@ def _show(found: "Sweep", data: list[str]) -> None:
     console.pairs(console.out, rows)
     if best is None:
         console.out.print("No trial came to its end: search lower learning rates, or give more --trials.")
+
+
+def _bits(trial: "Trial") -> str:
+    """Writes the figure of a trial, in brackets where it is of a part of the held-out text."""
+    if trial.bits is not None:
+        return f"{trial.bits:.3f}"
+    return f"({trial.part_bits:.3f})" if trial.part_bits is not None else ""
 
 
 def _text(value: object) -> str:

@@ -1,5 +1,6 @@
 """`charflow train`: from chat CSVs to a run folder."""
 
+import math
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charflow.cli import console, options
+from charflow.cli.evaluate import scored
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
@@ -277,9 +279,9 @@ def _train(
         result = trainer.train()
     copied = None
     if chief and result.reason in ("finished", "stopped early"):
-        copied = _longest_copy(text, [sample.text for sample in screen.last_samples])
+        copied = _longest_copy(text, screen.best_texts)
         if not quiet:
-            _show_result(run_dir, result, copied)
+            _show_result(run_dir, result, copied, held_out_characters=text.held_out_characters)
     return result, copied
 
 
@@ -300,8 +302,8 @@ class _Screen:
 
     def __init__(self, text: "TrainingText", *, quiet: bool, chief: bool) -> None:
         self._text, self._quiet, self._chief = text, quiet, chief
-        self._told_time = self._unread = False
-        self.last_samples: list[Sample] = []
+        self._told_time = self._told_columns = self._unread = False
+        self._samples: list[Sample] = []
         self._progress = console.err.progress(shown=chief)
         self._task = self._progress.add_task("training", total=1.0, figures="compiling …")
 
@@ -358,18 +360,38 @@ class _Screen:
             console.err.print(f"This will take about {console.duration(report.elapsed + left)}.")
 
     def evaluated(self, row: dict[str, Any]) -> None:
-        held_out = f"  held out {row['held_out_bits']:.3f}" if row["held_out_bits"] is not None else ""
+        held_out = row["held_out_part_bits"]
+        if not self._told_columns:
+            self._told_columns = True
+            self._name_columns(judged=held_out is not None)
         console.err.print(
-            f"step {row['step']:>7,}  epoch {row['epoch']:6.2f}  training {row['train_bits']:.3f}{held_out} bits/char  "
-            f"{row['windows_per_second']:,.0f} windows/s  {console.duration(row['elapsed'])}"
+            f"{row['step']:>8,} {row['epoch']:>7.2f} {row['train_bits']:>9.3f} "
+            + (f"{held_out:>9.3f} " if held_out is not None else "")
+            + f"{row['windows_per_second']:>10,.0f} {console.duration(row['elapsed']):>11}"
         )
 
+    def _name_columns(self, *, judged: bool) -> None:
+        """Says once what the figures are: those while training are of a part of the held-out text if that is long."""
+        from charflow.model.evaluation import PART
+
+        whole = self._text.held_out_characters
+        held_out = f"{'held out' if whole <= PART else 'held out*':>9} " if judged else ""
+        part = f" (* on the first {PART:,} of {whole:,} characters)" if judged and whole > PART else ""
+        console.err.print(f"Bits per character{part}:")
+        console.err.print(f"{'step':>8} {'epoch':>7} {'training':>9} {held_out}{'windows/s':>10} {'elapsed':>11}")
+
     def sampled(self, sample: "Sample") -> None:
-        if not self.last_samples or self.last_samples[-1].step != sample.step:
-            self.last_samples = []
-            self._print(f"\nAfter step {sample.step:,}, from “{sample.seed_text}”:")
-        self.last_samples.append(sample)
+        if not self._samples or self._samples[-1].step != sample.step or self._samples[-1].best != sample.best:
+            self._samples = []
+            which = ", the best" if sample.best else ""
+            self._print(f"\nAfter step {sample.step:,}{which}, from “{sample.seed_text}”:")
+        self._samples.append(sample)
         self._print(f"\n--- temperature {sample.temperature:g} ---\n{sample.text}")
+
+    @property
+    def best_texts(self) -> list[str]:
+        """What the run's best weights wrote at its end."""
+        return [sample.text for sample in self._samples if sample.best]
 
     def _print(self, text: str) -> None:
         if self._quiet or self._unread:
@@ -380,15 +402,18 @@ class _Screen:
             self._unread = True
 
 
-def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") -> None:
+def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None", *, held_out_characters: int) -> None:
     console.out.print()
-    rows = [("ended", f"{result.reason}, {counted(result.step, 'step')} in {console.duration(result.elapsed)}")]
+    rows = [
+        ("ended", f"{result.reason}, {counted(result.step, 'step')} in {console.duration(result.elapsed)}"),
+        ("weights", f"of step {result.best_step:,}, the best: samples, export and generate take them"),
+    ]
     if result.held_out:
         rows.append(
             (
                 "held out",
-                f"{result.held_out.bits_per_char:.4f} bits per character, accuracy {result.held_out.accuracy:.1%} "
-                f"on {counted(result.held_out.characters, 'character')}",
+                f"{result.held_out.bits_per_char:.4f} bits per character, "
+                + scored(result.held_out, held_out_characters),
             )
         )
     if copied:
@@ -407,7 +432,8 @@ def _figures(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") ->
         "steps": result.step,
         "seconds": result.elapsed,
         "windows_per_second": result.windows_per_second,
-        "train_bits_per_char": result.train_bits,
+        "best_step": result.best_step,
+        "train_bits_per_char": None if math.isnan(result.train_bits) else result.train_bits,
         "bits_per_char": held_out.bits_per_char if held_out else None,
         "accuracy": held_out.accuracy if held_out else None,
         "held_out_characters": held_out.characters if held_out else 0,

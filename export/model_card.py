@@ -11,6 +11,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
+from charflow.model.checkpoints import best_step
 from charflow.model.contexts import ContextKind
 from charflow.model.generator import Generator, SamplingSettings
 from charflow.model.run_dir import RunDir
@@ -40,8 +41,6 @@ def make_model_card(
     the SavedModel, on any machine, can compare with them. Its prompts are the model's own words.
     """
     config, _ = run.load()
-    metrics = run.read_metrics()
-    judged = [row for row in metrics if row["held_out_bits"] is not None]
     return {
         "name": "charflow character model",
         "version": version,
@@ -49,10 +48,7 @@ def make_model_card(
         "run": run.path.name,
         "configuration": {key: value for key, value in asdict(config).items() if key != "data"},
         "data": run.corpus_facts(),
-        "metrics": {
-            "last": metrics[-1] if metrics else None,
-            "best_held_out": min(judged, key=lambda row: row["held_out_bits"]) if judged else None,
-        },
+        "metrics": run.figures_of(best_step(run.checkpoints) or 0),
         "serving_default": asdict(settings),
         "context": context,
         "limits": asdict(text_model.limits),

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
 
+_LATEST, _BEST = "latest", "best"
+
 
 class Progress(tf.Module):
     """Where a run stands.
@@ -55,7 +57,7 @@ class Checkpoints:
     ) -> None:
         parts = {"model": model, "optimizer": optimizer, "progress": progress}
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
-        self._latest, self._best, self._kept = folder / "latest", folder / "best", kept
+        self._latest, self._best, self._kept = folder / _LATEST, folder / _BEST, kept
 
     def save_latest(self, step: int) -> None:
         """Saves where the run stands.
@@ -112,11 +114,6 @@ class Checkpoints:
             )
             raise UserError(f"The checkpoint {paths[0]} is damaged or cut short: {advice}.") from error
 
-    @property
-    def has_best(self) -> bool:
-        """Whether a best checkpoint was saved."""
-        return bool(_existing(self._best))
-
     def _read(self, path: Path) -> None:
         status = self._checkpoint.read(str(path)).expect_partial()  # weights alone may be wanted
         status.assert_existing_objects_matched()
@@ -141,6 +138,12 @@ class Checkpoints:
         for path in set(_existing(folder, whole=False)) - set(keep):
             for file in folder.glob(f"{path.name}.*"):
                 file.unlink()
+
+
+def best_step(folder: Path) -> int | None:
+    """The step of the weights that `Checkpoints.restore_best` takes; None where none were saved."""
+    paths = _existing(folder / _BEST) or _existing(folder / _LATEST)
+    return _step(paths[0]) if paths else None
 
 
 def _existing(folder: Path, *, whole: bool = True) -> list[Path]:

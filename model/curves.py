@@ -19,7 +19,7 @@ def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) ->
     axes = figure.subplots()
     marker = "o" if len(rows) < 40 else None
     axes.plot(steps, [row["train_bits"] for row in rows], color="#9aa5b1", marker=marker, ms=4, label="training")
-    held_out = [(row["step"], row["held_out_bits"]) for row in rows if row["held_out_bits"] is not None]
+    held_out = [(row["step"], row["held_out_part_bits"]) for row in rows if row.get("held_out_part_bits") is not None]
     if held_out:
         axes.plot(*zip(*held_out, strict=True), color="#3b6ea5", marker=marker, ms=4, label="held out")
         step, bits = min(held_out, key=lambda point: point[1])

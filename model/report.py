@@ -45,9 +45,10 @@ class Result:
         step: batches done.
         elapsed: seconds of training.
         windows_per_second: mean over this session, evaluations not counted.
-        train_bits: mean training loss since the last evaluation, bits per target character.
-        held_out: evaluation of the best checkpoint on the held-out tail, on its first four million characters if there
-            are more; None without one.
+        best_step: after which the best weights were saved, those that export and generate take; 0: none were saved.
+        train_bits: mean training loss of the steps before their evaluation, bits per target character.
+        held_out: their evaluation on the held-out text, as `charflow evaluate` gives it; None without one, or where the
+            run was stopped before its end.
         signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
     """
 
@@ -55,6 +56,7 @@ class Result:
     step: int
     elapsed: float
     windows_per_second: float
+    best_step: int
     train_bits: float
     held_out: Evaluation | None
     signal: int = 0
@@ -73,4 +75,4 @@ class Listener(Protocol):
         """After each evaluation, with the row written to the metrics file."""
 
     def sampled(self, sample: Sample) -> None:
-        """After the first and last epoch, or as often as the configuration says."""
+        """After the first epoch, or as often as the configuration says; in the end by the best weights."""

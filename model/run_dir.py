@@ -31,8 +31,8 @@ class RunDir:
         vocabulary_file: one character a line.
         corpus_file: what the corpus was: fingerprint, counts, JSON.
         placement_file: strategy, workers, replicas and devices of the last session, JSON.
-        metrics_file: one JSON object a line and evaluation.
-        finished_file: the step after which the run came to its end, once all is done.
+        metrics_file: one JSON object a line and evaluation while training.
+        result_file: what the run came to, once it has come to its end and all is done, JSON.
         losses_file: training loss of every step, nats per target character, little-endian float32.
         curves_file: training and held-out loss, PNG.
         samples: texts generated during training.
@@ -48,7 +48,7 @@ class RunDir:
         self.corpus_file = self.path / "corpus.json"
         self.placement_file = self.path / "placement.json"
         self.metrics_file = self.path / "metrics.jsonl"
-        self.finished_file = self.path / "finished"
+        self.result_file = self.path / "result.json"
         self.losses_file = self.path / "losses.f32"
         self.curves_file = self.path / "curves.png"
         self.samples = self.path / "samples"
@@ -87,11 +87,7 @@ class RunDir:
 
     def read_placement(self) -> dict[str, Any]:
         """Reads where the last session computed; empty where there was none."""
-        try:
-            facts: dict[str, Any] = json.loads(self.placement_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return facts
+        return _read_facts(self.placement_file)
 
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
@@ -192,16 +188,36 @@ class RunDir:
                     lock.unlink()
                     self.path.rmdir()
 
-    def mark_finished(self, step: int) -> None:
-        """Notes that everything is done that comes after the last step."""
-        self.finished_file.write_text(f"{step}\n")
+    def write_result(self, facts: dict[str, Any]) -> None:
+        """Notes the `step` and `reason` of the run's end, and `best_step` and `held_out` of its best weights."""
+        with replacing(self.result_file) as beside:
+            beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
-    def finished_at(self) -> int | None:
-        """The step after which the run came to its end; None if it did not."""
-        try:
-            return int(self.finished_file.read_text())
-        except (OSError, ValueError):
-            return None
+    def read_result(self) -> dict[str, Any]:
+        """Reads what the run came to; empty where it did not come to its end."""
+        return _read_facts(self.result_file)
+
+    def figures_of(self, step: int) -> dict[str, Any]:
+        """What is known of the weights of a step.
+
+        Returns:
+            `step`; `train_bits`, the mean training loss of the steps before it; `held_out_part`, bits, accuracy and
+            characters as they were scored while training; `held_out`, likewise of everything held out, once the run
+            has come to its end. What is not known is None.
+        """
+        row = next((row for row in self.read_metrics() if row["step"] == step), {})
+        part = {
+            name.removeprefix(_PART): value
+            for name, value in row.items()
+            if name.startswith(_PART) and value is not None
+        }
+        result = self.read_result()
+        return {
+            "step": step,
+            "train_bits": row.get("train_bits"),
+            "held_out_part": part or None,
+            "held_out": result["held_out"] if result.get("best_step") == step else None,
+        }
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Adds one evaluation."""
@@ -229,15 +245,26 @@ class RunDir:
         return np.frombuffer(data[: len(data) // 4 * 4], "<f4")
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drops the evaluations and losses of steps that a resumed run will do again."""
+        """Drops the evaluations, losses and result of steps that a resumed run will do again."""
         if self.losses_file.exists():
             losses = self.read_losses()[:step]
             lost = np.full(step - len(losses), np.nan)  # a power cut may have taken the end of the file
             with replacing(self.losses_file) as beside:
                 beside.write_bytes(np.concatenate([losses, lost]).astype("<f4").tobytes())
+        if self.read_result().get("step", 0) > step:
+            self.result_file.unlink()
         kept = [row for row in self.read_metrics() if row["step"] <= step]
         with replacing(self.metrics_file) as beside:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
 _LOCK = ".lock"
+_PART = "held_out_part_"  # what the names of figures in the metrics begin with that are of a part of the held-out text

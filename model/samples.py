@@ -1,6 +1,6 @@
 """Writes sample texts during training, as the tutorial recipe does: four temperatures, from a piece of the corpus.
 
-`trainer` calls it after the first and the last epoch, or more often.
+`trainer` calls it after the first epoch, or more often, and in the end for the best weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ class Sample:
     Attributes:
         step: batches trained before.
         epoch: epochs trained before, with a fraction.
+        best: whether these are the run's best weights, at its end: those that export and generate take.
         temperature: of the sampling.
         seed_text: the piece of the corpus that it continues.
         text: what it wrote.
@@ -31,6 +32,7 @@ class Sample:
 
     step: int
     epoch: float
+    best: bool
     temperature: float
     seed_text: str
     text: str
@@ -52,7 +54,7 @@ class Sampler:
         self._temperatures, self._chars = tuple(temperatures), chars
         self._write = tf.function(self._write_ids)
 
-    def __call__(self, step: int, *, epoch: float) -> Iterator[Sample]:
+    def __call__(self, step: int, *, epoch: float, best: bool = False) -> Iterator[Sample]:
         """Yields one sample a temperature; the piece of the corpus depends on (seed, step)."""
         places = max(1, self._text.train_characters - _SEED_CHARS)
         start = int(np.random.default_rng([self._seed, step]).integers(places))
@@ -60,7 +62,7 @@ class Sampler:
         written = self._write(tf.constant(seed_ids, tf.int32), tf.constant(self._seed, tf.int64)).numpy()
         decode = self._text.vocabulary.decode
         for temperature, row in zip(self._temperatures, written, strict=True):
-            yield Sample(step, epoch, temperature, decode(seed_ids), decode(row))
+            yield Sample(step, epoch, best, temperature, decode(seed_ids), decode(row))
 
     def _write_ids(self, seed_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         rows = len(self._temperatures)

@@ -31,6 +31,7 @@ from charflow.model.training_text import TextInMemory
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 
 class Stopped(Exception):  # noqa: N818  # it is no error
@@ -73,7 +74,7 @@ class Sweep:
     """
 
     def __init__(self, folder: Path, config: Config, space: Space, corpus: Corpus) -> None:
-        if not len(corpus.held_out_ids):
+        if not (corpus.held_out_ids != UNKNOWN_ID).any():
             raise UserError("A sweep compares trials on held-out text: give more messages, or a larger --held-out.")
         if not config.training.time_limit:
             raise UserError("The trials of a sweep need a time limit: give --time-limit.")
@@ -181,7 +182,7 @@ class _Watch:
         # Slow runs skip evaluations: trials are compared after equal shares of their time, not after equal counts.
         share = min(1.0, row["elapsed"] / self._training.time_limit)
         evaluation = math.floor(share * self._training.evaluations + 1e-9)
-        if self._proposal.is_hopeless(row["held_out_bits"], evaluation) and share < 1.0:
+        if self._proposal.is_hopeless(row["held_out_part_bits"], evaluation) and share < 1.0:
             raise _Hopeless
 
     def sampled(self, sample: Sample) -> None: ...

@@ -1,7 +1,7 @@
 """Draws a sweep: bits per character by trial, and against each setting.
 
-`sweep` calls it after every trial. What ended early is drawn hollow, so that a bad early figure is not read as a final
-one; what failed is a cross, at the upper edge where it has no figure at all.
+`sweep` calls it after every trial. What ended early is drawn hollow, so that a bad early figure, of a part of the
+held-out text, is not read as a final one; what failed is a cross, at the upper edge where it has no figure at all.
 """
 
 import math
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d9822b", "#9aa5b1"
+_EARLY = "ended early, judged on a part"
 _COLUMNS = 3  # panels side by side
 _HEADROOM = 1.6  # times the spread of the finished trials; what is worse is drawn at the upper edge
 
@@ -59,17 +60,16 @@ def plot_trials(trials: Sequence[Trial], space: Space, path: Path) -> None:
 def _draw(axes: "Axes", points: Sequence[tuple[float, Trial]], best: Trial | None, high: float) -> None:
     looks: dict[str, dict[str, Any]] = {
         "finished": {"marker": "o", "color": _BLUE},
-        "ended early": {"marker": "o", "facecolors": "white", "edgecolors": _GREY, "linewidths": 1.3},
+        _EARLY: {"marker": "o", "facecolors": "white", "edgecolors": _GREY, "linewidths": 1.3},
         "failed": {"marker": "x", "color": _GREY},
         "best": {"marker": "*", "color": _ORANGE, "s": 150, "zorder": 4},
     }
     groups: dict[str, list[tuple[float, float]]] = {}
     for place, trial in points:
-        look = "best" if trial == best else "finished" if trial.state == "finished" else "ended early"
+        look = "best" if trial == best else "finished" if trial.state == "finished" else _EARLY
         if trial.state != "finished" and trial.state != "pruned":
             look = "failed"
-        bits = high if trial.bits is None else min(trial.bits, high)
-        groups.setdefault(look, []).append((place, bits))
+        groups.setdefault(look, []).append((place, min(_bits(trial), high)))
     for look in looks:
         if look in groups:
             style: dict[str, Any] = {"s": 34, "zorder": 3, "clip_on": False, **looks[look]}
@@ -91,7 +91,7 @@ def _draw_running_best(axes: "Axes", shown: Sequence[Trial]) -> None:
 
 def _limits(shown: Sequence[Trial]) -> tuple[float, float]:
     finished = [_bits(t) for t in shown if t.state == "finished" and t.bits is not None]
-    bits = finished or [_bits(t) for t in shown if t.bits is not None] or [0.0]
+    bits = finished or [_bits(t) for t in shown if _bits(t) < math.inf] or [0.0]
     spread = max(max(bits) - min(bits), 0.05 * max(bits), 0.1)
     most = max([*bits, *(_bits(t) for t in shown)])  # infinite where a trial has no figure
     return min(bits) - 0.15 * spread, min(most + 0.1 * spread, min(bits) + _HEADROOM * spread)
@@ -133,4 +133,5 @@ def _logarithmic_ticks(low: float, high: float, *, whole: bool) -> list[float]:
 
 
 def _bits(trial: Trial) -> float:
-    return math.inf if trial.bits is None else trial.bits
+    known = trial.part_bits if trial.bits is None else trial.bits
+    return math.inf if known is None else known

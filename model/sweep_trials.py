@@ -37,7 +37,8 @@ class Trial:
         state: "finished"; "pruned", "diverged", "out of memory" or "failed" (its settings do not go with the text or
             the machine) if it ended before; "cut off" if the sweep did.
         values: the searched settings.
-        bits: held-out bits per character: of the whole tail when finished, of the last evaluation when pruned.
+        bits: bits per character of the held-out text, as `charflow evaluate` gives them; None unless finished.
+        part_bits: of a part of it, at the last evaluation before the trial ended early; None where there was none.
         steps: batches done.
         windows_per_second: mean, evaluations not counted.
         seconds: of training.
@@ -49,6 +50,7 @@ class Trial:
     state: str
     values: dict[str, Value]
     bits: float | None
+    part_bits: float | None
     steps: int
     windows_per_second: float
     seconds: float
@@ -126,13 +128,15 @@ class Trials:
 
     def _trial(self, frozen: FrozenTrial) -> Trial:
         notes = frozen.user_attrs
+        finished = frozen.state == TrialState.COMPLETE
         states = {TrialState.COMPLETE: "finished", TrialState.PRUNED: notes.get("state", "pruned")}
         values = self._space.rounded(frozen.params)
         return Trial(
             number=frozen.number + 1,
             state=states.get(frozen.state, "cut off"),
             values=values,
-            bits=frozen.value if frozen.state in _DONE else None,
+            bits=frozen.value if finished else None,
+            part_bits=frozen.value if frozen.state == TrialState.PRUNED else None,
             steps=notes.get("steps", 0),
             windows_per_second=notes.get("windows_per_second", 0.0),
             seconds=notes.get("seconds", 0.0),
@@ -160,7 +164,7 @@ class Proposal:
             self._trial.set_user_attr(name, value)
 
     def is_hopeless(self, bits: float, evaluation: int) -> bool:
-        """Takes the bits per character of an evaluation, counted from 1; says whether most others were better then."""
+        """Takes the bits of an evaluation while training, counted from 1; says whether most others were better then."""
         self._trial.report(bits, evaluation)
         return self._trial.should_prune()
 

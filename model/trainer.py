@@ -11,15 +11,16 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.checkpoints import Checkpoints, Progress
+from charflow.model.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.config import Config
 from charflow.model.curves import plot_curves
-from charflow.model.evaluation import RUN_UP, Evaluator
+from charflow.model.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.network import Network
 from charflow.model.optimizer import learning_rate, make_optimizer
 from charflow.model.plan import make_plan
@@ -34,8 +35,6 @@ from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.errors import reason as cause
 
 _DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
-_MONITORED_CHARS = 1 << 15  # held-out characters that the evaluations during training score
-_MOST_SCORED = 1 << 22  # that the last one scores: half a minute on a CPU, exact to about 0.002 bits
 
 
 class DivergedError(UserError):
@@ -102,7 +101,7 @@ class Trainer:
         damaged = self._checkpoints.restore_latest()
         if self._placement.chief:
             self._run_dir.forget_metrics_after(int(self._progress.step))
-        if self._at_end and self._run_dir.finished_at() == int(self._progress.step):
+        if self._at_end and self._run_dir.read_result().get("step") == int(self._progress.step):
             raise UserError(
                 f"{self._run_dir.path} has already been trained to its end "
                 f"({counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s): "
@@ -126,26 +125,36 @@ class Trainer:
         try:
             with self._signals(), writer.as_default(), naming_lost_peers(self._placement), self._text.naming_errors():
                 self._check_together()
-                reason, windows_per_second, train_bits = self._loop()
+                reason, windows_per_second = self._loop()
                 step, elapsed = int(self._progress.step), float(self._progress.elapsed)
                 if self._placement.chief and reason in ("finished", "stopped early"):
-                    if self._checkpoints.has_best:
-                        self._checkpoints.restore_best()
-                    if self._text.held_out_characters:
-                        held_out = self._evaluate(self._text.held_out(_MOST_SCORED), before=self._text.end(RUN_UP))
-                    self._run_dir.mark_finished(step)
+                    held_out = self._judge_best(reason, step)
                 self._steps.agree()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
+        best = best_step(self._run_dir.checkpoints) or 0
+        train_bits = self._run_dir.figures_of(best)["train_bits"]
         return Result(
             reason=reason,
             step=step,
             elapsed=elapsed,
             windows_per_second=windows_per_second,
-            train_bits=train_bits,
+            best_step=best,
+            train_bits=self._train_bits(0) if train_bits is None else train_bits,
             held_out=held_out,
             signal=self._signal,
         )
+
+    def _judge_best(self, reason: str, step: int) -> Evaluation | None:
+        """Takes the best weights, lets them write, scores them on everything held out, and notes what they are."""
+        self._checkpoints.restore_best()
+        best = int(self._progress.step)
+        self._sample(best, best=True)
+        held_out = evaluate_held_out(self._evaluate, self._text, MOST_SCORED)
+        self._run_dir.write_result(
+            {"step": step, "reason": reason, "best_step": best, "held_out": asdict(held_out) if held_out else None}
+        )
+        return held_out
 
     @property
     def _at_end(self) -> bool:
@@ -168,7 +177,7 @@ class Trainer:
                 f"{round(chiefs_step):,}. All need the same settings and the same run folder: start all of them again."
             )
 
-    def _loop(self) -> tuple[str, float, float]:
+    def _loop(self) -> tuple[str, float]:
         training, plan = self._config.training, self.plan
         step, elapsed = int(self._progress.step), float(self._progress.elapsed)
         batches = self._steps.batches(self._text, first_step=step)
@@ -178,10 +187,9 @@ class Trainer:
         saved_at, rate, size = time.monotonic(), 0.0, 1
         step_seconds, first_step = 0.0, step
         reason = "finished"
-        if self._at_end:  # it was ended after its last save: what comes after the last step is left to do
-            if self._placement.chief and self._last_evaluated() < step:
-                self._milestone(step, elapsed, rate, 0.0)
-            self._sample(step)
+        # Where it was ended after its last save, what comes after the last step is left to do.
+        if self._at_end and self._placement.chief and self._last_evaluated() < step:
+            self._milestone(step, elapsed, rate, 0.0)
         while not self._at_end:
             size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
             rates = [
@@ -241,15 +249,13 @@ class Trainer:
             if asked_to_stop and not done:
                 reason = "preempted" if preempted else "interrupted"
                 break
-            if done or step >= next_sample:
+            if step >= next_sample and not done:
                 self._sample(step)
                 next_sample = self._timetable.next_sample(step)
             elapsed, *_ = self._steps.agree(elapsed=time.monotonic() - began)
             if done:
                 break
-        rows = self._run_dir.read_metrics() if self._placement.chief else []
-        train_bits = rows[-1]["train_bits"] if rows else self._train_bits(0)
-        return reason, rate * plan.batch_size, train_bits
+        return reason, rate * plan.batch_size
 
     def _last_evaluated(self) -> int:
         rows = self._run_dir.read_metrics()
@@ -264,8 +270,7 @@ class Trainer:
     def _milestone(self, step: int, elapsed: float, rate: float, learning_rate: float) -> bool:
         """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
         training = self._config.training
-        held_out = self._text.held_out(_MONITORED_CHARS)
-        found = self._evaluate(held_out, before=self._text.end(RUN_UP)) if len(held_out) else None
+        found = evaluate_held_out(self._evaluate, self._text, PART)
         if found and not found.bits_per_char < _DIVERGED:
             self._diverged(step, found.bits_per_char)
         self._check_weights(step)
@@ -275,14 +280,15 @@ class Trainer:
             "epoch": step / self.plan.steps_per_epoch,
             "elapsed": elapsed,
             "train_bits": train_bits,
-            "held_out_bits": found.bits_per_char if found else None,
-            "held_out_accuracy": found.accuracy if found else None,
+            "held_out_part_bits": found.bits_per_char if found else None,
+            "held_out_part_accuracy": found.accuracy if found else None,
+            "held_out_part_characters": found.characters if found else None,
             "windows_per_second": rate * self.plan.batch_size,
             "learning_rate": learning_rate,
         }
-        for name in ("train_bits", "held_out_bits", "held_out_accuracy", "windows_per_second", "learning_rate"):
-            if row[name] is not None:
-                tf.summary.scalar(name, row[name], step=step)
+        for name, value in row.items():
+            if name not in ("step", "held_out_part_characters") and value is not None:
+                tf.summary.scalar(name, value, step=step)
         judged = found.bits_per_char if found and training.best_by == "held-out" else train_bits
         better = judged < float(self._progress.best)
         if better:
@@ -312,10 +318,10 @@ class Trainer:
         if not all(np.isfinite(weight).all() for weight in self.network.model.get_weights()):
             self._diverged(step, math.nan)
 
-    def _sample(self, step: int) -> None:
+    def _sample(self, step: int, *, best: bool = False) -> None:
         if not self._placement.chief:
             return
-        for sample in self._sampler(step, epoch=step / self.plan.steps_per_epoch):
+        for sample in self._sampler(step, epoch=step / self.plan.steps_per_epoch, best=best):
             self._listener.sampled(sample)
             path = self._run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
             path.write_text(f"{sample.seed_text}|{sample.text}\n", encoding="utf-8")

@@ -56,8 +56,8 @@ class TrainingText(Protocol):
         """The last training ids, at most `length`: what the held-out text continues."""
         ...
 
-    def held_out(self, most: int | None = None) -> np.ndarray:
-        """The held-out ids, or the first of them."""
+    def held_out(self, most: int) -> np.ndarray:
+        """The first `most` held-out ids, or all where there are fewer."""
         ...
 
     def naming_errors(self) -> AbstractContextManager[None]:
@@ -78,7 +78,7 @@ class TextInMemory:
         self.vocabulary, self.rows = corpus.vocabulary, corpus.rows
         self.dropped: Mapping[str, int] = corpus.dropped
         self.messages, self.train_characters = corpus.messages, corpus.split
-        self.held_out_characters = len(corpus.ids) - corpus.split
+        self.held_out_characters = corpus.held_out_characters
         self.host_bytes = corpus.ids.nbytes
 
     def count_windows(self, training: TrainingConfig) -> int:
@@ -109,10 +109,10 @@ class TextInMemory:
         return np.asarray(self._corpus.train_ids[start : start + length])
 
     def end(self, length: int) -> np.ndarray:
-        return self._corpus.train_ids[max(0, self.train_characters - length) :]
+        return self._corpus.train_end(length)
 
-    def held_out(self, most: int | None = None) -> np.ndarray:
-        return self._corpus.held_out_ids[:most]
+    def held_out(self, most: int) -> np.ndarray:
+        return self._corpus.held_out_start(most)
 
     def naming_errors(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -132,7 +132,7 @@ class TextOnDisk:
         self.vocabulary, self.rows = prepared.vocabulary, int(facts["rows"])
         self.dropped: Mapping[str, int] = facts["dropped"]
         self.messages, self.train_characters = prepared.messages, prepared.split
-        self.held_out_characters = prepared.characters - prepared.split
+        self.held_out_characters = prepared.held_out_characters
         self.host_bytes = memory
 
     def count_windows(self, training: TrainingConfig) -> int:
@@ -159,8 +159,8 @@ class TextOnDisk:
     def end(self, length: int) -> np.ndarray:
         return self._prepared.train_end(length)
 
-    def held_out(self, most: int | None = None) -> np.ndarray:
-        return self._prepared.held_out_start(self.held_out_characters if most is None else most)
+    def held_out(self, most: int) -> np.ndarray:
+        return self._prepared.held_out_start(most)
 
     def naming_errors(self) -> AbstractContextManager[None]:
         return naming_shards(self._prepared)

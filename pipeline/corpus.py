@@ -136,6 +136,19 @@ class Corpus:
         """The tail that is never trained on, [N - split]."""
         return self.ids[self.split :]
 
+    @property
+    def held_out_characters(self) -> int:
+        """How many the tail has."""
+        return len(self.ids) - self.split
+
+    def held_out_start(self, most: int) -> np.ndarray:
+        """The first `most` ids of the tail, or all where it has fewer."""
+        return self.ids[self.split :][:most]
+
+    def train_end(self, most: int) -> np.ndarray:
+        """The last `most` training ids: what an evaluation of the tail begins with."""
+        return self.ids[max(0, self.split - most) : self.split]
+
     @cached_property
     def fingerprint(self) -> str:
         """Hashes what a model can learn from; see the class."""
@@ -154,7 +167,7 @@ class Corpus:
             "held_out_messages": self.held_out_messages,
             "characters": len(self.ids),
             "train_characters": self.split,
-            "held_out_characters": len(self.ids) - self.split,
+            "held_out_characters": self.held_out_characters,
             "distinct_characters": len(self.vocabulary.chars),
         }
 

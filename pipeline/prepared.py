@@ -119,7 +119,7 @@ class PreparedCorpus:
             "held_out_messages": manifest.held_out_messages,
             "characters": self.characters,
             "train_characters": self.split,
-            "held_out_characters": self.characters - self.split,
+            "held_out_characters": self.held_out_characters,
             "distinct_characters": len(self.vocabulary.chars),
         }
 
@@ -145,6 +145,11 @@ class PreparedCorpus:
     def held_out_ids(self) -> np.ndarray:
         """The tail that is never trained on, [N - split], read into memory anew each time."""
         return self.read(self.split, self.characters)
+
+    @property
+    def held_out_characters(self) -> int:
+        """How many the tail has."""
+        return self.characters - self.split
 
     def held_out_start(self, most: int) -> np.ndarray:
         """The first `most` ids of the tail, or all where it has fewer."""
@@ -261,6 +266,9 @@ class _PreparedPart(Corpus):
     """A corpus that was read from a prepared one, in whole or in part."""
 
     whole: PreparedCorpus
+
+    def train_end(self, most: int) -> np.ndarray:
+        return self.whole.train_end(most)  # the part's own end is not what the tail continues
 
     @property
     def fingerprint(self) -> str:

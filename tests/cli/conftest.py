@@ -155,7 +155,15 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
             return []
 
         def train(self) -> Result:
-            return Result(reason="finished", step=0, elapsed=0.0, windows_per_second=0.0, train_bits=0.0, held_out=None)
+            return Result(
+                reason="finished",
+                step=0,
+                elapsed=0.0,
+                windows_per_second=0.0,
+                best_step=0,
+                train_bits=0.0,
+                held_out=None,
+            )
 
     monkeypatch.setattr("charflow.model.trainer.Trainer", Untrained)
     return configs

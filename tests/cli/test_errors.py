@@ -367,7 +367,7 @@ def test_loss_that_diverges_does_not_replace_the_latest_checkpoint(
     after = {name: content for name, content in everything_in(own_run).items() if name.startswith("checkpoints/")}
     assert after == kept
     rows = RunDir(own_run).read_metrics()
-    assert all(math.isfinite(row["held_out_bits"]) for row in rows)
+    assert all(math.isfinite(row["held_out_part_bits"]) for row in rows)
     assert call("generate", own_run, "--length", 50).out == before
 
 

@@ -37,7 +37,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
                 return SimpleNamespace(reason=end)
             held_out = SimpleNamespace(bits_per_char=end)
             return Result(
-                reason="finished", step=50, elapsed=9.0, windows_per_second=123.4, train_bits=end, held_out=held_out
+                reason="finished",
+                step=50,
+                elapsed=9.0,
+                windows_per_second=123.4,
+                best_step=50,
+                train_bits=end,
+                held_out=held_out,
             )
 
     monkeypatch.setattr("charflow.model.sweep.Trainer", Scripted)
@@ -50,15 +56,7 @@ def test_sweep_shows_its_trials_best_first(call: Callable, scripted: list, chat:
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert lines[0].split() == [
-        "trial",
-        "state",
-        "bits/char",
-        "units",
-        "layers",
-        "window",
-        "length",
-        "steps",
-        "windows/s",
+        *("trial", "state", "held", "out", "units", "layers", "window", "length", "steps", "windows/s"),
     ]
     assert [line.split()[0] for line in lines[1:4]] == ["2", "3", "1"]
     assert lines[1].split()[:4] == ["2", "*", "finished", "2.000"]

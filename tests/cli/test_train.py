@@ -21,7 +21,7 @@ from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus, CorpusSettings, build_corpus
 from charflow.pipeline.vocabulary import Vocabulary
 
-HELD_OUT = "held_out_bits"
+HELD_OUT = "held_out_part_bits"
 
 
 def lines_of(rows: list[str], count: int) -> list[str]:
@@ -44,7 +44,7 @@ def config_of(folder: Path) -> Config:
 def test_train_writes_the_run_folder(trained_run: Path) -> None:
     assert {child.name for child in trained_run.iterdir() if not child.name.startswith(".")} == {
         *["config.toml", "vocabulary.txt", "corpus.json", "metrics.jsonl", "curves.png"],
-        *["placement.json", "losses.f32", "finished"],
+        *["placement.json", "losses.f32", "result.json"],
         *["samples", "checkpoints", "logs"],
     }
     assert {child.name for child in (trained_run / "checkpoints").iterdir()} == {"best", "latest"}
@@ -54,7 +54,8 @@ def test_train_writes_the_run_folder(trained_run: Path) -> None:
 
 def test_train_writes_samples_at_four_temperatures(trained_run: Path) -> None:
     names = {file.name for file in (trained_run / "samples").iterdir()}
-    assert names == {f"step-00000030-temperature-{t}.txt" for t in ("0.2", "0.5", "1", "1.2")}
+    step = RunDir(trained_run).read_result()["best_step"]
+    assert names == {f"step-{step:08d}-temperature-{t}.txt" for t in ("0.2", "0.5", "1", "1.2")}
     for name in names:
         seed_text, _, text = (trained_run / "samples" / name).read_text(encoding="utf-8").partition("|")
         assert (len(seed_text), len(text)) == (40, 401)  # and the line end
@@ -82,7 +83,8 @@ def test_train_json_has_the_figures(trained: tuple) -> None:
     assert figures["run"] == str(folder)
     assert (figures["reason"], figures["steps"]) == ("finished", 30)
     assert figures["bits_per_char"] == pytest.approx(min(row[HELD_OUT] for row in rows))
-    assert figures["train_bits_per_char"] == pytest.approx(rows[-1]["train_bits"])
+    (best,) = (row for row in rows if row["step"] == figures["best_step"])
+    assert figures["train_bits_per_char"] == best["train_bits"]
     assert figures["held_out_characters"] == facts["held_out_characters"]
     assert 0 < figures["accuracy"] < 1
     assert figures["windows_per_second"] > 0

@@ -42,9 +42,10 @@ def test_model_card_has_the_facts_of_the_corpus(card: dict, run_folder: Path) ->
 
 
 def test_model_card_has_the_metrics(card: dict, run_folder: Path) -> None:
-    rows = RunDir(run_folder).read_metrics()
-    assert card["metrics"]["last"] == rows[-1]
-    assert card["metrics"]["best_held_out"]["held_out_bits"] == min(row["held_out_bits"] for row in rows)
+    best = min(RunDir(run_folder).read_metrics(), key=lambda row: row["held_out_part_bits"])
+    assert (card["metrics"]["step"], card["metrics"]["train_bits"]) == (best["step"], best["train_bits"])
+    assert card["metrics"]["held_out_part"]["bits"] == best["held_out_part_bits"]
+    assert card["metrics"]["held_out"] == json.loads(RunDir(run_folder).result_file.read_text())["held_out"]
 
 
 def test_model_card_has_version_settings_and_limits(card: dict) -> None:

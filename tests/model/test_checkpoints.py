@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.checkpoints import Checkpoints, Progress
+from charflow.model.checkpoints import Checkpoints, Progress, best_step
 from charflow.pipeline.errors import UserError
 
 
@@ -96,14 +96,15 @@ def test_restore_of_weights_only_needs_no_optimizer(saved: Path) -> None:
 
 def test_restore_best_takes_the_latest_where_none_was_best(tmp_path: Path) -> None:
     run = Run(tmp_path, weight=4.0)
-    assert not run.checkpoints.has_best
+    assert best_step(tmp_path) is None
     run.checkpoints.save_latest(1)
-    assert not run.checkpoints.has_best
+    assert best_step(tmp_path) == 1
     other = Run(tmp_path)
     other.checkpoints.restore_best()
     assert other.weight == 4
     other.checkpoints.save_best(1)
-    assert other.checkpoints.has_best
+    other.checkpoints.save_latest(2)
+    assert best_step(tmp_path) == 1
 
 
 def test_save_keeps_the_last_two_and_one_best(saved: Path) -> None:

@@ -11,7 +11,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def row(step: int, train: float, held_out: float | None) -> dict:
-    return {"step": step, "train_bits": train, "held_out_bits": held_out}
+    return {"step": step, "train_bits": train, "held_out_part_bits": held_out}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_plot_curves_writes_a_png(tmp_path: Path, rows: list[dict]) -> None:
     assert [child.name for child in tmp_path.iterdir()] == ["curves.png"]  # no half-written file beside
 
 
-def test_plot_curves_draws_the_held_out_bits(tmp_path: Path) -> None:
+def test_plot_curves_draws_the_held_out_part_bits(tmp_path: Path) -> None:
     images = []
     for held_out in (None, 3.0, 2.0):
         plot_curves([row(1, 4.0, 4.0), row(2, 3.0, held_out)], tmp_path / "curves.png", title="a run")

@@ -176,7 +176,7 @@ def test_locked_leaves_nothing_behind(tmp_path: Path) -> None:
     RunDir(tmp_path / "b").check_free()
 
 
-ROWS = [{"step": step, "train_bits": 4.0 / step, "held_out_bits": None} for step in (5, 10, 15)]
+ROWS = [{"step": step, "train_bits": 4.0 / step, "held_out_part_bits": None} for step in (5, 10, 15)]
 
 
 @pytest.fixture
@@ -213,3 +213,32 @@ def test_forget_metrics_after_a_step_drops_what_will_be_done_again(measured: Run
     measured.append_metrics(ROWS[0])  # the unfinished line is gone: a new one starts on a line of its own
     assert measured.read_metrics() == [*ROWS[:kept], ROWS[0]]
     assert [file.name for file in measured.path.iterdir()] == ["metrics.jsonl"]
+
+
+JUDGED = {"bits_per_char": 2.0, "accuracy": 0.5, "characters": 9, "unknown_characters": 0}
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> RunDir:
+    """A run that ended after step 20, and was judged by its weights of step 10."""
+    run_dir = RunDir(tmp_path)
+    for step, bits in ((10, 2.1), (20, 2.2)):
+        part = {"held_out_part_bits": bits, "held_out_part_accuracy": 0.4, "held_out_part_characters": 5}
+        run_dir.append_metrics({"step": step, "train_bits": bits / 2, **part})
+    run_dir.write_result({"step": 20, "reason": "finished", "best_step": 10, "held_out": JUDGED})
+    return run_dir
+
+
+def test_figures_of_a_step_are_of_its_weights_alone(judged: RunDir) -> None:
+    part = {"bits": 2.1, "accuracy": 0.4, "characters": 5}
+    assert judged.figures_of(10) == {"step": 10, "train_bits": 1.05, "held_out_part": part, "held_out": JUDGED}
+    last = judged.figures_of(20)
+    assert (last["held_out_part"]["bits"], last["held_out"]) == (2.2, None)
+    assert judged.figures_of(15) == {"step": 15, "train_bits": None, "held_out_part": None, "held_out": None}
+
+
+@pytest.mark.parametrize(("step", "known"), [(20, True), (15, False)], ids=["its end", "before its end"])
+def test_forget_metrics_after_a_step_forgets_what_the_run_came_to(judged: RunDir, step: int, known: bool) -> None:
+    judged.forget_metrics_after(step)
+    assert bool(judged.read_result()) == known
+    assert bool(judged.figures_of(10)["held_out"]) == known

@@ -70,13 +70,14 @@ class Script:
             for evaluation in range(1, 6):
                 elapsed = 2.0 * evaluation
                 listener.evaluated(
-                    {"step": evaluation, "windows_per_second": 100.0, "elapsed": elapsed, "held_out_bits": end}
+                    {"step": evaluation, "windows_per_second": 100.0, "elapsed": elapsed, "held_out_part_bits": end}
                 )
             return Result(
                 reason="finished",
                 step=5,
                 elapsed=10.0,
                 windows_per_second=100.0,
+                best_step=5,
                 train_bits=end,
                 held_out=SimpleNamespace(bits_per_char=end),
                 signal=last_signal,
@@ -151,7 +152,8 @@ def test_sweep_prunes_what_falls_behind(run: Callable) -> None:
     sweep, heard = run(Script(2.0, 2.1, 2.2, 2.3, 3.0, 1.9), 6)
     assert [trial.state for trial in heard.trials] == ["finished"] * 4 + ["pruned", "finished"]
     pruned = heard.trials[4]
-    assert (pruned.bits, pruned.steps, pruned.seconds) == (3.0, 2, 4.0)
+    assert (pruned.bits, pruned.part_bits, pruned.steps, pruned.seconds) == (None, 3.0, 2, 4.0)
+    assert {trial.part_bits for trial in heard.trials if trial.state == "finished"} == {None}
     assert sweep.trials.best().number == 6
 
 
@@ -391,7 +393,8 @@ def test_the_default_space_can_be_read_back(preset: Config) -> None:
 
 
 def trial(number: int, state: str, bits: float | None, **values: Any) -> Trial:
-    return Trial(number, state, values, bits, 1, 1.0, 1.0, "", is_preset=False)
+    whole, part = (bits, None) if state == "finished" else (None, bits)
+    return Trial(number, state, values, whole, part, 1, 1.0, 1.0, "", is_preset=False)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +18,8 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
-from charflow.model.generator import Generator
+from charflow.model.evaluation import Evaluator
+from charflow.model.generator import Generator, load_network
 from charflow.model.optimizer import learning_rate
 from charflow.model.report import Result
 from charflow.model.run_dir import RunDir
@@ -159,7 +160,8 @@ def test_train_learns_the_text(finished: Run) -> None:
 def test_train_result_sums_the_run_up(finished: Run) -> None:
     result = finished.result
     assert (result.reason, result.step) == ("finished", 60)
-    assert result.train_bits == finished.heard.rows[-1]["train_bits"]
+    (best,) = (row for row in finished.heard.rows if row["step"] == result.best_step)
+    assert result.train_bits == best["train_bits"]
     assert result.elapsed >= finished.heard.rows[-1]["elapsed"] > 60
     assert result.windows_per_second == pytest.approx(8)  # a step of 8 windows a second, on the test's clock
 
@@ -195,14 +197,15 @@ def test_train_writes_a_row_of_metrics_at_each_evaluation(finished: Run) -> None
         assert row["train_bits"] == pytest.approx(np.mean(reports[since : since + 20]))
         expected = learning_rate(CONFIG.training, step=row["step"] - 1, progress=(row["step"] - 1) / 60)
         assert row["learning_rate"] == pytest.approx(expected)
-    assert rows[0]["held_out_bits"] > rows[2]["held_out_bits"]
-    assert 0 <= rows[0]["held_out_accuracy"] <= rows[2]["held_out_accuracy"] == 1
+    assert rows[0]["held_out_part_bits"] > rows[2]["held_out_part_bits"]
+    assert 0 <= rows[0]["held_out_part_accuracy"] <= rows[2]["held_out_part_accuracy"] == 1
 
 
 def test_train_writes_samples_after_the_first_and_the_last_epoch(finished: Run) -> None:
-    expected = {f"step-{step:08d}-temperature-{t}.txt" for step in (6, 60) for t in ("0.2", "0.5", "1", "1.2")}
+    best = finished.result.best_step
+    expected = {f"step-{step:08d}-temperature-{t}.txt" for step in (6, best) for t in ("0.2", "0.5", "1", "1.2")}
     assert {file.name for file in (finished.path / "samples").iterdir()} == expected
-    assert [sample.step for sample in finished.heard.samples] == [6] * 4 + [60] * 4
+    assert [(sample.step, sample.best) for sample in finished.heard.samples] == [(6, False)] * 4 + [(best, True)] * 4
     for sample in finished.heard.samples:
         name = f"step-{sample.step:08d}-temperature-{sample.temperature:g}.txt"
         assert (finished.path / "samples" / name).read_text() == f"{sample.seed_text}|{sample.text}\n"
@@ -221,14 +224,14 @@ def test_train_writes_tensorboard_events(finished: Run) -> None:
         for event in tf.compat.v1.train.summary_iterator(str(file))
         for value in event.summary.value
     }
-    names = ("train_bits", "held_out_bits", "held_out_accuracy", "windows_per_second", "learning_rate")
+    names = ("train_bits", "held_out_part_bits", "held_out_part_accuracy", "windows_per_second", "learning_rate")
     expected = {(row["step"], name): row[name] for row in finished.heard.rows for name in names}
     assert values == pytest.approx(expected, rel=1e-5)
 
 
 def test_train_keeps_the_best_and_the_latest_checkpoint(finished: Run) -> None:
     assert checkpoint_name(finished.path, "latest") == "ckpt-60"
-    best = min(finished.heard.rows, key=lambda row: row["held_out_bits"])["step"]
+    best = min(finished.heard.rows, key=lambda row: row["held_out_part_bits"])["step"]
     assert checkpoint_name(finished.path, "best") == f"ckpt-{best}"
 
 
@@ -273,7 +276,7 @@ def test_a_resumed_run_has_the_losses_of_one_never_interrupted(
     losses = [report.train_bits for run in interrupted_and_resumed for report in run.heard.reports]
     assert losses == [report.train_bits for report in finished.heard.reports]
     rows = RunDir(interrupted_and_resumed[1].path).read_metrics()
-    for name in ("step", "held_out_bits", "held_out_accuracy", "learning_rate"):
+    for name in ("step", "held_out_part_bits", "held_out_part_accuracy", "learning_rate"):
         assert [row[name] for row in rows] == [row[name] for row in finished.heard.rows]
 
 
@@ -322,7 +325,7 @@ def test_a_run_killed_after_its_last_step_is_finished_on_resuming(tmp_path: Path
     run_dir = RunDir(killed.path)
     rows = run_dir.metrics_file.read_text().splitlines(keepends=True)
     run_dir.metrics_file.write_text("".join(rows[:-1]))  # as it was just before the last evaluation
-    run_dir.finished_file.unlink()
+    run_dir.result_file.unlink()
     resumed = train(config, corpus, killed.path, resume=True)
     assert (resumed.result.reason, resumed.result.step) == ("finished", 6)
     assert resumed.result.held_out == whole.result.held_out
@@ -372,7 +375,7 @@ def stopped_early(tmp_path_factory: pytest.TempPathFactory, misleading: Corpus) 
 
 
 def test_train_stops_when_evaluations_do_not_improve(stopped_early: Run) -> None:
-    bits = [row["held_out_bits"] for row in stopped_early.heard.rows]
+    bits = [row["held_out_part_bits"] for row in stopped_early.heard.rows]
     assert stopped_early.result.reason == "stopped early"
     assert len(bits) < 20
     assert min(bits) == bits[-3]  # two evaluations without improvement after the best one
@@ -382,7 +385,45 @@ def test_train_stops_when_evaluations_do_not_improve(stopped_early: Run) -> None
 def test_train_that_stopped_early_has_the_best_weights_in_the_end(stopped_early: Run) -> None:
     best = stopped_early.heard.rows[-3]
     assert checkpoint_name(stopped_early.path, "best") == f"ckpt-{best['step']}"
-    assert stopped_early.result.held_out.bits_per_char == pytest.approx(best["held_out_bits"], abs=1e-6)
+    assert stopped_early.result.held_out.bits_per_char == pytest.approx(best["held_out_part_bits"], abs=1e-6)
+
+
+def test_train_reports_the_weights_in_the_end_that_are_loaded_afterwards(stopped_early: Run) -> None:
+    best, generator = stopped_early.heard.rows[-3], Generator.load(stopped_early.path)
+    result = stopped_early.result
+    assert (result.best_step, result.train_bits) == (best["step"], best["train_bits"])
+    last = [sample for sample in stopped_early.heard.samples if sample.best]
+    assert [sample.step for sample in last] == [best["step"]] * 4
+    for sample in last:
+        (expected,) = generator.generate(sample.seed_text, seed=4, temperature=sample.temperature, max_chars=400)
+        assert sample.text == expected.text
+
+
+def test_train_scores_a_part_while_it_trains_and_everything_in_the_end(
+    tmp_path: Path, make_corpus: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charflow.model.trainer.PART", 10)
+    corpus = make_corpus(WORDS * 30, WORDS * 2 + "dcba " * 4)
+    run = train(changed(steps=40), corpus, tmp_path / "a")
+    evaluate = Evaluator(load_network(RunDir(run.path)).decoder("stream", 8))
+    (row,) = (row for row in run.heard.rows if row["step"] == run.result.best_step)
+    assert run.result.held_out == evaluate(corpus.held_out_ids, before=corpus.train_ids)
+    assert row["held_out_part_bits"] == evaluate(corpus.held_out_ids[:10], before=corpus.train_ids).bits_per_char
+    assert row["held_out_part_characters"] == 10
+    assert run.result.held_out.bits_per_char > 2 * row["held_out_part_bits"]
+    assert RunDir(run.path).read_result() == {
+        "step": 40,
+        "reason": "finished",
+        "best_step": run.result.best_step,
+        "held_out": asdict(run.result.held_out),
+    }
+
+
+def test_train_with_nothing_known_held_out_goes_by_the_training_loss(tmp_path: Path, corpus: Corpus) -> None:
+    strange = replace(corpus, ids=np.concatenate([corpus.train_ids, np.zeros(9, np.uint8)]))
+    run = train(changed(steps=4), strange, tmp_path / "a")
+    assert run.result.held_out is None
+    assert {row["held_out_part_bits"] for row in run.heard.rows} == {None}
 
 
 def test_train_result_counts_the_steps_done_though_the_best_weights_are_older(stopped_early: Run) -> None:
@@ -403,7 +444,7 @@ def test_train_without_held_out_text_goes_by_the_training_loss(tmp_path: Path, m
     run = train(changed(steps=0, epochs=2, evaluations=2), make_corpus(WORDS * 30), tmp_path / "a")
     assert run.result.held_out is None
     assert run.result.step == 2 * PER_EPOCH
-    assert [(row["held_out_bits"], row["held_out_accuracy"]) for row in run.heard.rows] == [(None, None)] * 2
+    assert [(row["held_out_part_bits"], row["held_out_part_accuracy"]) for row in run.heard.rows] == [(None, None)] * 2
     assert checkpoint_name(run.path, "best") == "ckpt-12"
     assert (run.path / "curves.png").exists()
 
@@ -469,7 +510,7 @@ def test_train_whose_loss_is_no_number_keeps_the_checkpoint_before(
     after = checkpoint(path)
     for name in before:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
-    assert all(np.isfinite(row["held_out_bits"]) for row in RunDir(path).read_metrics())
+    assert all(np.isfinite(row["held_out_part_bits"]) for row in RunDir(path).read_metrics())
 
 
 def test_train_that_cannot_write_its_metrics_says_so(
