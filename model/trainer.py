@@ -287,7 +287,7 @@ class Trainer:
             "learning_rate": learning_rate,
         }
         for name, value in row.items():
-            if name not in ("step", "held_out_part_characters") and value is not None:
+            if name not in ("step", "epoch", "elapsed", "held_out_part_characters") and value is not None:
                 tf.summary.scalar(name, value, step=step)
         judged = found.bits_per_char if found and training.best_by == "held-out" else train_bits
         better = judged < float(self._progress.best)
