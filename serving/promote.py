@@ -138,6 +138,8 @@ def promote(place: Place, version: int, trial: Trial | None) -> Move:
             f"--force gives it to version {version} without a comparison."
         )
     if before == version:
+        with ModelService.connect(place.server, place.tls) as server:
+            _check_in_step(files.path, model, server)
         raise UsageError(f"{place.label!r} is version {version} already.")
     if trial is not None:
         _check_same_reading(place.base, before, version)
@@ -178,6 +180,7 @@ def _move(
     move = Move(model=model.name, label=place.label, before=before, after=after)
     with ModelService.connect(place.server, place.tls) as server:
         served = server.available(model.name)
+        _check_in_step(files.path, model, server)
         with _kept_unless_done(server, files.config):
             both, changed = _copy(files.config, model.name)
             list_versions(changed, add=needed, served=served)
@@ -199,6 +202,18 @@ def _move(
         ):  # only now: until the file is written, the label may have to go back to one of these versions
             server.reload(final)
     return move
+
+
+def _check_in_step(path: Path, model: ModelConfig, server: ModelService) -> None:
+    """Refuses a file that is not what the server goes by: a reload would undo what was changed since."""
+    for label, version in sorted(model.version_labels.items()):
+        found = server.labelled(model.name, label)
+        if found not in (None, version):
+            raise UsageError(
+                f"{path} says that {label!r} of {model.name!r} is version {version}, and {server.address} that it is "
+                f"version {found}: put the file right, or name the file that the server was started with by --config. "
+                "A promotion sends the whole file to the server."
+            )
 
 
 def _fallbacks(files: LabelFiles, model: ModelConfig, label: str) -> set[int]:

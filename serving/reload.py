@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 from charflow.serving.client.grpc_transport import open_channel, unreached_of
@@ -36,6 +42,7 @@ class ModelService:
         self._tls = tls
         self.reloaded = False
         self._stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
     @classmethod
     @contextmanager
@@ -60,6 +67,16 @@ class ModelService:
         answer = self._call(self._stub.HandleReloadConfigRequest, request, "refuses the configuration")
         if answer.status.error_code:
             raise UsageError(f"{self.address} refuses the configuration: {_sentence(answer.status.error_message)}")
+
+    def labelled(self, model: str, label: str) -> int | None:
+        """Tells which version a label stands for on the server; None where the server does not say."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name, request.model_spec.version_label = model, label
+        try:
+            answer = self._predictions.GetModelMetadata(request, timeout=_CALL_SECONDS)
+        except grpc.RpcError:
+            return None  # an unknown label, or a version that is not loaded
+        return int(answer.model_spec.version.value)
 
     def available(self, model: str) -> list[int]:
         """Lists the versions that answer.

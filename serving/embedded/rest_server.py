@@ -22,6 +22,7 @@ from charflow.serving.listening import BACKLOG
 
 _logger = logging.getLogger(__name__)
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+_HANDSHAKE_SECONDS, _GOODBYE_SECONDS = 10.0, 2.0  # for TLS to begin, and to end
 _BURST = 16  # connections accepted in one turn of the loop, before the bound on their number can be seen to
 
 
@@ -41,6 +42,7 @@ class RestServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=functools.partial(RestConnection, bounds=bounds),  # type: ignore[arg-type]  # makes a protocol
+                loop="asyncio",
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -75,7 +77,15 @@ class RestServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Runs in the event loop of the server's thread."""
-        asyncio.get_running_loop().set_exception_handler(self._on_error)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_error)
+        if self.config.is_ssl:  # uvicorn passes no times on, and asyncio's own are 60 and 30 s
+            create = functools.partial(
+                loop.create_server,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+            )
+            loop.create_server = create  # type: ignore[method-assign]
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

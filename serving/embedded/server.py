@@ -175,7 +175,8 @@ class _Server:
             rest = host_and_port(flags.host, flags.rest_api_port)
         self._grpc.start()
         while self._rest and not self._rest.started and not self._ending.wait(0.01):
-            pass
+            if self._rest.join(0):
+                raise OSError("REST ended while it began: the log says why")
         announce(
             address,
             rest,

@@ -88,6 +88,10 @@ class FakeServer(model_service_pb2_grpc.ModelServiceServicer, prediction_service
 
     def GetModelMetadata(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         answer = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=request.model_spec)
+        if label := request.model_spec.version_label:
+            if label not in self.labels:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+            answer.model_spec.version.value = self.labels[label]
         signatures = get_model_metadata_pb2.SignatureDefMap()
         signatures.signature_def["generate"].CopyFrom(meta_graph_pb2.SignatureDef())
         answer.metadata["signature_def"].Pack(signatures)
@@ -539,3 +543,28 @@ def test_promote_refuses_versions_that_read_text_differently(start: Callable, ba
 )
 def test_trial_refuses_what_decides_nothing(changes: dict, message: str) -> None:
     assert refusal(lambda: Trial(**({"texts": ["a"] * 20} | changes))) == message
+
+
+@pytest.mark.parametrize("version", [1, 3], ids=["what the file says", "another"])
+def test_promote_refuses_a_file_that_the_server_is_ahead_of(start: Callable, base: Path, version: int) -> None:
+    """Somebody moved the label by another file, or by hand: what this one says would undo it."""
+    fake, place = start()
+    model = fake.config.model_config_list.config[0]
+    model.model_version_policy.specific.versions.append(2)
+    model.version_labels["stable"] = 2
+    path = base / "models.config"
+    before = path.read_text()
+    assert refusal(lambda: promote(place, version, None)) == (
+        f"{path} says that 'stable' of 'a' is version 1, and {place.server} that it is version 2: put the file right, "
+        "or name the file that the server was started with by --config. "
+        "A promotion sends the whole file to the server."
+    )
+    assert fake.reloads == []
+    assert path.read_text() == before
+
+
+def test_promote_brings_a_server_that_lost_its_labels_in_step(start: Callable) -> None:
+    fake, place = start()
+    fake.config.model_config_list.config[0].version_labels.clear()
+    assert promote(place, 2, None).after == 2
+    assert fake.labels == {"stable": 2}

@@ -1,6 +1,7 @@
 """Keys and certificates that can be used, and what is said where they cannot."""
 
 import os
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -10,9 +11,13 @@ from shutil import which
 from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 
+from charflow.serving.embedded import rest_server
+from charflow.serving.embedded.rest_connection import Bounds
 from charflow.serving.embedded.tls import grpc_credentials, rest_context
 from charflow.serving.errors import UsageError
+from charflow.serving.listening import listen
 from charflow.serving.protos.ssl_config_pb2 import SSLConfig
 
 pytestmark = pytest.mark.skipif(not which("openssl"), reason="install openssl")
@@ -68,6 +73,20 @@ def test_door_refuses(
     fields = {name: pem.get(value, value) if isinstance(value, str) else value for name, value in fields.items()}
     with pytest.raises(UsageError, match=f"(?i)^--ssl_config_file: {message}"):
         door(config(pem, **fields))
+
+
+def test_rest_hangs_up_on_who_does_not_begin_tls(pem: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_server, "_HANDSHAKE_SECONDS", 0.3)
+    server = rest_server.RestServer(
+        PlainTextResponse("hi"), bounds=Bounds(), grace=0, context=rest_context(config(pem))
+    )
+    (listening,) = listen("127.0.0.1", 0, flag="rest_api_port")
+    address = listening.getsockname()
+    server.start([listening])
+    with socket.create_connection(address, timeout=10) as silent:
+        assert silent.recv(1) == b""
+    server.stop()
+    assert server.join(10)
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
