@@ -4,12 +4,17 @@
 decides who shares a batch, waits, pads the batch to an allowed size, and refuses what its queue cannot hold. What
 travels through it are not tensors but places of rows, [n, 2] of (task, row), so that tensors are joined once, errors
 keep their code, and a task whose time ran out in the queue leaves its batch before the model runs.
+
+A request is judged by itself: what cannot be joined runs beside the batch, and a batch that fails is run again in
+halves until the requests that fail stand alone. One bad request so costs its batch about twice its rows; it cannot
+cost the others their answers.
 """
 
 import itertools
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +24,17 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.ops import gen_batch_ops
 
 from charflow.serving.embedded.servable import Runner, from_tensorflow
-from charflow.serving.errors import DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, ServingError
+from charflow.serving.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    ServingError,
+)
+
+_MOST_PADDED = 4  # times the values of the requests that a joined tensor may have; below the next, any
+_SMALL = 2**20  # values
 
 OnBatch = Callable[[int, int, float], None]  # rows of requests, rows of padding, seconds the first one waited
 
@@ -73,7 +88,7 @@ class BatchingSettings:
         return self.max_execution_batch_size or self.max_batch_size
 
 
-@dataclass
+@dataclass(eq=False)
 class _Task:
     """A request in a queue."""
 
@@ -82,6 +97,9 @@ class _Task:
     enqueued: float
     parts: list[tuple[int, list[np.ndarray]]] = field(default_factory=list)  # (first row, outputs of these rows)
     error: ServingError | None = None
+
+
+_Piece = tuple[_Task, int, int]  # rows of a task that share a batch: the first, and past the last
 
 
 class BatchedRunner:
@@ -195,36 +213,26 @@ class BatchedRunner:
         )[0]
 
     def _run_batch(self, inputs: list[str], outputs: list[str], batch: np.ndarray) -> None:
+        for pieces in self._alike(self._pieces(batch)):
+            self._run_pieces(inputs, outputs, pieces)
+
+    def _run_pieces(self, inputs: list[str], outputs: list[str], pieces: list[_Piece]) -> None:
         now = time.monotonic()
-        pieces = self._pieces(batch)
-        live = []
-        for task, start, stop in pieces:
+        for task, _, _ in pieces:
             if task.deadline is not None and task.deadline <= now:
                 task.error = DeadlineExceeded("Run() timeout exceeded while waiting in batching queue")
-            else:
-                live.append((task, start, stop))
+        live = [piece for piece in pieces if not piece[0].error]
         if not live:
             return
-        rows = sum(stop - start for _, start, stop in live)
-        allowed = self._settings.allowed_batch_sizes
-        padding = next((size for size in allowed if size >= rows), rows) - rows
-        deadlines = [task.deadline for task, _, _ in live]
-        timeout = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None) - now
-        self._on_batch(rows, padding, now - min(task.enqueued for task, _, _ in live))
         try:
-            feeds = {
-                name: self._join(name, [task.feeds[index][start:stop] for task, start, stop in live], padding)
-                for index, name in enumerate(inputs)
-            }
-            fetched = self._runner.run(feeds, outputs, timeout=timeout)
-            for array in fetched:
-                if array.ndim == 0 or len(array) != rows + padding:
-                    raise FailedPrecondition(
-                        "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of "
-                        f"the input tensors: {list(array.shape)} for {rows + padding} rows"
-                    )
+            fetched = self._run_joined(inputs, outputs, live, now)
         except Exception as error:
             failure = error if isinstance(error, ServingError) else Internal(f"{type(error).__name__}: {error}")
+            if len(live) > 1 and not isinstance(failure, (DeadlineExceeded, Cancelled)):
+                middle = len(live) // 2
+                self._run_pieces(inputs, outputs, live[:middle])
+                self._run_pieces(inputs, outputs, live[middle:])
+                return
             for task, _, _ in live:
                 task.error = failure
             return
@@ -234,7 +242,38 @@ class BatchedRunner:
             task.parts.append((start, [array[first:last] for array in fetched]))
             first = last
 
-    def _pieces(self, batch: np.ndarray) -> list[tuple[_Task, int, int]]:
+    def _run_joined(self, inputs: list[str], outputs: list[str], live: list[_Piece], now: float) -> list[np.ndarray]:
+        rows = sum(stop - start for _, start, stop in live)
+        allowed = self._settings.allowed_batch_sizes
+        padding = next((size for size in allowed if size >= rows), rows) - rows
+        deadlines = [task.deadline for task, _, _ in live]
+        timeout = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None) - now
+        self._on_batch(rows, padding, now - min(task.enqueued for task, _, _ in live))
+        feeds = {
+            name: _join([task.feeds[index][start:stop] for task, start, stop in live], padding)
+            for index, name in enumerate(inputs)
+        }
+        fetched = self._runner.run(feeds, outputs, timeout=timeout)
+        for array in fetched:
+            if array.ndim == 0 or len(array) != rows + padding:
+                raise FailedPrecondition(
+                    "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of "
+                    f"the input tensors: {list(array.shape)} for {rows + padding} rows"
+                )
+        return fetched
+
+    def _alike(self, pieces: list[_Piece]) -> list[list[_Piece]]:
+        """Parts the pieces of a batch into those that can be joined: by shape, with padding by rank and excess."""
+        groups: dict[Hashable, list[_Piece]] = {}
+        for task, start, stop in pieces:
+            if self._settings.pad_variable_length_inputs:
+                kind: Hashable = tuple((feed.ndim, feed.size == 0) for feed in task.feeds)
+            else:
+                kind = tuple(feed.shape[1:] for feed in task.feeds)
+            groups.setdefault(kind, []).append((task, start, stop))
+        return [part for group in groups.values() for part in _without_excess(group)]
+
+    def _pieces(self, batch: np.ndarray) -> list[_Piece]:
         """Finds (task, first row, past its last) in the places of a batch; rows seen before are padding."""
         spans: dict[int, tuple[int, int]] = {}  # a task has one span in a batch
         for number, row in batch.tolist():
@@ -246,33 +285,37 @@ class BatchedRunner:
                 (self._tasks[number], start, stop) for number, (start, stop) in spans.items() if number in self._tasks
             ]
 
-    def _join(self, name: str, parts: list[np.ndarray], padding: int) -> np.ndarray:
-        if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
-            parts = self._pad_dimensions(name, parts)
-        if padding:
-            parts = [*parts, np.repeat(parts[-1][:1], padding, axis=0)]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def _pad_dimensions(self, name: str, parts: list[np.ndarray]) -> list[np.ndarray]:
-        if not self._settings.pad_variable_length_inputs:
-            raise FailedPrecondition(
-                f"Tensors with name '{name}' from different tasks have different shapes and padding is turned off. "
-                "Set pad_variable_length_inputs to true, or ensure that all tensors with the same name have equal "
-                "dimensions starting with the first dim."
-            )
-        if len({part.ndim for part in parts}) > 1:
-            raise FailedPrecondition(f"Tensors with name '{name}' from different tasks have different ranks.")
-        if any(part.size == 0 for part in parts):
-            raise InvalidArgument("Got empty tensor in batch of non-empty tensors.")
-        largest = np.max([part.shape[1:] for part in parts], axis=0)
-        return [
-            np.pad(
-                part,
-                [(0, 0), *((0, size - own) for size, own in zip(largest, part.shape[1:], strict=True))],
-                constant_values=part.flat[0],
-            )
-            for part in parts
-        ]
+def _without_excess(group: list[_Piece]) -> list[list[_Piece]]:
+    """Leaves a group together unless padding would make far more values of it than the requests have."""
+    for shapes in zip(*([feed.shape for feed in task.feeds] for task, _, _ in group), strict=True):
+        rows = sum(stop - start for _, start, stop in group)
+        padded = rows * math.prod(max(sizes) for sizes in zip(*(shape[1:] for shape in shapes), strict=True))
+        own = sum((stop - start) * math.prod(shape[1:]) for (_, start, stop), shape in zip(group, shapes, strict=True))
+        if padded > max(_SMALL, _MOST_PADDED * own):
+            return [[piece] for piece in group]
+    return [group]
+
+
+def _join(parts: list[np.ndarray], padding: int) -> np.ndarray:
+    if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+        parts = _pad_dimensions(parts)
+    if padding:
+        parts = [*parts, np.repeat(parts[-1][:1], padding, axis=0)]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _pad_dimensions(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Pads each part to the largest of every dimension but the first, with its own first value."""
+    largest = np.max([part.shape[1:] for part in parts], axis=0)
+    return [
+        np.pad(
+            part,
+            [(0, 0), *((0, size - own) for size, own in zip(largest, part.shape[1:], strict=True))],
+            constant_values=part.flat[0],
+        )
+        for part in parts
+    ]
 
 
 def _count_rows(feeds: Mapping[str, np.ndarray]) -> int:

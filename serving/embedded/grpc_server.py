@@ -3,6 +3,7 @@
 It reads protos, asks the core, writes protos, and turns errors into gRPC codes. `server` starts it.
 """
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ from tensorflow_serving.apis import (
 from charflow.serving.embedded.core import Core
 from charflow.serving.embedded.grpc_arrivals import Arrivals
 from charflow.serving.embedded.spec import Classification, ModelSpec, Regression
-from charflow.serving.embedded.tensor_protos import to_array, to_examples, to_proto, to_spec
+from charflow.serving.embedded.tensor_protos import to_arrays, to_examples, to_proto, to_spec
 from charflow.serving.embedded.unix_socket import UnixSocket
 from charflow.serving.errors import InvalidArgument, ServingError
 
@@ -181,7 +182,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             spec = to_spec(request.model_spec)
             answer = self._core.predict(
                 spec,
-                lambda _: {name: to_array(name, proto) for name, proto in request.inputs.items()},
+                functools.partial(to_arrays, request.inputs),
                 outputs=list(request.output_filter),
                 timeout=timeout,
                 api=_API,

@@ -13,9 +13,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving.embedded.servable import Runner
-from charflow.serving.embedded.signature import Signature
+from charflow.serving.embedded.signature import Signature, dtype_name, name_set
 from charflow.serving.embedded.spec import DEFAULT_SIGNATURE
-from charflow.serving.embedded.tensor_protos import dtype_name
 from charflow.serving.errors import FailedPrecondition, InvalidArgument, ServingError, Unimplemented
 
 CLASSIFY = "tensorflow/serving/classify"
@@ -64,7 +63,7 @@ def predict(
     feeds = _check_inputs(signature, feed(signature))
     names = _check_outputs(signature, outputs)
     left = None if timeout is None else timeout - (time.monotonic() - began)  # large inputs take time to read
-    fetched = loaded.runner.run(feeds, [signature.outputs[name].tensor for name in names], timeout=left)
+    fetched = _run(loaded, signature, feeds, [signature.outputs[name].tensor for name in names], left)
     return signature.name, dict(zip(names, fetched, strict=True))
 
 
@@ -121,33 +120,26 @@ def _find(loaded: Loaded, name: str, error: type[ServingError], message: str) ->
 
 
 def _check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    expected = set(signature.inputs)
-    missing, extra = expected - set(inputs), set(inputs) - expected
-    if len(inputs) > len(expected) or (len(inputs) < len(expected) and not signature.defaults):
-        raise InvalidArgument(
-            f"input size does not match signature: {len(inputs)}!={len(expected)} "
-            f"len({_set(set(inputs))}) != len({_set(expected)}). "
-            f"Sent extra: {_set(extra)}. Missing but required: {_set(missing)}."
-        )
-    if extra:
-        raise InvalidArgument(
-            f"input tensor alias not found in signature: {min(extra)}. "
-            f"Inputs expected to be in the set {_set(expected)}."
-        )
-    if without := missing - set(signature.defaults):
-        raise InvalidArgument(
-            f"inputs missing that have no default: {_set(without)}. Inputs expected to be in the set {_set(expected)}."
-        )
+    signature.check_names(inputs)
     feeds = {}
     for name, spec in signature.inputs.items():
         value = inputs[name] if name in inputs else signature.defaults[name]
         dtype = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
-        if dtype != spec.dtype:
-            raise InvalidArgument(
-                f"input {name} must be {dtype_name(spec.dtype)}, but the request has {dtype_name(dtype)}."
-            )
+        signature.check_tensor(name, dtype, value.shape)
         feeds[spec.tensor] = value
     return feeds
+
+
+def _run(
+    loaded: Loaded, signature: Signature, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None
+) -> list[np.ndarray]:
+    try:
+        return loaded.runner.run(feeds, fetches, timeout=timeout)
+    except InvalidArgument as error:  # kernels name neither inputs nor what they should have been
+        shapes = {name: feeds[spec.tensor].shape for name, spec in signature.inputs.items()}
+        if misfits := signature.describe_misfits(shapes):
+            raise InvalidArgument(f"{error.message} ({misfits})") from error
+        raise
 
 
 def _check_outputs(signature: Signature, outputs: Sequence[str]) -> list[str]:
@@ -155,15 +147,11 @@ def _check_outputs(signature: Signature, outputs: Sequence[str]) -> list[str]:
         if name not in signature.outputs:
             raise InvalidArgument(
                 f"output tensor alias not found in signature: {name} "
-                f"Outputs expected to be in the set {_set(set(signature.outputs))}."
+                f"Outputs expected to be in the set {name_set(signature.outputs)}."
             )
         if list(outputs).count(name) > 1:
             raise InvalidArgument(f"duplicate output tensor alias: {name}")
     return list(outputs) or list(signature.outputs)
-
-
-def _set(names: set[str]) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
 
 
 def _check_examples_input(signature: Signature, kind: str) -> None:
@@ -180,7 +168,7 @@ def _check_classify(signature: Signature) -> None:
     if not {"classes", "scores"} & set(signature.outputs):
         raise InvalidArgument(
             "Expected classification signature outputs to contain at least one of "
-            f'"classes" or "scores"; {signature.name} has {_set(set(signature.outputs))}.'
+            f'"classes" or "scores"; {signature.name} has {name_set(signature.outputs)}.'
         )
 
 
@@ -199,7 +187,9 @@ def _run_examples(
     if not examples:
         raise InvalidArgument("Input is empty.")
     batch = np.array(examples, object)  # [n]
-    feeds = {spec.tensor: batch for signature in signatures for spec in signature.inputs.values()}
+    feeds: dict[str, np.ndarray] = {}
+    for signature in signatures:
+        feeds |= _check_inputs(signature, {"inputs": batch})
     fetches = sorted({spec.tensor for signature in signatures for spec in signature.outputs.values()})
     return dict(zip(fetches, loaded.runner.run(feeds, fetches, timeout=timeout), strict=True))
 

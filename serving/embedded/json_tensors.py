@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from charflow.serving.embedded.signature import MAX_RANK
 from charflow.serving.errors import InvalidArgument, Unimplemented
 
 Json = Any
 """What `json` parses: None, bool, int, float, str, list or dict."""
 
-MAX_RANK = 64  # NumPy's; TensorFlow itself has 254
 _SHOWN = 256  # characters of a value in an error
 _CHUNK = (
     8192  # numbers formatted at once: formatting holds the interpreter's lock, so the server stands still meanwhile

@@ -16,10 +16,11 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  # registers its ops, which stock TensorFlow Serving links too
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2, error_codes_pb2, meta_graph_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from charflow.serving.embedded.signature import Signature, read_signature
+from charflow.serving.embedded.signature import MAX_RANK, Signature, read_signature
 from charflow.serving.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -62,7 +63,9 @@ class Servable:
         try:
             meta_graph = _load(self._session, list(tags), path)
             self._outputs: dict[str, object] = {}
+            self._fetched: dict[str, object] = {}
             with self._graph.as_default():
+                self._guard_texts(meta_graph)
                 self._session._extend_graph()
         except BaseException:
             self.close()
@@ -83,7 +86,7 @@ class Servable:
             ServingError: what TensorFlow raised, by its code and with its message; DEADLINE_EXCEEDED past `timeout`.
         """
         inputs = {self._output(name): value for name, value in feeds.items()}
-        outputs = [self._output(name) for name in fetches]
+        outputs = [self._fetched.get(name) or self._output(name) for name in fetches]
         try:
             with run_options(timeout) as options:
                 fetched = pywrap_tf_session.TF_SessionRun_wrapper(
@@ -99,6 +102,16 @@ class Servable:
         self._session.close()
         del self._session, self._graph
         gc.collect()  # graph and session hold each other, and the variables with them
+
+    def _guard_texts(self, meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
+        """Has the graph check texts whose rank only a run shows: to fetch too many dimensions ends the process."""
+        for signature in meta_graph.signature_def.values():
+            for info in signature.outputs.values():
+                if info.dtype == types_pb2.DT_STRING and info.tensor_shape.unknown_rank and info.name:
+                    texts = self._graph.get_tensor_by_name(info.name)
+                    message = f"an output has more than {MAX_RANK} dimensions"
+                    with tf.control_dependencies([tf.debugging.Assert(tf.rank(texts) <= MAX_RANK, [message])]):
+                        self._fetched[info.name] = tf.identity(texts)._as_tf_output()
 
     def _output(self, name: str) -> object:
         if name not in self._outputs:

@@ -1,13 +1,15 @@
 """Converts between the protos of a call and NumPy arrays, for the gRPC door and the warm-up."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2
 
+from charflow.serving.embedded.signature import Signature
 from charflow.serving.embedded.spec import ModelSpec
 from charflow.serving.errors import InvalidArgument
 
@@ -25,10 +27,30 @@ _FIELDS = {  # typed field of TensorProto by type, for those whose values it hol
     tf.uint32: "uint32_val",
     tf.uint64: "uint64_val",
 }
+_COMPLEX_FIELDS = {tf.complex64: "scomplex_val", tf.complex128: "dcomplex_val"}  # two numbers a value
+_LARGEST_FILL = 2**26  # bytes of a request's values that are not in it: the last one sent stands for all that follow
+_TEXT_BYTES = 32  # of a text in memory besides its characters: NumPy's pointer, TensorFlow's string
+
+
+def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: Signature) -> dict[str, np.ndarray]:
+    """Reads the inputs of a request, after the signature let their names, types and ranks in.
+
+    Raises:
+        InvalidArgument: it did not, or one is no tensor, or few values stand for too many.
+    """
+    signature.check_names(protos)
+    for name, proto in protos.items():
+        signature.check_tensor(name, _dtype(name, proto), tuple(dim.size for dim in proto.tensor_shape.dim))
+    if (filled := sum(map(_filled_bytes, protos.values()))) > _LARGEST_FILL:
+        raise InvalidArgument(
+            f"tensor parsing error: the values that are left out would fill {filled} bytes, more than {_LARGEST_FILL}: "
+            "send every value of a large tensor"
+        )
+    return {name: to_array(name, proto) for name, proto in protos.items()}
 
 
 def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """Reads a tensor; strings become bytes in an object array.
+    """Reads a tensor; texts become bytes in an object array.
 
     Raises:
         InvalidArgument: the proto is not a tensor: no type, an impossible shape, values that do not fill it.
@@ -36,19 +58,33 @@ def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     dims = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in dims):
         raise InvalidArgument(f"tensor parsing error: {name}: its shape is not fully known")
+    _dtype(name, proto)
     try:
-        size = int(np.prod(dims, dtype=object)) if dims else 1
-        present = len(proto.tensor_content) or len(getattr(proto, _FIELDS.get(_dtype(proto), "half_val")))
-        if size > max(2**24, 64 * present):  # one value may stand for all, but not for all memory
-            raise ValueError(f"{present} values cannot fill the shape {dims}")
-        array = np.asarray(tf.make_ndarray(proto))
-        return array.reshape(dims)
+        if _filled_bytes(proto) > _LARGEST_FILL:
+            raise ValueError(f"few values cannot fill the shape {dims}")
+        return np.asarray(tf.make_ndarray(proto)).reshape(dims)
     except (TypeError, ValueError, KeyError, OverflowError, MemoryError) as error:
         raise InvalidArgument(f"tensor parsing error: {name}: {error}") from error
 
 
-def _dtype(proto: tensor_pb2.TensorProto) -> tf.DType:
-    return tf.dtypes.as_dtype(proto.dtype)
+def _dtype(name: str, proto: tensor_pb2.TensorProto) -> tf.DType:
+    try:
+        return tf.dtypes.as_dtype(proto.dtype)
+    except TypeError as error:
+        raise InvalidArgument(f"tensor parsing error: {name}: no type has the number {proto.dtype}") from error
+
+
+def _filled_bytes(proto: tensor_pb2.TensorProto) -> int:
+    """Bytes of the values that a tensor has and its proto does not."""
+    dtype = tf.dtypes.as_dtype(proto.dtype)
+    values = getattr(proto, _FIELDS.get(dtype) or _COMPLEX_FIELDS.get(dtype, "half_val"))
+    present = len(values) // 2 if dtype in _COMPLEX_FIELDS else len(values)
+    missing = math.prod(dim.size for dim in proto.tensor_shape.dim) - present
+    if proto.tensor_content or missing <= 0:
+        return 0
+    if dtype == tf.string:
+        return missing * (_TEXT_BYTES + (len(values[-1]) if values else 0))
+    return missing * max(1, dtype.size or 1)
 
 
 def to_proto(array: np.ndarray, *, as_content: bool = False) -> tensor_pb2.TensorProto:
@@ -67,11 +103,6 @@ def to_proto(array: np.ndarray, *, as_content: bool = False) -> tensor_pb2.Tenso
     elif field:
         getattr(proto, field).extend(array.ravel().tolist())
     return proto
-
-
-def dtype_name(dtype: tf.DType) -> str:
-    """Names a type as protos do: DT_STRING."""
-    return types_pb2.DataType.Name(dtype.as_datatype_enum)
 
 
 def to_spec(proto: model_pb2.ModelSpec) -> ModelSpec:

@@ -4,13 +4,15 @@ The file is a TFRecord of PredictionLog at assets.extra/tf_serving_warmup_reques
 (g3doc/saved_model_warmup.md).
 """
 
+import functools
+
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from charflow.serving.embedded.inference import Loaded, classify, multi_inference, predict, regress
 from charflow.serving.embedded.servable import from_tensorflow
-from charflow.serving.embedded.tensor_protos import to_array, to_examples
+from charflow.serving.embedded.tensor_protos import to_arrays, to_examples
 from charflow.serving.errors import InvalidArgument, Unimplemented
 
 _FILE = "assets.extra/tf_serving_warmup_requests"
@@ -59,8 +61,8 @@ def _replay(loaded: Loaded, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
-        inputs = {name: to_array(name, proto) for name, proto in request.inputs.items()}
-        predict(loaded, request.model_spec.signature_name, lambda _: inputs, outputs=list(request.output_filter))
+        feed = functools.partial(to_arrays, request.inputs)
+        predict(loaded, request.model_spec.signature_name, feed, outputs=list(request.output_filter))
     elif kind == "classify_log":
         request = log.classify_log.request
         classify(loaded, request.model_spec.signature_name, to_examples(request.input))

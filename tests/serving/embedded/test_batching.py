@@ -263,21 +263,81 @@ def test_batched_answers_equal_those_of_the_model_alone(
         runner.close()
 
 
-def test_unequal_other_dimensions_fail_without_padding(
+def test_requests_that_cannot_be_joined_run_beside_each_other(
     doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
 ) -> None:
     runner = batch()
     first = fill(runner, doubler, pool)
-    unequal = [pool.submit(ask, runner, np.ones([1, width], np.float32)) for width in (2, 3)]
-    waiting(runner, 3)
+    widths = (2, 3, 2)
+    unequal = [pool.submit(ask, runner, np.full([1, width], width, np.float32)) for width in widths]
+    waiting(runner, 4)
     doubler.gate.set()
     first.result(10)
-    for future in unequal:
-        with pytest.raises(
-            errors.FailedPrecondition,
-            match=r"^Tensors with name 'x:0' from different tasks have different shapes and padding is turned off",
-        ):
-            future.result(10)
+    assert [future.result(10).tolist() for future in unequal] == [[[2 * width] * width] for width in widths]
+    assert sorted(doubler.sizes) == [1, 1, 2]  # the two of one width still share a batch
+
+
+def refusing(value: float, *, error: type[Exception] = errors.InvalidArgument) -> Callable[[np.ndarray], np.ndarray]:
+    """Doubles, but fails where a row has the value."""
+
+    def answer(x: np.ndarray) -> np.ndarray:
+        if (x == value).any():
+            raise error("a row was wrong")
+        return x * 2
+
+    return answer
+
+
+@pytest.mark.parametrize("error", [errors.InvalidArgument, errors.OutOfRange, errors.ResourceExhausted, RuntimeError])
+@pytest.mark.parametrize("guilty", [[3], [0, 7], [1, 2, 3], list(range(8))], ids=str)
+def test_batch_that_fails_fails_only_for_the_requests_that_fail_alone(
+    guilty: list[int],
+    error: type[Exception],
+    doubler: Doubler,
+    batch: Callable[..., BatchedRunner],
+    pool: ThreadPoolExecutor,
+) -> None:
+    doubler.answer = refusing(-1, error=error)
+    runner = batch(max_batch_size=16, allowed_batch_sizes=(1, 4, 16))
+    first = fill(runner, doubler, pool)
+    futures = [pool.submit(ask, runner, rows(-1 if number in guilty else number, number)) for number in range(8)]
+    waiting(runner, 9)
+    doubler.gate.set()
+    first.result(10)
+    for number, future in enumerate(futures):
+        if number in guilty:
+            with pytest.raises(errors.ServingError, match="a row was wrong"):
+                future.result(10)
+        else:
+            assert future.result(10).ravel().tolist() == [2 * number, 2 * number]
+
+
+def test_batch_that_fails_for_one_request_costs_about_twice_its_rows(
+    doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
+) -> None:
+    doubler.answer = refusing(-1)
+    runner = batch(max_batch_size=64)
+    first = fill(runner, doubler, pool)
+    futures = [pool.submit(ask, runner, rows(number or -1)) for number in range(32)]
+    waiting(runner, 33)
+    doubler.gate.set()
+    first.result(10)
+    assert sum(bool(future.exception(10)) for future in futures) == 1
+    assert sum(doubler.sizes[1:]) < 3 * 32
+
+
+def test_batch_whose_time_is_over_is_not_run_again(
+    doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
+) -> None:
+    doubler.answer = refusing(2, error=errors.DeadlineExceeded)
+    runner = batch()
+    first = fill(runner, doubler, pool)
+    late = [pool.submit(ask, runner, rows(2), timeout=5) for _ in range(3)]
+    waiting(runner, 4)
+    doubler.gate.set()
+    first.result(10)
+    assert all(isinstance(future.exception(10), errors.DeadlineExceeded) for future in late)
+    assert doubler.sizes == [1, 3]
 
 
 def test_unequal_other_dimensions_are_padded_with_the_first_value(
@@ -311,18 +371,21 @@ def test_texts_are_padded_too(doubler: Doubler, batch: Callable[..., BatchedRunn
     assert wide.result(10).tolist() == [[b"b", b"c"]]
 
 
-def test_different_ranks_fail_even_with_padding(
-    doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
+@pytest.mark.parametrize(
+    "shapes",
+    [[(1, 2), (1, 2, 2)] * 2, [(1, 2), (1, 0)] * 2, [(1, 2)] * 6 + [(1, 2**21)]],
+    ids=["ranks", "an empty one", "a huge one"],
+)
+def test_requests_that_padding_cannot_or_should_not_join_run_beside_each_other(
+    shapes: list[tuple[int, ...]], doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
 ) -> None:
     runner = batch(pad_variable_length_inputs=True)
     first = fill(runner, doubler, pool)
-    unequal = [pool.submit(ask, runner, np.ones([1, 2, 2][:rank], np.float32)) for rank in (2, 3)]
-    waiting(runner, 3)
+    unequal = [pool.submit(ask, runner, np.ones(shape, np.float32)) for shape in shapes]
+    waiting(runner, 1 + len(shapes))
     doubler.gate.set()
     first.result(10)
-    for future in unequal:
-        with pytest.raises(errors.FailedPrecondition, match="'x:0' from different tasks have different ranks"):
-            future.result(10)
+    assert [future.result(10).shape for future in unequal] == shapes
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ class Graph:
 
 
 def make_signature(name: str, inputs: str, outputs: str, **options: Any) -> Signature:
-    """Inputs and outputs are written as in "x y"; the tensor of x is x:0, a float32."""
-    types = options.pop("types", {})
+    """Inputs and outputs are written as in "x y"; the tensor of x is x:0, a float32, that of inputs holds examples."""
+    types = {"inputs": tf.string, **options.pop("types", {})}
 
     def specs(names: str) -> dict[str, TensorSpec]:
         return {
@@ -65,6 +65,49 @@ def test_predict_feeds_and_fetches_by_the_names_of_the_graph() -> None:
     assert outputs == {"difference": [1], "sum": [3]}
     assert dict(graph.feeds) == {"x:0": [2], "y:0": [1]}
     assert graph.timeout == pytest.approx(2.5, abs=0.1)
+
+
+class Refusing:
+    """A graph whose kernel refuses whatever it is fed."""
+
+    def run(self, *_: Any, **__: Any) -> list[np.ndarray]:
+        raise errors.InvalidArgument("slice index 0 of dimension 0 out of bounds.")
+
+
+SHAPED = Signature(
+    name="serving_default",
+    inputs={
+        "x": TensorSpec(tensor="x:0", dtype=tf.float32, shape=(None, 3)),
+        "y": TensorSpec(tensor="y:0", dtype=tf.float32, shape=(None,)),
+    },
+    outputs={},
+    defaults={},
+    method="any",
+)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "named"),
+    [
+        ([2, 4], [2], " (shapes of the inputs: x [2, 4] for [-1, 3], y [2])"),
+        ([2, 3], [5], " (shapes of the inputs: x [2, 3], y [5])"),
+        ([2, 3], [2], ""),
+    ],
+    ids=["another dimension", "another number of rows", "they fit"],
+)
+def test_predict_names_inputs_whose_shapes_a_kernel_may_have_meant(x: list[int], y: list[int], named: str) -> None:
+    inputs = {"x": np.zeros(x, np.float32), "y": np.zeros(y, np.float32)}
+    with pytest.raises(errors.InvalidArgument) as caught:
+        predict(Loaded({SHAPED.name: SHAPED}, Refusing()), "", lambda _: inputs)
+    assert caught.value.message == f"slice index 0 of dimension 0 out of bounds.{named}"
+
+
+@pytest.mark.parametrize("shape", [[], [2, 3, 1], [3, 1]], ids=str)
+def test_predict_lets_no_rank_reach_the_graph_that_the_signature_excludes(shape: list[int]) -> None:
+    inputs = {"x": np.zeros([1, 3], np.float32), "y": np.zeros(shape, np.float32)}
+    with pytest.raises(errors.InvalidArgument) as caught:
+        predict(Loaded({SHAPED.name: SHAPED}, Refusing()), "", lambda _: inputs)
+    assert caught.value.message == f"input y must have shape [-1], but the request has {shape}."
 
 
 def test_predict_hands_the_signature_to_the_feed() -> None:

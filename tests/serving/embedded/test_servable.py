@@ -179,3 +179,16 @@ def test_close_frees_the_variables(tmp_path: Path) -> None:
         if number == 1:
             before = memory()
     assert memory() - before < 160 * 2**20
+
+
+def test_servable_gives_back_no_texts_of_more_dimensions_than_can_be_fetched(
+    load: Callable[..., Servable], tmp_path: Path
+) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        sizes = v1.placeholder(tf.int32, [None], "sizes")
+        texts = tf.fill(sizes, "a")
+        path = save_graph(tmp_path / "1", session, {"serving_default": signature({"sizes": sizes}, {"texts": texts})})
+    servable = load(path)
+    assert run(servable, sizes=np.ones(32, np.int32))["texts"].shape == (1,) * 32
+    with pytest.raises(errors.InvalidArgument, match="an output has more than 32 dimensions"):
+        run(servable, sizes=np.ones(33, np.int32))  # unguarded, the process would end here

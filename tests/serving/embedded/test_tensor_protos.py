@@ -13,8 +13,9 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2
 
 from charflow.serving import errors
+from charflow.serving.embedded.signature import Signature, TensorSpec, dtype_name
 from charflow.serving.embedded.spec import ModelSpec
-from charflow.serving.embedded.tensor_protos import dtype_name, to_array, to_examples, to_proto, to_spec
+from charflow.serving.embedded.tensor_protos import to_array, to_arrays, to_examples, to_proto, to_spec
 
 FIELDS = {
     "float32": "float_val",
@@ -178,7 +179,7 @@ def test_to_array_refuses(bad: tensor_pb2.TensorProto, message: str) -> None:
 )
 def test_to_array_does_not_allocate_a_shape_that_one_value_claims(bad: tensor_pb2.TensorProto) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(errors.InvalidArgument, match=r"^tensor parsing error: x: \d+ values cannot fill the shape \["):
+    with pytest.raises(errors.InvalidArgument, match=r"^tensor parsing error: x: few values cannot fill the shape \["):
         to_array("x", bad)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
 
@@ -256,3 +257,46 @@ def test_to_examples_gives_nothing_for_an_empty_input(kind: str) -> None:
     if kind:
         getattr(given_, kind).SetInParent()
     assert to_examples(given_) == []
+
+
+def signature_of(**dtypes: tf.DType) -> Signature:
+    specs = {name: TensorSpec(tensor=f"{name}:0", dtype=dtype, shape=None) for name, dtype in dtypes.items()}
+    return Signature(name="any", inputs=specs, outputs={}, defaults={}, method="any")
+
+
+@pytest.mark.parametrize(
+    ("protos", "message"),
+    [
+        ({"x": proto(dims=(1,), float_val=[1]), "z": proto(dims=(2**40,))}, "Sent extra: {z}"),
+        ({"x": proto(types_pb2.DT_STRING, dims=(2**40,))}, "input x must be DT_FLOAT, but the request has DT_STRING."),
+        ({"x": proto(types_pb2.DT_FLOAT_REF, float_val=[1])}, "the request has DT_FLOAT_REF"),
+        ({"x": proto(9999)}, "tensor parsing error: x: no type has the number 9999"),
+        ({"x": proto(dims=(1,) * 33, float_val=[1])}, "input x has 33 dimensions, more than 32."),
+        ({"x": proto(dims=(1,) * 100_000, float_val=[1])}, "input x has 100000 dimensions, more than 32."),
+    ],
+    ids=["name", "type", "reference", "no type", "rank", "huge rank"],
+)
+def test_to_arrays_reads_no_value_before_the_signature_let_the_tensor_in(protos: Any, message: str) -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        to_arrays(protos, signature_of(x=tf.float32))
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [
+        {"x": proto(dims=(2**23,), float_val=[1]), "y": proto(dims=(2**23 + 3,), float_val=[1])},
+        {"x": proto(dims=(1,), float_val=[1]), "t": proto(types_pb2.DT_STRING, (100,), string_val=[b"a" * 2**20])},
+    ],
+    ids=["two halves", "a long text"],
+)
+def test_to_arrays_bounds_what_few_values_stand_for_in_the_whole_request(fills: Any) -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"left out would fill \d+ bytes, more than 67108864"):
+        to_arrays(fills, signature_of(**{name: tf.dtypes.as_dtype(value.dtype) for name, value in fills.items()}))
+
+
+def test_to_arrays_reads_values_that_are_all_there_however_many() -> None:
+    whole = proto(dims=(2**25,), tensor_content=bytes(2**27))
+    assert to_arrays({"x": whole}, signature_of(x=tf.float32))["x"].shape == (2**25,)
+    parts = proto(types_pb2.DT_COMPLEX64, (2,), scomplex_val=[1, 2, 3, 4])
+    assert to_arrays({"x": parts}, signature_of(x=tf.complex64))["x"].tolist() == [1 + 2j, 3 + 4j]
