@@ -52,6 +52,7 @@ def make_model_card(
         "serving_default": asdict(settings),
         "context": context,
         "limits": asdict(text_model.limits),
+        "largest_request": text_model.largest and text_model.largest._asdict(),
         "state_size": text_model.state_size,
         "versions": {
             "charflow": installed("charflow"),

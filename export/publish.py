@@ -20,7 +20,7 @@ from charflow.export.warmup import write_warmup
 from charflow.model.contexts import ContextKind
 from charflow.model.generator import Generator, SamplingSettings, load_text_model
 from charflow.model.run_dir import RunDir
-from charflow.model.text_model import Limits
+from charflow.model.text_model import LargestRequest, Limits
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.settings import checked
@@ -68,7 +68,7 @@ def export_run(
             limit=f"{limits.completion_chars:,}",
         )
     version = _next_version(folder) if version is None else _free_version(folder, version)
-    text_model, _ = load_text_model(run, limits=limits, context=context)
+    text_model, _ = load_text_model(run, limits=limits, context=context, largest=LargestRequest())
     servable, signatures = make_servable(text_model, settings)
     card = make_model_card(
         run, version, text_model, settings, context, reference=Generator.load(run.path, context=context)

@@ -81,13 +81,7 @@ def make_servable(text_model: TextModel, settings: SamplingSettings) -> tuple[tf
 
         @tf.function(input_signature=_specs(text=_TEXTS))
         def score(self, text):  # type: ignore[no-untyped-def]
-            bits, log_probs, length, unknown = self.text_model.score(text)
-            return {
-                "bits_per_char": bits,
-                "char_log_probs": log_probs,
-                "length": length,
-                "unknown_chars": unknown,
-            }
+            return self.text_model.score(text)._asdict()
 
         @tf.function(
             input_signature=_specs(**_SAMPLING, state=tf.TensorSpec([None, text_model.state_size]), position=_LONGS)

@@ -78,6 +78,11 @@ class Decoder:
         """All weights, as the variables they are."""
         return [*(weight for layer in self.context.layers for weight in layer), self._kernel, self._bias]
 
+    @property
+    def vocabulary_size(self) -> int:
+        """V, with `[UNK]`."""
+        return int(self._bias.shape[0])
+
     def logits(self, state: State) -> tf.Tensor:
         """Scores of the next character, [B, V]."""
         return self._prepared().logits(state)

@@ -15,7 +15,7 @@ from charflow.model.contexts import ContextKind
 from charflow.model.decoder import LONGEST_STOP
 from charflow.model.network import Network
 from charflow.model.run_dir import RunDir
-from charflow.model.text_model import Completion, Limits, TextModel
+from charflow.model.text_model import Completion, LargestRequest, Limits, TextModel
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.settings import Natural, Seed, check, checked
@@ -216,9 +216,11 @@ def load_network(run_dir: RunDir) -> Network:
     return network
 
 
-def load_text_model(run_dir: RunDir, *, limits: Limits, context: ContextKind) -> tuple[TextModel, Vocabulary]:
+def load_text_model(
+    run_dir: RunDir, *, limits: Limits, context: ContextKind, largest: LargestRequest | None = None
+) -> tuple[TextModel, Vocabulary]:
     """Loads the network of a run and wraps it for text; raises as `load_network`."""
     config, vocabulary = run_dir.load()
     decoder = load_network(run_dir).decoder(context, config.training.window_length)
     lookup = CharacterLookup(vocabulary)
-    return TextModel(decoder, lookup, config.corpus.text, limits), vocabulary
+    return TextModel(decoder, lookup, config.corpus.text, limits, largest), vocabulary

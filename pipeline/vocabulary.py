@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +23,8 @@ from charflow.pipeline.settings import AnyText, Count, checked
 UNKNOWN_ID = 0
 UNKNOWN_TOKEN = "[UNK]"
 REPLACEMENT = "\ufffd"  # what an unknown character reads as in decoded text
+
+_LINE_NUMBER = tf.lookup.TextFileIndex.LINE_NUMBER
 
 # The file has one character a line, so the two that TensorFlow's line reader would swallow get a name.
 _LINE_TOKENS = {"\n": "[LF]", "\r": "[CR]"}
@@ -135,16 +136,17 @@ class Vocabulary:
 
 
 class CharacterLookup(tf.Module):
-    """The vocabulary as TensorFlow ops: StringLookup tables fed by a vocabulary file.
+    """The vocabulary as TensorFlow ops: tables fed by a vocabulary file.
 
-    Saved in a SavedModel, the file becomes the asset `vocabulary.txt`, and the tables initialise themselves from it.
+    Saved in a SavedModel, the file becomes the asset `vocabulary.txt`, and the tables initialise themselves from it;
+    beside a graph whose file is another, damaged or only partly copied, they refuse, and the model does not load.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(name="characters")
-        options = {"vocabulary": str(_file_of(vocabulary)), "mask_token": None, "oov_token": UNKNOWN_TOKEN}
-        self._ids = keras.layers.StringLookup(**options)
-        self._chars = keras.layers.StringLookup(**options, invert=True)
+        path, line, number = str(_file_of(vocabulary)), tf.lookup.TextFileIndex.WHOLE_LINE, _LINE_NUMBER
+        self._ids = tf.lookup.StaticHashTable(_WholeFile(path, tf.string, line, tf.int64, number), UNKNOWN_ID)
+        self._chars = tf.lookup.StaticHashTable(_WholeFile(path, tf.int64, number, tf.string, line), UNKNOWN_TOKEN)
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Splits strings [B] into characters and looks up their ids, int64 [B, (T)]."""
@@ -155,14 +157,36 @@ class CharacterLookup(tf.Module):
         """Looks up single characters: string [N] to int64 [N]."""
         for char, token in _LINE_TOKENS.items():
             chars = tf.where(chars == char, token, chars)
-        return self._ids(chars)
+        return self._ids.lookup(chars)
 
     def chars_of(self, ids: tf.Tensor) -> tf.Tensor:
         """Looks up ids of any shape; `[UNK]` becomes U+FFFD."""
-        chars = self._chars(ids)
+        chars = self._chars.lookup(ids)
         for char, token in (*_LINE_TOKENS.items(), (REPLACEMENT, UNKNOWN_TOKEN)):
             chars = tf.where(chars == token, char, chars)
         return chars
+
+
+class _WholeFile(tf.lookup.TextFileInitializer):
+    """Fills a table from a file, and has the graph check that it is the file that was there when the graph was made."""
+
+    def __init__(self, path: str, *columns: object) -> None:
+        super().__init__(path, *columns, value_index_offset=UNKNOWN_ID + 1)
+        self._fingerprint = _fingerprint(path).numpy()
+
+    def initialize(self, table: tf.lookup.StaticHashTable) -> tf.Operation:
+        """Fills the table, if the file is whole."""
+        whole = tf.debugging.Assert(
+            _fingerprint(self._filename) == self._fingerprint,
+            ["the vocabulary's file is not the one this model was made with: it is damaged, or only partly copied"],
+        )
+        with tf.control_dependencies([whole] if whole is not None else []):  # eager ones give nothing
+            return super().initialize(table)
+
+
+def _fingerprint(path: tf.Tensor | str) -> tf.Tensor:
+    """FarmHash Fingerprint64 of a file's bytes, which is the same on every machine."""
+    return tf.strings.to_hash_bucket_fast(tf.io.read_file(path), 2**63 - 1)
 
 
 @cache

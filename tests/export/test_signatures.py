@@ -48,6 +48,7 @@ OUTPUTS = {
         "char_log_probs": ("float32", [-1, -1]),
         "length": ("int32", [-1]),
         "unknown_chars": ("int32", [-1]),
+        "truncated": ("bool", [-1]),
     },
     "stream": {**COMPLETION, **POSITION, "state": ("float32", [-1, -1])},
 }

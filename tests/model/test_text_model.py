@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.decoder import LONGEST_STOP
-from charflow.model.text_model import Completion, Limits, TextModel
+from charflow.model.text_model import Completion, LargestRequest, Limits, TextModel
+from charflow.pipeline.text import TextSettings
 
 SPELLS_CAB = {" ": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {" ": 1}, "?": {"b": 1}}
 FORKS = {" ": {"a": 0.5, "b": 0.125, "c": 0.25, " ": 0.125}, "a": {"b": 0.75, " ": 0.25}, "b": {" ": 1}, "c": {"c": 1}}
@@ -227,7 +228,7 @@ def test_next_char_sums_to_1_without_the_unknown_character(random_model: TextMod
 
 
 def test_score_by_hand(forks: TextModel) -> None:
-    bits, log_probs, length, unknown = forks.score(tf.constant(["ab", "", "c", "AB a"]))
+    bits, log_probs, length, unknown, _ = forks.score(tf.constant(["ab", "", "c", "AB a"]))
     np.testing.assert_allclose(np.exp(log_probs[0]), [0.5, 0.75, 1, 1], atol=1e-5)
     np.testing.assert_allclose(np.exp(log_probs[3]), [0.5, 0.75, 1, 0.5], atol=1e-5)
     np.testing.assert_allclose(bits, [-np.log2(0.5 * 0.75) / 2, 0, 2, -np.log2(0.5 * 0.75 * 0.5) / 4], atol=1e-4)
@@ -236,7 +237,7 @@ def test_score_by_hand(forks: TextModel) -> None:
 
 
 def test_score_reads_an_unknown_character_but_does_not_count_it(cab: TextModel) -> None:
-    bits, log_probs, length, unknown = cab.score(tf.constant(["caжb", "ж", "жж cab"]))
+    bits, log_probs, length, unknown, _ = cab.score(tf.constant(["caжb", "ж", "жж cab"]))
     assert length.numpy().tolist() == [4, 1, 6]
     assert unknown.numpy().tolist() == [1, 1, 2]
     np.testing.assert_allclose(log_probs[0], np.zeros(6), atol=1e-4)  # after ж the fake model expects b
@@ -247,7 +248,7 @@ def test_score_reads_an_unknown_character_but_does_not_count_it(cab: TextModel) 
 
 def test_score_is_the_chain_of_next_char_probabilities(random_model: TextModel) -> None:
     text = "cab ba c"
-    _, log_probs, _, _ = random_model.score(tf.constant([text]))
+    log_probs = random_model.score(tf.constant([text])).char_log_probs
     chars, probabilities = random_model.next_char(tf.constant([" " + text[:end] for end in range(len(text))]))
     expected = [
         dict(zip(row.tolist(), p, strict=True))[char.encode()]
@@ -260,20 +261,25 @@ def test_score_is_the_chain_of_next_char_probabilities(random_model: TextModel) 
 def test_score_gives_the_log_prob_of_complete(make_network: Callable, make_generator: Callable, context: str) -> None:
     model = make_generator(make_network("lstm", 2), " abc", context=context).text_model
     completion = complete(model, " ab", temperature=1.2, top_k=3, seed=5, max_chars=20)
-    _, log_probs, _, _ = model.score(tf.constant(["ab" + texts_of(completion)[0]]))
+    log_probs = model.score(tf.constant(["ab" + texts_of(completion)[0]])).char_log_probs
     np.testing.assert_allclose(completion.log_prob[0], tf.reduce_sum(log_probs[0, 2:]), rtol=1e-4)
 
 
 def test_score_of_a_text_over_the_limit_stops_there(make_network: Callable, make_generator: Callable) -> None:
     limits = Limits(prompt_chars=3, completion_chars=5)
     network = make_network("lstm", 2)
-    bits, log_probs, length, _ = make_generator(network, " abc", limits=limits).text_model.score(
-        tf.constant(["abcab", "ca"])
-    )
-    wide_bits, wide_log_probs, _, _ = make_generator(network, " abc").text_model.score(tf.constant(["abc", "ca"]))
-    assert length.numpy().tolist() == [3, 2]
-    np.testing.assert_allclose(log_probs, wide_log_probs, atol=1e-6)
-    np.testing.assert_allclose(bits, wide_bits, atol=1e-6)
+    found = make_generator(network, " abc", limits=limits).text_model.score(tf.constant(["abcab", "ca", "abc"]))
+    wide = make_generator(network, " abc").text_model.score(tf.constant(["abc", "ca", "abc"]))
+    assert found.length.numpy().tolist() == [3, 2, 3]
+    assert found.truncated.numpy().tolist() == [True, False, False]
+    assert wide.truncated.numpy().tolist() == [False, False, False]
+    np.testing.assert_allclose(found.char_log_probs, wide.char_log_probs, atol=1e-6)
+    np.testing.assert_allclose(found.bits_per_char, wide.bits_per_char, atol=1e-6)
+
+
+def test_score_of_nothing_is_zero_and_not_minus_zero(cab: TextModel) -> None:
+    bits = cab.score(tf.constant(["", "ж", "cab"])).bits_per_char.numpy()  # "cab" is certain
+    assert not np.signbit(bits).any()
 
 
 def test_case_is_kept_where_the_corpus_kept_it(make_chain: Callable, make_generator: Callable) -> None:
@@ -281,3 +287,100 @@ def test_case_is_kept_where_the_corpus_kept_it(make_chain: Callable, make_genera
     model = make_generator(make_chain(" Ab", follows), " Ab", lowercase=False).text_model
     assert texts_of(complete(model, "A", max_chars=4)) == ["b Ab"]
     assert model.score(tf.constant(["ab"]))[3].numpy().tolist() == [1]
+
+
+NAN, INFINITE, INT32, INT64 = float("nan"), float("inf"), np.iinfo(np.int32), np.iinfo(np.int64)
+ODD = {
+    "temperature": [NAN, INFINITE, -INFINITE, 0.0, -1.0, 1e-38, 3e38],
+    "top_p": [NAN, INFINITE, -INFINITE, 0.0, -1.0, 1e-38, 2.0],
+    "top_k": [INT32.min, -1, INT32.max],
+    "seed": [INT64.min, -1, INT64.max],
+    "max_chars": [INT32.min, -1, INT32.max],
+    "stop": [b"\xff", b"\x00", b"a" * 1000, "ж".encode()],
+    "prompt": [b"\xff\xfe", b"\x00", b"\xed\xa0\x80", b"\xf0\x9f", b"ab" * 5000, "\ufdd0".encode()],
+    "position": [INT64.min, -1, INT64.max],
+    "state": [NAN, INFINITE, -INFINITE, 3e38, -3e38, 1e-45],
+}
+
+
+@pytest.mark.parametrize("context", ["stream", "window"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_complete_gives_every_row_a_text_and_no_odd_row_changes_another(
+    cell: str, context: str, make_network: Callable, make_generator: Callable
+) -> None:
+    limits = Limits(prompt_chars=50, completion_chars=30)
+    model = make_generator(make_network(cell, 2), " abc", context=context, limits=limits).text_model
+    tried = [(name, value) for name, values in ODD.items() for value in values]
+    good = {"prompt": b"ab", "max_chars": 12, "temperature": 0.8, "top_k": 3, "top_p": 0.9, "seed": 5, "stop": b"cc"}
+    columns = {name: [good[name], *(value if name == odd else good[name] for odd, value in tried)] for name in good}
+    state = np.zeros([1 + len(tried), model.state_size], np.float32)
+    position = np.zeros(1 + len(tried), np.int64)
+    for row, (name, value) in enumerate(tried, 1):
+        if name == "state":
+            state[row] = value
+        if name == "position":
+            position[row] = value
+    prompts = columns.pop("prompt")
+    together = complete(model, *prompts, state=state, position=position, **columns)
+    again = complete(model, *prompts, state=state, position=position, **columns)
+    alone = complete(model, b"ab", **{name: good[name] for name in columns})
+    assert texts_of(together) == texts_of(again)
+    assert texts_of(together)[0] == texts_of(alone)[0]
+    np.testing.assert_allclose(together.log_prob[0], alone.log_prob[0], rtol=1e-4)
+    assert np.isfinite(together.state).all() and np.isfinite(together.log_prob).all()
+    for row, (name, value) in enumerate(tried, 1):
+        if name not in ("max_chars", "stop"):
+            assert together.length[row] > 0, (name, value)
+
+
+def test_complete_takes_what_is_no_number_for_off(random_model: TextModel) -> None:
+    greedy, plain = {"temperature": 0.0}, {"temperature": 0.8, "seed": 3}
+    zero = tf.zeros([1, random_model.state_size])
+    assert texts_of(complete(random_model, "ab", temperature=NAN)) == texts_of(complete(random_model, "ab", **greedy))
+    assert texts_of(complete(random_model, "ab", top_p=NAN, **plain)) == texts_of(complete(random_model, "ab", **plain))
+    assert texts_of(complete(random_model, "ab", state=zero + NAN)) == texts_of(complete(random_model, "ab"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [TextSettings(), TextSettings(lowercase=False), TextSettings(case_fold=True), TextSettings(unicode_form="NFKC")],
+    ids=["lower", "kept", "folded", "nfkc"],
+)
+def test_every_signature_takes_bytes_that_are_no_text(
+    settings: TextSettings, make_network: Callable, make_generator: Callable
+) -> None:
+    model = make_generator(make_network("lstm", 2), " abc").text_model
+    model = TextModel(model._decoder, model._lookup, settings, Limits(prompt_chars=9, completion_chars=9))
+    odd = ODD["prompt"]
+    good = texts_of(complete(model, b"ab"))[0]
+    assert texts_of(complete(model, b"ab", *odd))[0] == good
+    assert model.next_char(tf.constant([b"ab", *odd]))[0].shape == [1 + len(odd), 4]
+    assert np.isfinite(model.score(tf.constant([b"ab", *odd])).bits_per_char).all()
+
+
+def bounded(model: TextModel, largest: LargestRequest) -> TextModel:
+    limits = Limits(prompt_chars=50, completion_chars=50)
+    return TextModel(model._decoder, model._lookup, model.settings, limits, largest)
+
+
+@pytest.mark.parametrize(
+    ("largest", "prompts", "max_chars"),
+    [
+        (LargestRequest(chars=100), ["a"] * 3, 40),
+        (LargestRequest(chars=100), ["a" * 45, "", ""], 4),
+        (LargestRequest(floats=100), ["a"] * 9, 1),
+    ],
+    ids=["long texts", "one long prompt", "many rows"],
+)
+def test_requests_that_would_take_too_much_memory_are_refused(
+    largest: LargestRequest, prompts: list[str], max_chars: int, make_network: Callable, make_generator: Callable
+) -> None:
+    model = bounded(make_generator(make_network("lstm", 2), " abc").text_model, largest)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a request may have at most 100 "):
+        complete(model, *prompts, max_chars=max_chars)
+    assert complete(model, *prompts[:1], max_chars=max_chars).length.numpy().tolist() == [max_chars]
+
+
+def test_a_single_prompt_may_be_longer_than_a_request(make_network: Callable, make_generator: Callable) -> None:
+    model = bounded(make_generator(make_network("lstm", 2), " abc").text_model, LargestRequest(chars=10))
+    assert texts_of(complete(model, "b" * 5000 + "ab", "c")) == texts_of(complete(model, "b" * 48 + "ab", "c"))
