@@ -41,10 +41,11 @@ def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: Signature
     signature.check_names(protos)
     for name, proto in protos.items():
         signature.check_tensor(name, _dtype(name, proto), tuple(dim.size for dim in proto.tensor_shape.dim))
-    if (filled := sum(map(_filled_bytes, protos.values()))) > _LARGEST_FILL:
+    filled = {name: _filled_bytes(proto) for name, proto in protos.items()}
+    if sum(filled.values()) > _LARGEST_FILL:
         raise InvalidArgument(
-            f"tensor parsing error: the values that are left out would fill {filled} bytes, more than {_LARGEST_FILL}: "
-            "send every value of a large tensor"
+            f"tensor parsing error: {max(filled, key=lambda name: filled[name])}: the values that are left out would "
+            f"fill {sum(filled.values())} bytes, more than {_LARGEST_FILL}: send every value of a large tensor"
         )
     return {name: to_array(name, proto) for name, proto in protos.items()}
 
