@@ -178,7 +178,7 @@ class _WholeFile(tf.lookup.TextFileInitializer):
         """Fills the table, if the file is whole."""
         whole = tf.debugging.Assert(
             _fingerprint(self._filename) == self._fingerprint,
-            ["the vocabulary's file is not the one this model was made with: it is damaged, or only partly copied"],
+            ["vocabulary.txt is not the file that this model was made with: it is damaged, or only partly copied"],
         )
         with tf.control_dependencies([whole] if whole is not None else []):  # eager ones give nothing
             return super().initialize(table)

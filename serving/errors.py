@@ -17,9 +17,11 @@ class ServingError(Exception):
     Attributes:
         code: canonical name, such as NOT_FOUND.
         message: what the server said.
+        counted: whether the server's metrics have the request that it ended, or will.
     """
 
     code: ClassVar[str] = "UNKNOWN"
+    counted = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

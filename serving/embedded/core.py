@@ -267,6 +267,21 @@ class Core:
                         "which is not currently available for inference"
                     )
 
+    def count_refused(self, name: str, error: ServingError, *, method: str = "Predict", api: str) -> None:
+        """Counts a request that a door refused before it reached the core; `name` may be any.
+
+        An error that a call of the core ended with is counted already.
+        """
+        if not error.counted:
+            error.counted = True
+            self._metrics.request(
+                model=self._model_label(name), api=method, entrypoint=api, status=error.code, seconds=0.0
+            )
+
+    def _model_label(self, name: str) -> str:
+        """A name that is not served could be anything: it must not become a label."""
+        return name if name in self._sources else ""
+
     def _number(self, spec: ModelSpec) -> int | None:
         if spec.label is None:
             return spec.version
@@ -304,15 +319,14 @@ class Core:
                 self._metrics.runtime(model=spec.name, api=method, seconds=time.monotonic() - asked)
                 return answer
         except ServingError as error:
-            status = error.code
+            status, error.counted = error.code, True
             raise
         except Exception:
             status = Internal.code
             raise
         finally:
             seconds = time.monotonic() - began
-            # A name that is not served could be anything: it must not become a label.
-            model = spec.name if spec.name in self._sources else ""
+            model = self._model_label(spec.name)
             self._metrics.request(model=model, api=method, entrypoint=api, status=status, seconds=seconds)
             if status == "OK":
                 self._metrics.signature(

@@ -24,11 +24,24 @@ _METADATA = _PREDICTIONS + "GetModelMetadata"
 _REFLECTION = "/grpc.reflection."
 
 
+class _Pool(ThreadPoolExecutor):
+    """Says when it takes a call."""
+
+    def __init__(self, threads: int, name: str, on_call: Callable[[], None]) -> None:
+        super().__init__(threads, thread_name_prefix=name)
+        self._on_call = on_call
+
+    def submit(self, *call: Any, **options: Any) -> Any:
+        """Takes a call."""
+        self._on_call()
+        return super().submit(*call, **options)
+
+
 class _Lane:
     """A pool of threads, and the calls in it whose message has not arrived."""
 
-    def __init__(self, name: str, *, receiving: int, running: int | None = None) -> None:
-        self.pool = ThreadPoolExecutor(receiving + (running or 0), thread_name_prefix=f"grpc-{name}")
+    def __init__(self, name: str, on_call: Callable[[], None], *, receiving: int, running: int | None = None) -> None:
+        self.pool = _Pool(receiving + (running or 0), f"grpc-{name}", on_call)
         self.running: AbstractContextManager[Any] = threading.Semaphore(running) if running else nullcontext()
         self._receiving = receiving
         self._waiting: dict[Any, float] = {}  # since when, by call; in the order they came
@@ -69,11 +82,17 @@ class _Waiting(AbstractContextManager[None]):
 class Arrivals(grpc.ServerInterceptor):
     """Wraps every method of a server."""
 
-    def __init__(self, *, threads: int) -> None:
-        """Starts the thread that cuts late calls; `threads` predictions run at the same time."""
-        self._predictions = _Lane("predict", receiving=_RECEIVING, running=threads)
-        self._control = _Lane("control", receiving=_RECEIVING)
-        self._reflection = _Lane("reflection", receiving=4)
+    def __init__(self, *, threads: int, on_refusal: Callable[[], None] = lambda: None) -> None:
+        """Starts the thread that cuts late calls.
+
+        Args:
+            threads: predictions that run at the same time.
+            on_refusal: is told of each prediction that gRPC refused because too many wait, when the next call comes.
+        """
+        self._on_refusal, self._offered = on_refusal, ""
+        self._predictions = _Lane("predict", self._take, receiving=_RECEIVING, running=threads)
+        self._control = _Lane("control", self._take, receiving=_RECEIVING)
+        self._reflection = _Lane("reflection", self._take, receiving=4)
         self._streams: set[Any] = set()
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
         threading.Thread(target=self._cut_late, name="grpc-late", daemon=True).start()
@@ -85,12 +104,19 @@ class Arrivals(grpc.ServerInterceptor):
 
     def intercept_service(self, continuation: Callable, details: grpc.HandlerCallDetails) -> Any:
         """Wraps the handler of a call."""
+        if self._offered.startswith(_PREDICTIONS):  # gRPC tells nobody whom it refuses: no pool took the last one
+            self._on_refusal()
+        self._offered = details.method
         if details.method not in self._wrapped:
             handler = continuation(details)
             if handler is None:
                 return None
             self._wrapped[details.method] = self._wrap(handler, self._lane(details.method))
         return self._wrapped[details.method]
+
+    def _take(self) -> None:
+        """A pool took the call; in gRPC's one thread, before the next comes."""
+        self._offered = ""
 
     def end_streams(self) -> None:
         """Ends the calls that have no end of their own."""

@@ -31,10 +31,11 @@ from tensorflow_serving.apis import (
 
 from charflow.serving.embedded.core import Core
 from charflow.serving.embedded.grpc_arrivals import Arrivals
+from charflow.serving.embedded.grpc_messages import ReadableMessages
 from charflow.serving.embedded.spec import Classification, ModelSpec, Regression
 from charflow.serving.embedded.tensor_protos import to_arrays, to_examples, to_proto, to_spec
 from charflow.serving.embedded.unix_socket import UnixSocket
-from charflow.serving.errors import InvalidArgument, ServingError
+from charflow.serving.errors import InvalidArgument, ResourceExhausted, ServingError
 
 _logger = logging.getLogger(__name__)
 _API = "GRPC"
@@ -79,11 +80,12 @@ class GrpcServer:
             healthcheck: offers the standard health service.
             as_content: writes tensors as raw bytes instead of typed fields.
         """
-        self._arrivals = Arrivals(threads=threads)
+        self._arrivals = Arrivals(threads=threads, on_refusal=lambda: _count(core, ResourceExhausted("")))
+        readable = ReadableMessages(on_refusal=lambda: _count(core, InvalidArgument("")))
         self._socket: UnixSocket | None = None
         self._server = grpc.server(
             self._arrivals.pool,
-            interceptors=[self._arrivals],
+            interceptors=[self._arrivals, readable],
             maximum_concurrent_rpcs=threads + max_queued,
             options=[
                 ("grpc.so_reuseport", 0),
@@ -145,7 +147,15 @@ class GrpcServer:
             return self._server.stop(grace)
 
 
-def _answer(context: grpc.ServicerContext, work: Callable[[float | None], T]) -> T:
+def _count(core: Core, error: ServingError) -> None:
+    core.count_refused("", error, api=_API)
+
+
+def _answer(
+    context: grpc.ServicerContext,
+    work: Callable[[float | None], T],
+    on_error: Callable[[ServingError], None] = lambda error: None,
+) -> T:
     """Does the work within the caller's deadline; errors become gRPC statuses, here and nowhere else."""
     timeout = context.time_remaining()
     if timeout is not None and timeout > _FOREVER:
@@ -155,6 +165,7 @@ def _answer(context: grpc.ServicerContext, work: Callable[[float | None], T]) ->
             context.abort(grpc.StatusCode.CANCELLED, "the caller gave up")
         return work(timeout)
     except ServingError as error:
+        on_error(error)
         message = error.message.encode(errors="replace")[:_LONGEST_MESSAGE].decode(errors="ignore")
         context.abort(grpc.StatusCode[error.code], message)
     except Exception as error:
@@ -192,7 +203,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.outputs[name].CopyFrom(to_proto(array, as_content=self._as_content))
             return response
 
-        return _answer(context, work)
+        return _answer(context, work, functools.partial(_count, self._core))
 
     def Classify(  # noqa: N802
         self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
@@ -206,7 +217,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             _write_classes(found, response.result)
             return response
 
-        return _answer(context, work)
+        return _answer(context, work, functools.partial(_count, self._core))
 
     def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
@@ -218,7 +229,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             _write_values(found, response.result)
             return response
 
-        return _answer(context, work)
+        return _answer(context, work, functools.partial(_count, self._core))
 
     def MultiInference(  # noqa: N802
         self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
@@ -235,7 +246,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     _write_values(found, result.regression_result)
             return response
 
-        return _answer(context, work)
+        return _answer(context, work, functools.partial(_count, self._core))
 
     def GetModelMetadata(  # noqa: N802
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext

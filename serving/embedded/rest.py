@@ -30,7 +30,15 @@ from charflow.serving.embedded.rest_answers import (
 )
 from charflow.serving.embedded.rest_bodies import parse_examples, parse_predict
 from charflow.serving.embedded.rest_calls import Call, parse_call
-from charflow.serving.embedded.rest_transfer import BodyTooLarge, Deadline, Workers, pack_body, read_body, unpack_body
+from charflow.serving.embedded.rest_transfer import (
+    BodyTooLarge,
+    Deadline,
+    Held,
+    Workers,
+    pack_body,
+    read_body,
+    unpack_body,
+)
 from charflow.serving.embedded.signature import Signature
 from charflow.serving.embedded.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
 from charflow.serving.errors import FailedPrecondition, Internal, NotFound, ServingError, Unavailable
@@ -89,6 +97,9 @@ class RestCore(Protocol):
     ) -> Regression:
         """Finds the values of serialised tf.Examples."""
 
+    def count_refused(self, name: str, error: ServingError, *, method: str = "Predict", api: str) -> None:
+        """Counts a request to the model that did not reach the core; one that did is counted already."""
+
     def metadata(self, spec: ModelSpec) -> tuple[int, Mapping[str, meta_graph_pb2.SignatureDef]]:
         """The version that is served, and its signatures."""
 
@@ -117,7 +128,8 @@ def make_app(
         metrics_path: its path.
         threads: requests that are worked on at once.
         max_queued: requests that may wait for a thread; more are refused with RESOURCE_EXHAUSTED.
-        max_body_bytes: of a request's body, both as it comes and uncompressed; one that is larger gets 429.
+        max_body_bytes: of a request's body as it comes, and of all bodies at the same time; more get 429. What a
+            gzipped body becomes has a lower limit of its own.
     """
     door = Middleware(
         _Door,
@@ -157,6 +169,7 @@ class _Door:
         self._metrics = metrics
         self._metrics_path = metrics_path
         self._max_body_bytes = max_body_bytes
+        self._held = Held(max_body_bytes)
         self._workers = Workers(threads, max_queued=max_queued)
         self._probes = Workers(
             _PROBE_THREADS, max_queued=max_queued
@@ -200,17 +213,29 @@ class _Door:
                 raise FailedPrecondition("Origin header is missing in CORS preflight")
             return Response(headers=self._cors)
         call = parse_call(request.method, target)
-        if request.method == "GET":
-            work, workers = functools.partial(self._describe, call), self._probes
-            deadline = Deadline.after(self._timeout_ms)
-        else:
-            parts = await read_body(request.receive, request.headers.get("content-length"), self._max_body_bytes)
-            deadline = Deadline.after(self._timeout_ms)
-            encoding = request.headers.get("content-encoding", "")
-            work, workers = functools.partial(self._infer, call, parts, encoding, deadline), self._workers
         accepted = ",".join(request.headers.getlist("accept-encoding"))
-        body, headers = await workers.run(lambda: pack_body(work(), accepted), request.receive, deadline)
+        if request.method == "GET":
+            deadline = Deadline.after(self._timeout_ms)
+            describe = functools.partial(self._describe, call)
+            body, headers = await self._probes.run(lambda: pack_body(describe(), accepted), request.receive, deadline)
+        else:
+            try:
+                body, headers = await self._read_and_infer(request, call, accepted)
+            except ServingError as error:
+                self._core.count_refused(call.spec.name, error, method=call.verb.capitalize(), api="REST")
+                raise
         return Response(body, headers={**headers, **self._cors}, media_type="application/json")
+
+    async def _read_and_infer(self, request: Request, call: Call, accepted: str) -> tuple[bytes, dict[str, str]]:
+        length, encoding = request.headers.get("content-length"), request.headers.get("content-encoding", "")
+        parts = await read_body(request.receive, length, self._max_body_bytes, self._held)
+        size = sum(map(len, parts))
+        deadline = Deadline.after(self._timeout_ms)
+        infer = functools.partial(self._infer, call, parts, encoding, deadline)
+        try:
+            return await self._workers.run(lambda: pack_body(infer(), accepted), request.receive, deadline)
+        finally:
+            self._held.drop(size)
 
     def _refuse(self, error: ServingError, *, close: bool = False) -> Response:
         headers = {"Connection": "close"} if close or isinstance(error, BodyTooLarge) else {}
@@ -229,8 +254,10 @@ class _Door:
 
     def _infer(self, call: Call, parts: list[bytes], encoding: str, deadline: Deadline) -> bytes:
         body = unpack_body(parts, encoding, self._max_body_bytes)
+        parts.clear()
         if call.verb == "predict":
             request = parse_predict(body)
+            del body  # it may be large, and so may be what is made of it
             spec = dataclasses.replace(call.spec, signature=request.signature)
             answer = self._core.predict(spec, request.feed, timeout=deadline.remaining(), api="REST")
             text = format_prediction(answer.outputs, by_rows=request.by_rows)

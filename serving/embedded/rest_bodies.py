@@ -5,7 +5,9 @@ signature; the values inside them are `json_tensors`'. `rest_answers` writes the
 """
 
 import json
+import threading
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +15,13 @@ from tensorflow.core.example import example_pb2, feature_pb2
 
 from charflow.serving.embedded.json_tensors import Json, is_base64, read_base64, read_rows, read_tensor, show, type_name
 from charflow.serving.embedded.signature import Signature
-from charflow.serving.errors import InvalidArgument
+from charflow.serving.errors import InvalidArgument, ResourceExhausted
 
 _INT64 = range(-(2**63), 2**63)
+_LIST_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 96, 280, 40  # of Python's values, as parsed
+_MOST_PARSED = 2**30  # bytes that the values of a body may take
+_LARGE = 2**20  # bytes of a body: these are parsed one at a time, for that holds the interpreter's lock anyway
+_parsing_large = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +30,13 @@ class PredictBody:
 
     Attributes:
         signature: its name; empty for the default.
-        document: the whole body, parsed.
+        by_rows: whether the answer is to be `predictions`, as the request had `instances`.
+        document: the whole body, parsed; `feed` empties it, for its values take up to thirty times the body's bytes.
     """
 
     signature: str
+    by_rows: bool
     document: dict[str, Json]
-
-    @property
-    def by_rows(self) -> bool:
-        """Whether the answer is to be `predictions`, as the request had `instances`."""
-        return "instances" in self.document
 
     def feed(self, signature: Signature) -> dict[str, np.ndarray]:
         """The array of each input of the signature.
@@ -52,9 +55,9 @@ class PredictBody:
                 "'inputs' and 'instances'"
             )
         if self.by_rows:
-            return _read_instances(self.document["instances"], signature)
+            return _read_instances(self.document.pop("instances"), signature)
         if "inputs" in self.document:
-            return _read_inputs(self.document["inputs"], signature)
+            return _read_inputs(self.document.pop("inputs"), signature)
         raise InvalidArgument("Missing 'inputs' or 'instances' key")
 
 
@@ -65,7 +68,7 @@ def parse_predict(body: bytes) -> PredictBody:
         InvalidArgument: it is not a JSON object in UTF-8, or `signature_name` is not a string.
     """
     document = _parse(body)
-    return PredictBody(signature=_signature_name(document), document=document)
+    return PredictBody(signature=_signature_name(document), by_rows="instances" in document, document=document)
 
 
 def parse_examples(body: bytes) -> tuple[str, list[bytes]]:
@@ -90,6 +93,14 @@ def parse_examples(body: bytes) -> tuple[str, list[bytes]]:
 
 
 def _parse(body: bytes) -> dict[str, Json]:
+    with _parsing_large if len(body) > _LARGE else nullcontext():
+        return _parse_bounded(body)
+
+
+def _parse_bounded(body: bytes) -> dict[str, Json]:
+    made = _LIST_BYTES * body.count(b"[") + _OBJECT_BYTES * body.count(b"{") + _VALUE_BYTES * body.count(b",")
+    if made > _MOST_PARSED:
+        raise ResourceExhausted(f"The values of the body would take about {made} bytes, more than {_MOST_PARSED}")
     try:
         text = body.decode("utf-8-sig").lstrip(" \t\r\n")
         if not text:

@@ -27,6 +27,9 @@ _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+_MOST_UNCOMPRESSED = 10 * 2**20  # bytes of a gzipped body; TensorFlow Serving's bound: zeros shrink a thousandfold
+
+
 class BodyTooLarge(ResourceExhausted):
     """A body that was refused, perhaps before all of it was read: the connection cannot be used further."""
 
@@ -100,18 +103,43 @@ class Workers:
                 return job.result()
             if gone.done():
                 raise ClientDisconnect
-            raise deadline.error()
+            late = deadline.error()
+            late.counted = not place.cancel()  # work that has begun ends in the core, which counts it
+            raise late
         finally:
             place.cancel()  # at once; through `job` only the event loop's next turn would
             job.cancel()
             gone.cancel()
 
 
-async def read_body(receive: Receive, length: str | None, limit: int) -> list[bytes]:
+class Held:
+    """Counts the bytes of all bodies that are there at the same time, and refuses those beyond a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._bytes = limit, 0
+
+    def add(self, size: int) -> None:
+        """Takes in a part.
+
+        Raises:
+            BodyTooLarge: all bodies together have more than the limit.
+        """
+        if self._bytes + size > self._limit:
+            raise BodyTooLarge(f"Too many bodies at the same time: all together have more than {self._limit} bytes")
+        self._bytes += size
+
+    def drop(self, size: int) -> None:
+        """Gives parts back."""
+        self._bytes -= size
+
+
+async def read_body(receive: Receive, length: str | None, limit: int, held: Held) -> list[bytes]:
     """Reads the body of a request, in the parts it comes in; `length` is what its Content-Length says.
 
+    The caller drops from `held` what comes back.
+
     Raises:
-        BodyTooLarge: it has more than `limit` bytes, or says so.
+        BodyTooLarge: it has more than `limit` bytes, or says so; or there are too many bodies.
         ClientDisconnect: the client went.
     """
     too_large = BodyTooLarge(f"The request's body has more than {limit} bytes")
@@ -119,17 +147,22 @@ async def read_body(receive: Receive, length: str | None, limit: int) -> list[by
         raise too_large
     parts: list[bytes] = []
     total = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        total += len(part)
-        if total > limit:
-            raise too_large
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            part = message.get("body", b"")
+            if total + len(part) > limit:
+                raise too_large
+            held.add(len(part))
+            total += len(part)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts
+    except BaseException:
+        held.drop(total)
+        raise
 
 
 def unpack_body(parts: list[bytes], encoding: str, limit: int) -> bytes:
@@ -137,11 +170,12 @@ def unpack_body(parts: list[bytes], encoding: str, limit: int) -> bytes:
 
     Raises:
         InvalidArgument: it is not one whole gzip member.
-        BodyTooLarge: it has more than `limit` bytes uncompressed.
+        BodyTooLarge: it has more than `limit` bytes uncompressed, or than a compressed one may have.
     """
     body = b"".join(parts)
     if "gzip" not in encoding.lower() or not body:
         return body
+    limit = min(limit, _MOST_UNCOMPRESSED)
     stream = zlib.decompressobj(_GZIP_WINDOW)
     try:
         plain = stream.decompress(body, limit + 1)

@@ -148,7 +148,8 @@ def from_tensorflow(error: tf.errors.OpError) -> ServingError:
     """Turns TensorFlow's error into the one of the same code; nodes of the graph are left out of its message."""
     if isinstance(error, tf.errors.DeadlineExceededError):
         return DeadlineExceeded("Deadline exceeded: the model took longer than the request had time")
-    return error_of(error_codes_pb2.Code.Name(error.error_code), _NODES.sub("", error.message))
+    message = _NODES.sub("", error.message).removeprefix("Graph execution error:\n\n")
+    return error_of(error_codes_pb2.Code.Name(error.error_code), message)
 
 
 def _load(session: tf.compat.v1.Session, tags: list[str], path: str) -> meta_graph_pb2.MetaGraphDef:

@@ -36,6 +36,7 @@ class Echo:
     def __init__(self) -> None:
         self.specs: list[ModelSpec] = []
         self.timeouts: list[float | None] = []
+        self.refused: list[tuple[str, str, str]] = []
         self.answer: Callable[[np.ndarray], np.ndarray] = lambda array: array
 
     def predict(
@@ -67,6 +68,10 @@ class Echo:
     def metadata(self, spec: ModelSpec) -> tuple[int, Mapping[str, meta_graph_pb2.SignatureDef]]:
         self._lookup(spec, None, "REST")
         return 3, {"serving_default": meta_graph_pb2.SignatureDef()}
+
+    def count_refused(self, name: str, error: errors.ServingError, *, method: str = "", api: str) -> None:
+        if not error.counted:
+            self.refused.append((name, method, error.code))
 
     def statuses(self, spec: ModelSpec) -> list[VersionStatus]:
         self._lookup(spec, None, "REST")
@@ -376,6 +381,66 @@ def test_status_does_not_wait_behind_predictions(blocked: Blocked) -> None:
         return status[0], (await first)[0]
 
     assert asyncio.run(scene()) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "expected"),
+    [
+        (PREDICT, "{", {}, ("chat", "Predict", "INVALID_ARGUMENT")),
+        ("/v1/models/any:classify", "[]", {}, ("any", "Classify", "INVALID_ARGUMENT")),
+        (PREDICT, "x", {"content_encoding": "gzip"}, ("chat", "Predict", "INVALID_ARGUMENT")),
+        (PREDICT, " " * 200, {}, ("chat", "Predict", "RESOURCE_EXHAUSTED")),
+        (PREDICT, gzip.compress(b" " * 200), {"content_encoding": "gzip"}, ("chat", "Predict", "RESOURCE_EXHAUSTED")),
+    ],
+    ids=["no JSON", "no object", "no gzip", "too large", "too large uncompressed"],
+)
+def test_requests_that_do_not_reach_the_core_are_counted(
+    path: str, body: Any, headers: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    core = Echo()
+    assert call(make_app(core, max_body_bytes=100), "POST", path, body, **headers).status_code in (400, 429)
+    assert (core.refused, core.specs) == ([expected], [])
+
+
+def test_requests_that_got_no_thread_are_counted_once(blocked: Blocked) -> None:
+    app = make_app(blocked, threads=1, max_queued=1, timeout_ms=300)
+
+    async def scene() -> list[int | None]:
+        calls = [asyncio.ensure_future(exchange(app, "POST", PREDICT.encode(), HI)) for _ in range(3)]
+        return sorted([(await each)[0] or 0 for each in calls])
+
+    assert asyncio.run(scene()) == [429, 504, 504]
+    # The one that has a thread is the core's to count.
+    assert sorted(blocked.refused) == [
+        ("chat", "Predict", "DEADLINE_EXCEEDED"),
+        ("chat", "Predict", "RESOURCE_EXHAUSTED"),
+    ]
+
+
+def test_all_bodies_together_are_bounded(blocked: Blocked) -> None:
+    body = b'{"instances": ["%s"]}' % (b"a" * 60)
+    app = make_app(blocked, threads=2, max_body_bytes=100)
+
+    async def scene() -> tuple[int | None, int | None, int | None]:
+        first = asyncio.ensure_future(exchange(app, "POST", PREDICT.encode(), body_parts(body)))
+        while not blocked.specs:
+            await asyncio.sleep(0.01)
+        second = await exchange(app, "POST", PREDICT.encode(), body_parts(body))
+        blocked.release.set()
+        return (await first)[0], second[0], (await exchange(app, "POST", PREDICT.encode(), body_parts(body)))[0]
+
+    assert asyncio.run(scene()) == (200, 429, 200)
+
+
+def test_gzipped_body_has_a_limit_of_its_own() -> None:
+    plain = b'{"instances": ["hi"]' + b" " * 2**24 + b"}"
+    zipped = gzip.compress(plain)
+    assert call(make_app(Echo()), "POST", PREDICT, plain).status_code == 200
+    answer = call(make_app(Echo()), "POST", PREDICT, zipped, content_encoding="gzip")
+    assert (answer.status_code, answer.json()["error"]) == (
+        429,
+        "The request's body has more than 10485760 bytes uncompressed",
+    )
 
 
 def test_timeout_of_0_is_none() -> None:

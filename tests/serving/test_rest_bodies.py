@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from charflow.serving.embedded import rest_answers, rest_bodies
 from charflow.serving.embedded.signature import Signature, TensorSpec
 from charflow.serving.embedded.spec import Classification, Regression, VersionStatus
-from charflow.serving.errors import InvalidArgument, Unimplemented
+from charflow.serving.errors import InvalidArgument, ResourceExhausted, Unimplemented
 
 
 def signature(**dtypes: tf.DType) -> Signature:
@@ -271,3 +271,17 @@ def test_format_metadata_is_proto_json_without_type() -> None:
             "defaults": {},
         }
     }
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[[0]]", '{"a":0}', "0"])
+def test_bodies_whose_values_would_fill_the_memory_are_refused_before_they_are_parsed(value: str) -> None:
+    few, many = (b'{"instances":[%s]}' % b",".join([value.encode()] * count) for count in (2**16, 2**25))
+    assert len(rest_bodies.parse_predict(few).document["instances"]) == 2**16
+    with pytest.raises(ResourceExhausted, match=r"^The values of the body would take about \d+ bytes, more than"):
+        rest_bodies.parse_predict(many)
+
+
+def test_feed_lets_go_of_the_values_it_read() -> None:
+    body = rest_bodies.parse_predict(b'{"instances": ["a"]}')
+    body.feed(ONE)
+    assert (body.by_rows, body.document) == (True, {})

@@ -515,6 +515,10 @@ class Gate:
         self.gate, self.entered, self.calls = threading.Event(), threading.Semaphore(0), 0
         self.timeouts: list[float | None] = []
         self.failure: Exception | None = None
+        self.refused: list[str] = []
+
+    def count_refused(self, name: str, error: errors.ServingError, *, api: str) -> None:
+        self.refused.append(error.code)
 
     def predict(self, spec: Any, feed: Any, *, outputs: Any, timeout: float | None, api: str) -> Answer:
         assert api == "GRPC"
@@ -572,7 +576,8 @@ def test_calls_over_the_queue_are_refused(gate: Gate, opened: Callable[..., Door
         gate.gate.set()
         for future in [running, *queued]:
             assert future.result(10).model_spec.version.value == 1
-    assert gate.calls == 3
+        door.predict.Predict(predicting(), timeout=20)  # gRPC's refusals are known when the next call comes
+    assert (gate.calls, gate.refused) == (4, ["RESOURCE_EXHAUSTED"])
 
 
 def test_call_that_was_given_up_while_it_waited_for_a_thread_does_not_run(
@@ -716,3 +721,36 @@ def test_connections_above_the_bound_are_closed(core: Core, tmp_path: Path) -> N
             idle.settimeout(10)
         assert idle.recv(1000) == b""
     door.close()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "tensorflow.serving.PredictionService/Predict",
+        "tensorflow.serving.PredictionService/GetModelMetadata",
+        "tensorflow.serving.ModelService/GetModelStatus",
+        "grpc.health.v1.Health/Check",
+    ],
+)
+def test_messages_that_cannot_be_parsed_are_the_callers_mistake(
+    method: str, gate: Gate, opened: Callable[..., Door], caplog: pytest.LogCaptureFixture
+) -> None:
+    door = opened(gate, healthcheck=True)
+    code, details = failure(door.channel.unary_unary(f"/{method}"), b"\xff\xff\xff")
+    assert (code, details) == (StatusCode.INVALID_ARGUMENT, f"The message cannot be parsed as a request of /{method}")
+    assert gate.refused == ["INVALID_ARGUMENT"]
+    assert not caplog.records  # gRPC itself would log a traceback for each
+
+
+def test_streams_of_messages_that_cannot_be_parsed_end_with_the_callers_mistake(
+    gate: Gate, opened: Callable[..., Door]
+) -> None:
+    channel = opened(gate, healthcheck=True).channel
+    watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff\xff\xff", timeout=20)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(watch)
+    assert caught.value.code() == StatusCode.INVALID_ARGUMENT
+    reflect = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(reflect(iter([b"\xff\xff\xff"]), timeout=20))
+    assert caught.value.code() == StatusCode.INVALID_ARGUMENT
