@@ -34,6 +34,7 @@ def explore(
     keep_case: options.KeepCase = None,
     unicode_form: options.UnicodeForm = None,
     case_fold: options.CaseFold = None,
+    keep_invisible: options.KeepInvisible = None,
     user_column: options.UserColumn = None,
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
@@ -51,7 +52,7 @@ def explore(
     from charflow.pipeline.text import TextSettings
 
     csv = CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows))
-    text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold))
+    text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible))
     if plot and plot.suffix.lower() not in ("", ".png"):
         raise UserError(f"--plot draws a PNG: name a file that ends in .png, not {plot}.")
     if plot and not plot.parent.is_dir():

@@ -30,6 +30,10 @@ HeldOut = Annotated[float | None, typer.Option(metavar="F", help="Share of the m
 KeepCase = Annotated[bool | None, typer.Option("--keep-case", help="Do not lowercase.", show_default=False)]
 UnicodeForm = Annotated[str | None, typer.Option(metavar="NFC|NFKC", help="Normalise Unicode.")]
 CaseFold = Annotated[bool | None, typer.Option("--case-fold", help="Fold case fully.", show_default=False)]
+KeepInvisible = Annotated[
+    bool | None,
+    typer.Option("--keep-invisible", help="Keep marks that show nothing, such as U+FEFF.", show_default=False),
+]
 
 UserColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the user id. [default: fromUser.id]")]
 TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the message. [default: text]")]
@@ -110,10 +114,13 @@ def csv_changes(
     )
 
 
-def text_changes(keep_case: bool | None, unicode_form: str | None, case_fold: bool | None) -> dict[str, Any]:
+def text_changes(
+    keep_case: bool | None, unicode_form: str | None, case_fold: bool | None, keep_invisible: bool | None
+) -> dict[str, Any]:
     """Names the settings of `TextSettings` that options change."""
     return given(
         lowercase=False if keep_case else None,
         unicode_form=unicode_form.upper() if unicode_form else None,
         case_fold=case_fold or None,
+        keep_invisible=keep_invisible or None,
     )

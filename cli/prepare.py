@@ -28,6 +28,7 @@ def prepare(
     keep_case: options.KeepCase = None,
     unicode_form: options.UnicodeForm = None,
     case_fold: options.CaseFold = None,
+    keep_invisible: options.KeepInvisible = None,
     user_column: options.UserColumn = None,
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
@@ -47,7 +48,7 @@ def prepare(
     from charflow.pipeline.text import TextSettings
 
     settings = CorpusSettings(
-        text=TextSettings(**options.text_changes(keep_case, unicode_form, case_fold)),
+        text=TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible)),
         csv=CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows)),
         **options.given(
             users=tuple(user) if user else None,

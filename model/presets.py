@@ -15,7 +15,7 @@ from charflow.pipeline.settings import checked
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "tutorial": {
-        "corpus": {"fraction": 0.2},
+        "corpus": {"fraction": 0.2, "text": {"keep_invisible": True}},
         "network": {"units": 128, "dropout": 0.0},
         "training": {
             "window_length": 40,

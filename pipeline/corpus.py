@@ -18,7 +18,16 @@ from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus_cache import FACTS, CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError, quoted
-from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named, separated
+from charflow.pipeline.kept_texts import (
+    CODE_POINTS,
+    SEPARATOR,
+    Tally,
+    code_points,
+    count_points,
+    kept_texts,
+    named,
+    separated,
+)
 from charflow.pipeline.messages import Messages, read_messages
 from charflow.pipeline.settings import Count, Natural, Paths, Texts, check, checked
 from charflow.pipeline.text import TextSettings
@@ -222,16 +231,14 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
 def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
     counts = np.zeros(CODE_POINTS, np.int64)
     for texts in pieces:
-        count_points(counts, tf.strings.unicode_decode(texts, "UTF-8").flat_values.numpy())
+        for points in code_points(texts):
+            count_points(counts, points)
     return named(counts)
 
 
 def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Looks up every character; returns ids [N] and the length of each message with its separator."""
     ids_of = vocabulary.ids_by_code_point()
-    ids, lengths = [], []
-    for texts in pieces:
-        points = tf.strings.unicode_decode(texts, "UTF-8")
-        ids.append(ids_of[points.flat_values.numpy()])
-        lengths.append(points.row_lengths().numpy())
-    return np.concatenate(ids), np.concatenate(lengths)
+    ids = np.concatenate([ids_of[points] for texts in pieces for points in code_points(texts)])
+    lengths = np.concatenate([tf.strings.length(texts, unit="UTF8_CHAR").numpy() for texts in pieces])
+    return ids, lengths

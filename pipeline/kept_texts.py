@@ -4,6 +4,7 @@
 B is the number of rows in a batch, K how many of them are kept.
 """
 
+import codecs
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SEPARATOR = " "  # between messages, as in the tutorial recipe
 CODE_POINTS = 0x110000
+_BYTES_AT_ONCE = 1 << 20
+_EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
 _UNFIT = "bad row"
 _BEYOND = "beyond the fraction"
 
@@ -42,9 +45,12 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
             drop_users=settings.drop_users,
             min_length=settings.min_length,
         )
-        kept = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
+        normalised = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
+        left = normalised != ""  # some are made of nothing but what normalisation leaves out
+        emptied = tf.size(left) - tf.math.count_nonzero(left, dtype=tf.int32)
+        counts = tf.math.bincount(verdicts, minlength=len(VERDICTS)) + emptied * tf.constant(_EMPTIED)
         seen = tf.reduce_sum(tf.cast(users[:, tf.newaxis] == wanted, tf.int64), axis=0)
-        return kept, tf.math.bincount(verdicts, minlength=len(VERDICTS)), seen
+        return tf.boolean_mask(normalised, left), counts, seen
 
     return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -117,6 +123,13 @@ def separated(batches: list[tf.Tensor], n_used: int) -> Iterator[tf.Tensor]:
         else:
             yield tf.concat([texts[:-1] + SEPARATOR, texts[-1:]], axis=0)
             return
+
+
+def code_points(texts: tf.Tensor) -> Iterator[np.ndarray]:
+    """Yields the code points of all texts, joined, uint32, a piece at a time: one text may have millions."""
+    joined, decode = tf.strings.reduce_join(texts).numpy(), codecs.getincrementaldecoder("utf-8")().decode
+    for start in range(0, len(joined), _BYTES_AT_ONCE):
+        yield np.frombuffer(decode(joined[start : start + _BYTES_AT_ONCE]).encode("utf-32-le"), "<u4")
 
 
 def count_points(counts: np.ndarray, points: np.ndarray) -> None:

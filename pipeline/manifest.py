@@ -20,7 +20,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import Paths
 
 MANIFEST, PROGRESS, VOCABULARY = "manifest.json", "progress.json", "vocabulary.txt"
-_FORMAT = 1  # raise it when the table changes, or other ids come of the same files and settings
+_FORMAT = 2  # raise it when the table changes, or other ids come of the same files and settings
 _BLOCK = 1 << 20  # bytes read at once to be hashed
 
 

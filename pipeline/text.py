@@ -12,7 +12,17 @@ import tensorflow as tf
 from charflow.pipeline.settings import check
 
 UnicodeForm = Literal["", "NFC", "NFKC"]
-_STAND_IN = "\ufdd0"
+
+# Signs without shape, width or meaning of their own, as files and copied text bring them along: byte order marks, soft
+# hyphens, zero width spaces, marks of direction, and what Unicode keeps for such. Not those that change what is seen:
+# joiners (emoji of several people, Persian, the scripts of India), variation selectors, tags (flags), fillers.
+_INVISIBLE = (
+    r"[\x{ad}\x{61c}\x{200b}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}\x{fff0}-\x{fff8}"
+    r"\x{1bca0}-\x{1bca3}\x{1d173}-\x{1d17a}\x{e0000}-\x{e001f}]"
+)
+
+# How a NUL gets past an op that stops at it: as one noncharacter and another; that one itself gets a third.
+_ESCAPES = (("\ufdd0", "\ufdd0\ufdd1"), ("\0", "\ufdd0\ufdd2"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +32,15 @@ class TextSettings:
     Attributes:
         lowercase: lowercase by Unicode's full mapping (a final Σ becomes ς), in every locale the same.
         case_fold: NFKC_Casefold instead (ß becomes ss, ² becomes 2, soft hyphens vanish); needs tensorflow-text.
-        unicode_form: "", "NFC" or "NFKC" normalisation, applied first; needs tensorflow-text.
+        unicode_form: "", "NFC" or "NFKC" normalisation, applied before case; needs tensorflow-text.
+        keep_invisible: keep byte order marks, soft hyphens, zero width spaces and marks of direction, which are
+            otherwise left out first; joiners and variation selectors, which emoji are made with, always stay.
     """
 
     lowercase: bool = True
     case_fold: bool = False
     unicode_form: UnicodeForm = ""
+    keep_invisible: bool = False
 
     def __post_init__(self) -> None:
         check(self)
@@ -39,6 +52,8 @@ def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     >>> normalise(tf.constant(["Hi THERE"]), TextSettings()).numpy().tolist()
     [b'hi there']
     """
+    if not settings.keep_invisible:
+        text = tf.strings.regex_replace(text, _INVISIBLE, "")
     if settings.unicode_form or settings.case_fold:
         import tensorflow_text  # only where it is asked for: it costs half a second to load
 
@@ -53,7 +68,11 @@ def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
 
 def _lower(text: tf.Tensor) -> tf.Tensor:
     """Lowercases like Python; the op alone follows the process's locale and stops at a NUL character."""
-    # What Turkish rules lowercase otherwise goes first: I here, İ there. A NUL goes through as a noncharacter.
+    # What Turkish rules lowercase otherwise goes first: I here, İ there.
     text = tf.strings.regex_replace(tf.strings.lower(text), "\u0130", "i\u0307")
-    text = tf.strings.lower(tf.strings.regex_replace(text, r"\x00", _STAND_IN), encoding="utf-8")
-    return tf.strings.regex_replace(text, _STAND_IN, "\0")
+    for char, escape in _ESCAPES:
+        text = tf.strings.regex_replace(text, char, escape)
+    text = tf.strings.lower(text, encoding="utf-8")
+    for char, escape in reversed(_ESCAPES):
+        text = tf.strings.regex_replace(text, escape, char)
+    return text

@@ -1,6 +1,7 @@
 """The corpus against the tutorial recipe's `' '.join(texts).lower()` on pandas' rows."""
 
 import csv
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -199,7 +200,8 @@ AWKWARD = ["\n", "a\r\nb", "\r", "\t", '"', '""', "\\", "[LF]", "[UNK]", "\u2028
 
 
 def test_corpus_keeps_awkward_characters(tmp_path: Path) -> None:
-    corpus = Corpus.from_csv(write_chat(tmp_path / "chat.csv", [("a", text) for text in AWKWARD]))
+    chat = write_chat(tmp_path / "chat.csv", [("a", text) for text in AWKWARD])
+    corpus = Corpus.from_csv(chat, text=TextSettings(keep_invisible=True))
     assert text_of(corpus.ids, corpus) == recipe_text(AWKWARD)
 
 
@@ -339,7 +341,7 @@ def test_corpus_of_one_person_of_the_real_chat(gitter_csv: str, gitter_table: pd
 
 
 def test_corpus_of_everybody_in_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
-    corpus = Corpus.from_csv(gitter_csv)
+    corpus = Corpus.from_csv(gitter_csv, text=TextSettings(keep_invisible=True))
     texts = recipe_texts(gitter_table)
     assert (corpus.rows, corpus.messages) == (125_384, len(texts))
     assert corpus.dropped == {"empty": 125_384 - len(texts)}
@@ -347,3 +349,47 @@ def test_corpus_of_everybody_in_the_real_chat(gitter_csv: str, gitter_table: pd.
     n_tail = int(len(texts) * 0.1)
     assert corpus.held_out_messages == n_tail
     assert len(corpus.held_out_ids) == len(recipe_text(texts[-n_tail:]))
+
+
+@pytest.mark.parametrize("way", ["fast", "repaired"])
+def test_every_character_of_unicode_goes_the_whole_way(way: str, tmp_path: Path) -> None:
+    every = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
+    texts = [every[start : start + 20_000] for start in range(0, len(every), 20_000)]
+    chat = Path(write_chat(tmp_path / "every.csv", [("ada", text) for text in texts]))
+    if way == "repaired":
+        chat.write_bytes(chat.read_bytes() + b"a row of one field\n")
+    settings = {"text": TextSettings(lowercase=False, keep_invisible=True), "csv": CsvFormat(skip_bad_rows=True)}
+    corpus = Corpus.from_csv(str(chat), **settings)
+    assert corpus.dropped == ({"bad row": 1} if way == "repaired" else {})
+    assert text_of(corpus.ids, corpus) == " ".join(texts)
+
+
+def test_corpus_leaves_out_messages_of_nothing_that_is_seen(tmp_path: Path) -> None:
+    chat = write_chat(
+        tmp_path / "marks.csv", [("ada", "\ufeff"), ("ada", "o\u200bh\ufeff"), ("ada", "\u200e\xad"), ("ada", "")]
+    )
+    corpus = Corpus.from_csv(chat)
+    assert (text_of(corpus.ids, corpus), corpus.messages, corpus.dropped) == ("oh", 1, {"empty": 3})
+    kept = Corpus.from_csv(chat, text=TextSettings(keep_invisible=True))
+    assert text_of(kept.ids, kept) == "\ufeff o\u200bh\ufeff \u200e\xad"
+    with pytest.raises(UserError, match=r"^No message is left of 1 row \(1 empty\)\. Most active: 'ada' \(1\)\.$"):
+        Corpus.from_csv(write_chat(tmp_path / "mark.csv", [("ada", "\ufeff")]))
+
+
+def high_water() -> int:
+    """The most memory this process has had at a time since it was last asked to forget that, in bytes."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+def test_corpus_of_one_message_without_end_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text("fromUser.id,text\nada,hi\nada," + "oh my " * 3_000_000 + "\nada,bye\n")
+    Corpus.from_csv(write_chat(tmp_path / "small.csv", SMALL_CHAT))  # what TensorFlow takes once
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("needs Linux's /proc/self/clear_refs")
+    before = high_water()
+    corpus = Corpus.from_csv(str(tmp_path / "long.csv"))
+    assert len(corpus.ids) == 2 + 1 + 18_000_000 + 1 + 3
+    assert high_water() - before < 20 * len(corpus.ids)

@@ -29,6 +29,11 @@ def normalised(*texts: str, **settings: object) -> list[str]:
     return [text.decode() for text in normalise(encoded, TextSettings(**settings)).numpy()]
 
 
+def without_invisible(text: str) -> str:
+    """What is left of the first code points, where U+00AD alone is invisible."""
+    return text.replace("\xad", "")
+
+
 def test_text_examples_hold() -> None:
     assert doctest.testmod(text_module) == (0, 1)
 
@@ -36,23 +41,62 @@ def test_text_examples_hold() -> None:
 @few
 @given(text=st.text(LETTERS))
 def test_normalise_lowercases_like_python(text: str) -> None:
+    assert normalised(text) == [without_invisible(text).lower()]
+    assert normalised(text, keep_invisible=True) == [text.lower()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A\0B \0", "A\ufdd0B", "\ufdd0\ufdd1 \ufdd0\ufdd2", "\ufdd0\0\0\ufdd1\ufdd2\ufdd0", "ΑΣ\0Σ", "ΑΣ\ufdd0Σ"],
+    ids=ascii,
+)
+def test_normalise_keeps_nuls_and_noncharacters(text: str) -> None:
     assert normalised(text) == [text.lower()]
 
 
-def test_normalise_keeps_what_follows_a_nul() -> None:
-    assert normalised("A\0B \0") == ["a\0b \0"]
+EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
+
+
+def test_normalise_changes_nothing_but_case_in_all_of_unicode() -> None:
+    texts = [f"a{char}b" for char in EVERY_CHARACTER]
+    lowered = normalised(*texts, keep_invisible=True)
+    changed = [char for text, char, low in zip(texts, EVERY_CHARACTER, lowered) if low not in (text, text.lower())]
+    assert changed == []
+    behind = sum(low != text.lower() for text, low in zip(texts, lowered))
+    assert behind < 100  # pairs of letters that are newer than TensorFlow's Unicode
+
+
+def test_normalise_leaves_out_what_is_invisible_in_all_of_unicode() -> None:
+    left = normalised(*(f"a{char}b" for char in EVERY_CHARACTER), lowercase=False)
+    gone = [char for char, text in zip(EVERY_CHARACTER, left) if text == "ab"]
+    assert all(text in ("ab", f"a{char}b") for char, text in zip(EVERY_CHARACTER, left))
+    assert {unicodedata.category(char) for char in gone} == {"Cf", "Cn"}  # format, and kept for such
+    assert set("\ufeff\u200b\u200e\u200f\u2060\xad\u202a\u2069").issubset(gone)
+    assert len(gone) == 80
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["👩‍💻", "👨‍👩‍👧‍👦", "❤️‍🔥", "☺︎", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "👋🏽", "🇳🇴", "می‌خواهم", "क्‍ष", "葛󠄀", "ᠠ᠋", "e\u0301\u034f\u0323"],
+    ids=ascii,
+)
+@pytest.mark.parametrize("form", ["", "NFC"])
+def test_normalise_keeps_what_emoji_and_scripts_are_joined_with(text: str, form: str) -> None:
+    expected = unicodedata.normalize(form, text) if form else text
+    assert normalised(f"\ufeffa\u200b{text}", lowercase=False, unicode_form=form) == [f"a{expected}"]
 
 
 @few
 @given(text=st.text(LETTERS))
 def test_normalise_can_leave_text_as_it_is(text: str) -> None:
-    assert normalised(text, lowercase=False) == [text]
+    assert normalised(text, lowercase=False, keep_invisible=True) == [text]
 
 
 @few
 @given(text=st.text(SIGNS), form=st.sampled_from(["NFC", "NFKC"]))
 def test_normalise_to_a_unicode_form_like_python(text: str, form: str) -> None:
-    assert normalised(text, unicode_form=form, lowercase=False) == [unicodedata.normalize(form, text)]
+    settings = {"unicode_form": form, "lowercase": False, "keep_invisible": True}
+    assert normalised(text, **settings) == [unicodedata.normalize(form, text)]
 
 
 @pytest.mark.parametrize(

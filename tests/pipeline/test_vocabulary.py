@@ -1,6 +1,7 @@
 """The vocabulary against slow lookups, its file, and its TensorFlow twin."""
 
 import doctest
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -238,3 +239,43 @@ def test_from_counts_refuses_to_keep_nothing() -> None:
 def test_vocabulary_refuses(chars: str | list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Vocabulary(chars)
+
+
+EVERY_CHARACTER = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
+
+
+def test_every_character_of_unicode_comes_back(tmp_path: Path) -> None:
+    every = Vocabulary(EVERY_CHARACTER)
+    assert every.decode(every.encode(EVERY_CHARACTER)) == EVERY_CHARACTER
+    assert np.array_equal(every.ids_by_code_point()[list(map(ord, EVERY_CHARACTER))], np.arange(1, every.size))
+    every.save(tmp_path / "vocabulary.txt")
+    assert Vocabulary.load(tmp_path / "vocabulary.txt") == every
+    lookup = CharacterLookup(every)
+    ids = lookup.encode(tf.constant([EVERY_CHARACTER])).flat_values
+    assert np.array_equal(ids, np.arange(1, every.size))
+    assert b"".join(lookup.chars_of(ids).numpy()).decode() == EVERY_CHARACTER
+
+
+@pytest.mark.parametrize(
+    "char", ["\ufeff", "\0", "\n", "\r", "\x85", "\u2028", "\ufdd0", "\uffff", "\u0301"], ids=ascii
+)
+def test_a_character_alone_comes_back(char: str, tmp_path: Path) -> None:
+    alone = Vocabulary(char)
+    alone.save(tmp_path / "vocabulary.txt")
+    assert Vocabulary.load(tmp_path / "vocabulary.txt") == alone
+    lookup = CharacterLookup(alone)
+    assert lookup.encode(tf.constant([char, "x"])).to_list() == [[1], [0]]
+    assert lookup.chars_of(tf.constant([1])).numpy()[0].decode() == char
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udfff", "\udce9"], ids=ascii)
+def test_vocabulary_refuses_half_a_character(half: str) -> None:
+    with pytest.raises(UserError, match=r"^A vocabulary holds whole characters, not the surrogate '"):
+        Vocabulary(["a", half])
+
+
+def test_lookup_reads_bytes_that_are_no_characters_as_unknown() -> None:
+    lookup = CharacterLookup(Vocabulary("a\ufdd0"))
+    for wrong in (b"\xed\xa0\x80", b"\xed\xb0\x80", b"\xff", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"):
+        (ids,) = lookup.encode(tf.constant([b"a" + wrong + b"a"])).to_list()
+        assert (ids[0], set(ids[1:-1]), ids[-1]) == (1, {0}, 1), wrong
