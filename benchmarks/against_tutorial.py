@@ -1,6 +1,6 @@
 """Compares charflow with the tutorial recipe: same data, same machine, same run. Prints a Markdown table.
 
-    python benchmarks/against_tutorial.py CSV --user ID [--seconds 60]
+    python benchmarks/against_tutorial.py CSV --user ID [--steps 100] [--chars 4000]
 
 Three stages: from CSV to windows, training steps of the recipe's own network (LSTM 128, 40 characters, batch 128),
 and generated characters. Each charflow figure stands beside what the machine could do at most.

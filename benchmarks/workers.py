@@ -1,6 +1,7 @@
 """Compares training in one process with `charflow launch --workers N`, by turns in one run. Prints a Markdown table.
 
-    python benchmarks/workers.py CSV --user ID [--workers 2] [--seconds 20] [-- more options of charflow train]
+    python benchmarks/workers.py CSV --user ID [--workers 2] [--seconds 20] [--batch-sizes 32 128]
+        [-- more options of charflow train]
 
 The windows a second are those that `charflow train --json` reports: the mean over the run, without compilation and
 evaluations.

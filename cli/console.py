@@ -150,6 +150,12 @@ def say(message: str) -> None:
     err.print(f"charflow: {message}")
 
 
+def remark(remarks: Iterable[str]) -> None:
+    """Prints sentences about what may not be meant, on standard error."""
+    for each in remarks:
+        say(f"note: {each}")
+
+
 def generated(text: str) -> None:
     """Writes a piece of generated text on standard output; on a terminal what would act on it as escapes."""
     out.write(visible(text) if out.is_terminal else text)

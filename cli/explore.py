@@ -49,6 +49,7 @@ def explore(
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.explore import plot_users, summarise_chat, summarise_user
     from charflow.pipeline.messages import read_messages
+    from charflow.pipeline.remarks import remarks
     from charflow.pipeline.text import TextSettings
 
     csv = CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows))
@@ -60,13 +61,15 @@ def explore(
     wanted = None
     if user is not None:
         wanted = CorpusSettings(users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv)
-    described = None
+    described, odd = None, []
     with waiting("reading"):
         messages = read_messages(data, csv)
         chat = summarise_chat(messages, drop_users=drop_user or ())
         if wanted and user is not None:
             corpus = build_corpus(data, wanted, read=lambda: messages)
             described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
+            odd = remarks(corpus)
+    console.remark(odd)
     if plot:
         plot_users(chat.users.head(_MOST_ACTIVE), plot, title=f"Most active of {counted(len(chat.users), 'user')}")
     if json:

@@ -45,6 +45,7 @@ def prepare(
     from charflow.pipeline.corpus import CorpusSettings
     from charflow.pipeline.csv_source import CsvFormat
     from charflow.pipeline.prepare import prepare_corpus
+    from charflow.pipeline.remarks import remarks
     from charflow.pipeline.text import TextSettings
 
     settings = CorpusSettings(
@@ -63,6 +64,7 @@ def prepare(
     with saying("interrupted: the same command goes on after the last whole shard."), _Screen() as screen:
         prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=screen.show)
     figures = _figures(prepared, time.monotonic() - began)
+    console.remark(remarks(prepared))
     if json:
         console.print_json(figures)
     else:

@@ -94,11 +94,13 @@ def sweep(
     from charflow.model.sweep_space import DEFAULT_SEARCH, Space
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
+    from charflow.pipeline.remarks import remarks
 
     config = override(presets.preset(preset), presets.with_limits(changes))
     space = Space.parse(search or DEFAULT_SEARCH, config)
     with waiting("reading"):
         corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))
+    console.remark(remarks(corpus))
     with locked(out):
         found = Sweep(out, config, space, corpus)
         with _Screen(trials, found.trials.n_done(), time_limit) as screen:

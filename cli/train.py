@@ -158,6 +158,7 @@ def train(
     from charflow.pipeline.corpus_cache import CorpusCache
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.prepared import PreparedCorpus
+    from charflow.pipeline.remarks import remarks
 
     run_dir = RunDir(out)
     if not resume:
@@ -182,6 +183,8 @@ def train(
             raise UserError("--shard-corpus and --streaming need a corpus that charflow prepare has written.")
         with waiting("reading"):
             corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
+        if chief and not resume:
+            console.remark(remarks(corpus))
         text = TextInMemory(corpus)
     with run_dir.locked() if chief else nullcontext():
         result, copied = _train(wanted, corpus, text, run_dir, scope, resume=resume, quiet=json or not chief)

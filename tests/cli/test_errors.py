@@ -117,6 +117,25 @@ def test_folder_instead_of_a_chat_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["train", "explore", "prepare"])
+def test_text_column_of_something_else_is_remarked_on(
+    call: Callable, untrained: list[Config], write_chat: Callable, tmp_path: Path, command: str
+) -> None:
+    chat = write_chat(
+        *["mira,2014-07-20T22:14:20.114Z", "mira,2015-01-01T00:00:00.000Z"] * 4, header="fromUser.id,sent"
+    )
+    folder = {
+        "train": ["--out", tmp_path / "new"],
+        "prepare": ["--to", tmp_path / "new"],
+        "explore": ["--user", "mira"],
+    }
+    done = call(command, chat, "--text-column", "sent", *folder[command])
+    assert done.status == 0
+    assert done.err.startswith(
+        "charflow: note: 71% of the text are digits: if these are dates or ids, name the messages"
+    )
+
+
 @pytest.mark.parametrize("option", ["--user", "--drop-user"])
 @pytest.mark.parametrize("command", ["train", "explore", "prepare", "sweep"])
 def test_user_whom_nobody_knows_is_refused(

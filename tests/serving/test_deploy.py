@@ -15,12 +15,13 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from charflow import serving
 from charflow.export.server_configs import BATCHING, MODELS, MONITORING, write_server_configs
 from charflow.serving.flag_parser import parse_flags
 from charflow.serving.protos.monitoring_config_pb2 import MonitoringConfig
 from charflow.serving.protos.session_bundle_config_pb2 import BatchingParameters
 
-DEPLOY = Path(__file__).resolve().parents[2] / "serving" / "deploy"
+DEPLOY = Path(serving.__file__).parent / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "charflow.json"
 MANIFESTS = ["deployment", "hpa", "service", "storage"]
 

@@ -1,0 +1,84 @@
+"""Remarks on a corpus before anything is trained on it: what is odd about the text, and which option helps.
+
+The commands print them beside its size. Nothing here is wrong for certain, so nothing is refused. V is the vocabulary
+size; the counts are by id, [V].
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
+
+_AT_ONCE = 1 << 20  # ids
+_MIN_COUNTS = (2, 3, 5, 10, 20, 50, 100)
+_MOST_LOST = 1 / 2000  # of the text, to characters that are rarer
+_FEWEST_RARE, _LEAST_RARE = 64, 1 / 4  # characters worth a word: so many, and this much of the distinct ones
+_MOST_UNKNOWN = 1 / 100  # of the text
+_MOST_DIGITS = 2 / 5  # of what is no blank; hexadecimal ids and dates have more, talk has less
+
+
+def remarks(corpus: Corpus | PreparedCorpus) -> list[str]:
+    """Looks at the characters of a corpus, each remark a sentence; there are none on most.
+
+    >>> remarks(Corpus.from_csv("chat.csv"))  # doctest: +SKIP
+    ['809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text: --min-count 50 ...']
+    """
+    counts = np.zeros(corpus.vocabulary.size, np.int64)
+    for ids in _pieces(corpus):
+        counts += np.bincount(ids, minlength=len(counts))
+    found = [_on_rare(counts), _on_unknown(counts), _on_digits(counts, corpus.vocabulary), _on_sameness(corpus)]
+    return [remark for remark in found if remark]
+
+
+def _pieces(corpus: Corpus | PreparedCorpus) -> Iterator[np.ndarray]:
+    read = corpus.read if isinstance(corpus, PreparedCorpus) else lambda start, stop: corpus.ids[start:stop]
+    n_ids = _length(corpus)
+    return (read(start, min(start + _AT_ONCE, n_ids)) for start in range(0, n_ids, _AT_ONCE))
+
+
+def _length(corpus: Corpus | PreparedCorpus) -> int:
+    return corpus.characters if isinstance(corpus, PreparedCorpus) else len(corpus.ids)
+
+
+def _on_rare(counts: np.ndarray) -> str:
+    """Every distinct character costs weights and time at each step; what occurs a few times is never learned."""
+    known, total = counts[UNKNOWN_ID + 1 :], counts.sum()
+    fits = [limit for limit in _MIN_COUNTS if known[known < limit].sum() <= total * _MOST_LOST]
+    if not fits:
+        return ""
+    rare = known[known < fits[-1]]
+    if len(rare) < max(_FEWEST_RARE, len(known) * _LEAST_RARE):
+        return ""
+    limit = next(limit for limit in fits if (known < limit).sum() == len(rare))
+    return (
+        f"{len(rare):,} of the {len(known):,} distinct characters occur less than {limit} times and make "
+        f"{rare.sum() / total:.2%} of the text: --min-count {limit} reads them as [UNK], for a smaller, faster model."
+    )
+
+
+def _on_unknown(counts: np.ndarray) -> str:
+    share = counts[UNKNOWN_ID] / counts.sum()
+    if share <= _MOST_UNKNOWN:
+        return ""
+    return f"{share:.0%} of the text reads as [UNK], which the model then writes as well: lower --min-count."
+
+
+def _on_digits(counts: np.ndarray, vocabulary: Vocabulary) -> str:
+    digit = np.array([False, *(char.isdigit() for char in vocabulary.chars)])
+    blank = np.array([False, *(char.isspace() for char in vocabulary.chars)])
+    share = counts[digit].sum() / max(1, counts[~blank].sum())
+    if share <= _MOST_DIGITS:
+        return ""
+    return f"{share:.0%} of the text are digits: if these are dates or ids, name the messages with --text-column."
+
+
+def _on_sameness(corpus: Corpus | PreparedCorpus) -> str:
+    """Equal messages make a text that repeats itself after each message and its separator."""
+    period, rest = divmod(_length(corpus) + 1, corpus.messages)
+    first = next(_pieces(corpus))
+    if rest or corpus.messages < 3 or 2 * period > len(first) or not np.array_equal(first[period:], first[:-period]):
+        return ""
+    return "All messages are the same: is this the column of the messages? Name another with --text-column."

@@ -1,0 +1,69 @@
+"""What is odd about a text, on texts that are odd in one way."""
+
+from pathlib import Path
+
+import pytest
+
+from charflow.pipeline import remarks as module
+from charflow.pipeline.corpus import Corpus, CorpusSettings
+from charflow.pipeline.prepare import prepare_corpus
+from charflow.pipeline.remarks import remarks
+
+RARE = [chr(0x4E00 + index) for index in range(300)]  # Chinese characters
+TALK = ["oh my dears, the toad is asleep again"] * 20_000
+
+CHATS = {
+    "talk": (["oh my dears", "a plan", "more of it"], {}, []),
+    "two messages": (["oh my", "oh my"], {}, []),
+    "emoji": (["😀😀", "🌻", "👩‍💻 🌻"], {}, []),
+    "rare": (
+        [*TALK, "".join(RARE), "".join(RARE[:30])],
+        {},
+        [
+            "300 of the 317 distinct characters occur less than 3 times and make 0.04% of the text: --min-count 3 "
+            "reads them as [UNK], for a smaller, faster model."
+        ],
+    ),
+    "rare and left out": ([*TALK, "".join(RARE)], {"min_count": 2}, []),
+    "too many to leave out": ([*TALK[:100], "".join(RARE)], {}, []),
+    "most left out": (
+        ["oh my dears", "a plan", "more of it"],
+        {"min_count": 4},
+        ["76% of the text reads as [UNK], which the model then writes as well: lower --min-count."],
+    ),
+    "dates": (
+        ["2014-07-20T22:14:20.114Z", "2014-07-21T08:01:59.001Z", "2015-01-01T00:00:00.000Z"],
+        {},
+        ["71% of the text are digits: if these are dates or ids, name the messages with --text-column."],
+    ),
+    "ids": (
+        ["54ee77ff15522ed4b3dc7cbb", "559b06ee15522ed4b3dd5d0a", "53fe42ff163965c9bc200fee"],
+        {},
+        ["56% of the text are digits: if these are dates or ids, name the messages with --text-column."],
+    ),
+    "numbers in talk": (["1 plan", "the 2 toads", "at 10:30 then, by the gate"], {}, []),
+    "all the same": (
+        ["my chat"] * 9,
+        {},
+        ["All messages are the same: is this the column of the messages? Name another with --text-column."],
+    ),
+    "almost all the same": ([*["my chat"] * 9, "my char"], {}, []),
+}
+
+
+@pytest.mark.parametrize("way", ["in memory", "prepared"])
+@pytest.mark.parametrize("case", CHATS)
+def test_remarks_name_what_is_odd(case: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, options, expected = CHATS[case]
+    chat = tmp_path / "chat.csv"
+    chat.write_text("fromUser.id,text\n" + "".join(f'mira,"{text}"\n' for text in texts))
+    if way == "in memory":
+        assert remarks(Corpus.from_csv(str(chat), **options)) == expected
+    else:
+        monkeypatch.setattr(module, "_AT_ONCE", 100_000)
+        assert remarks(prepare_corpus(str(chat), CorpusSettings(**options), tmp_path / "new")) == expected
+
+
+def test_remarks_on_the_real_chat(gitter_csv: str) -> None:
+    (remark,) = remarks(Corpus.from_csv(gitter_csv))
+    assert remark.startswith("809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text:")

@@ -1,0 +1,128 @@
+"""What the source distribution and the wheel hold, against the files of the repository."""
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ("cli", "export", "model", "pipeline", "serving")
+REPOSITORY_ONLY = (".ci/", ".gitignore")
+LEAST = "77"
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode or not listed.stdout:
+        pytest.skip("needs the git repository")
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+def packaged(name: str) -> str:
+    """Where a file of the repository stands in the source distribution."""
+    return f"src/charflow/{name}" if name.split("/")[0] in CODE else name
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    program = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(target)!r}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git knows, links included."""
+    if Version(importlib.metadata.version("setuptools")) < Version(LEAST):
+        pytest.skip(f"needs setuptools {LEAST}: pip install 'charflow[test]'")
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in tracked():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    archive = build("sdist", checkout, tmp_path_factory.mktemp("sdist"))
+    with tarfile.open(archive) as tar:
+        assert not [member.name for member in tar if not (member.isreg() or member.isdir())]  # no links
+        tar.extractall(archive.parent, filter="data")
+    return archive.parent / archive.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the source distribution, as installers do."""
+    return build("wheel", sdist, tmp_path_factory.mktemp("wheel"))
+
+
+def test_source_distribution_is_the_repository(sdist: Path) -> None:
+    expected = {packaged(name) for name in tracked() if not name.startswith((*REPOSITORY_ONLY, "src/charflow/"))}
+    expected |= {"src/charflow/__init__.py", "src/charflow/__main__.py"}
+    found = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
+    made = {name for name in found if name in ("PKG-INFO", "setup.cfg") or ".egg-info/" in name}
+    assert found - made == expected
+
+
+def test_wheel_from_the_source_distribution_has_every_file_of_the_packages(wheel: Path) -> None:
+    expected = {f"charflow/{name}" for name in tracked() if name.split("/")[0] in CODE}
+    expected |= {"charflow/__init__.py", "charflow/__main__.py"}
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert found == expected
+    assert any(name.startswith("charflow/serving/deploy/kubernetes/") for name in found)
+
+
+def test_wheel_from_the_repository_is_the_same(wheel: Path, checkout: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as ours, zipfile.ZipFile(build("wheel", checkout, tmp_path)) as other:
+        assert {info.filename: info.CRC for info in ours.infolist() if "dist-info" not in info.filename} == {
+            info.filename: info.CRC for info in other.infolist() if "dist-info" not in info.filename
+        }
+
+
+def test_wheel_is_found_and_says_its_version(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+        modules = [
+            name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            for name in archive.namelist()
+            if name.endswith(".py")
+        ]
+    program = (
+        "import charflow, importlib.util, sys\n"
+        "print(charflow.__file__, charflow.__version__)\n"
+        "print([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None])"
+    )
+    packages = [name for name in modules if name.count(".") <= 1 and name != "charflow.__main__"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *packages],
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    version = wheel.name.split("-")[1]
+    assert done.stdout.splitlines() == [f"{tmp_path}/charflow/__init__.py {version}", "[]"]
+    assert len(modules) > 100
+
+
+def test_readme_on_a_package_index_has_no_link_that_leads_nowhere(sdist: Path) -> None:
+    page = (sdist / "PKG-INFO").read_text(encoding="utf-8")
+    assert "Description-Content-Type: text/markdown" in page
+    assert "docs/serving.md how to serve it" in re.sub(r"\s+", " ", page)
+    assert not re.findall(r"\]\((?!https?:)[^)]*\)", page)
+
+
+def test_readme_and_docs_link_to_files_that_are_there() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page}: {link}"
