@@ -10,7 +10,7 @@ from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
 from charflow.pipeline.bounds import Bounds
-from charflow.pipeline.errors import counted
+from charflow.pipeline.errors import counted, quoted_list
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ def explore(
             odd = remarks(corpus)
     console.remark(odd)
     if plot:
-        plot_users(chat.users.head(_MOST_ACTIVE), plot, title=f"Most active of {counted(len(chat.users), 'user')}")
+        title = f"Most active of {counted(len(chat.users), 'user')}"
+        if lacking := plot_users(chat.users.head(_MOST_ACTIVE), plot, title=title):
+            boxes = f"{plot} shows boxes. Noto Sans CJK has most of the world."
+            console.remark([f"no font here has {quoted_list(sorted(lacking))}: {boxes}"])
     if json:
         console.print_json(_figures(chat, described))
         return

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.fonts import drawable, fonts_for, one_line
 from charflow.pipeline.messages import Messages
 from charflow.pipeline.settings import Count, Natural, Texts, checked
 from charflow.pipeline.users import refuse_absent
@@ -128,18 +129,27 @@ def summarise_user(
     )
 
 
-def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> None:
-    """Draws messages by user as a bar chart (PNG): one bar a row of `users`, the largest on top."""
+def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> set[str]:
+    """Draws messages by user as a bar chart (PNG): one bar a row of `users`, the largest on top.
+
+    Returns:
+        The characters that no font of this machine has; the chart has boxes for them.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     from matplotlib.figure import Figure
 
-    labels = [user if len(user) <= _LABEL_LENGTH else user[: _LABEL_LENGTH - 1] + "…" for user in users["user"]]
+    labels = [one_line(user, _LABEL_LENGTH) for user in users["user"]]
+    mono, lacking = fonts_for(labels, "monospace")
+    sans, lacking_in_title = fonts_for([title], "sans-serif")
     figure = Figure(figsize=(8, 0.42 * len(users) + 1.3), dpi=150, layout="constrained")
     axes = figure.subplots()
     bars = axes.barh(range(len(users)), users["messages"], color="#3b6ea5", height=0.72)
     axes.bar_label(bars, labels=[f"{count:,}" for count in users["messages"]], padding=4, fontsize=9, color="#333333")
-    axes.set_yticks(range(len(users)), [_literal(label) for label in labels], family="monospace", fontsize=9)
+    axes.set_yticks(range(len(users)), [drawable(label, lacking) for label in labels], family=mono, fontsize=9)
     axes.invert_yaxis()
-    axes.set_title(_literal(title), loc="left", fontsize=11)
+    axes.set_title(drawable(title, lacking_in_title), loc="left", family=sans, fontsize=11)
     axes.set_xlabel("messages")
     axes.margins(x=0.1)
     axes.spines[["top", "right"]].set_visible(False)
@@ -148,11 +158,7 @@ def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> None:
     axes.set_axisbelow(True)
     with replacing(path) as beside:
         figure.savefig(beside, format="png")
-
-
-def _literal(text: str) -> str:
-    """Keeps matplotlib from reading dollar signs as mathematics."""
-    return text.replace("$", r"\$")
+    return lacking | lacking_in_title
 
 
 def _texts_of(messages: Messages, user: str) -> Iterator[str]:

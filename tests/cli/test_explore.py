@@ -154,3 +154,12 @@ def test_explore_reads_a_chat_once(call: Callable, write_chat: Callable, monkeyp
     monkeypatch.setattr("charflow.pipeline.corpus.read_messages", counted)
     done = call("explore", chat, "--skip-bad-rows", "--user", "mira", "--window-length", 5)
     assert (done.status, done.err, len(reads)) == (0, "", 1)
+
+
+def test_explore_plot_names_what_no_font_has(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
+    done = call("explore", write_chat("mira \U00030000,hi"), "--plot", tmp_path / "users.png")
+    assert done.status == 0
+    assert done.err == (
+        f"charflow: note: no font here has '\U00030000': {tmp_path}/users.png shows boxes. "
+        "Noto Sans CJK has most of the world.\n"
+    )

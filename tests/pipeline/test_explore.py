@@ -118,7 +118,6 @@ def test_plot_users_draws_the_largest_on_top(tmp_path: Path) -> None:
     [("$a_$", "a chat"), ("ada", "$_$.csv"), ("x" * 200, "a chat"), ("", ""), ("ö😀", "жук")],
     ids=["dollars in the name", "dollars in the title", "long name", "empty", "beyond Latin"],
 )
-@pytest.mark.filterwarnings("ignore:Glyph")
 def test_plot_users_draws_any_name(user: str, title: str, tmp_path: Path) -> None:
     plot_users(pd.DataFrame({"user": [user], "messages": [3]}), tmp_path / "users.png", title=title)
     (bar,) = blue_columns(tmp_path / "users.png")
