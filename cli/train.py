@@ -334,7 +334,11 @@ class _Screen:
                     f"{plan.train_characters:,} to learn, {plan.held_out_characters:,} held out, "
                     f"{plan.distinct_characters:,} distinct",
                 ),
-                ("windows", f"{plan.windows:,}, {counted(plan.steps_per_epoch, 'step')} of {plan.batch_size} an epoch"),
+                (
+                    "windows",
+                    f"{plan.windows:,}, {counted(plan.steps_per_epoch, 'step')} of {plan.batch_size:,} an epoch"
+                    + (f" (not {plan.batch_size_wanted:,}: there are no more)" if plan.cut else ""),
+                ),
                 ("weights", f"{plan.weights:,}"),
                 (
                     "memory",

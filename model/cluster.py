@@ -12,11 +12,14 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from charflow.model.memory import refuse_beyond_memory
+
 CHIEF = 0
 JOIN_TIMEOUT = "CHARFLOW_JOIN_TIMEOUT"  # environment variable: seconds that a worker waits for the others to come
 JOIN_SECONDS = 120.0  # where it does not say
 LONGEST_WAIT = 2_000_000  # seconds: a timeout in milliseconds fits 32 bits
 _HOST = "127.0.0.1"
+_WORKER_BYTES = 300 << 20  # that TensorFlow alone takes
 _NVIDIA_SMI_LIMIT = 10.0  # seconds; it answers in well under one unless the driver hangs
 
 
@@ -36,6 +39,7 @@ def worker_environments(
         cores: how many they share.
         gpus: names of the GPUs that they share, as in CUDA_VISIBLE_DEVICES.
     """
+    refuse_beyond_memory(workers * _WORKER_BYTES, f"{workers:,} workers need", "{workers}")
     addresses = [f"{_HOST}:{port}" for port in free_ports(workers)]
     share = cores // workers
     threads = {"TF_NUM_INTRAOP_THREADS": str(max(1, share)), "TF_NUM_INTEROP_THREADS": str(max(2, share))}

@@ -13,7 +13,9 @@ import tensorflow as tf
 from charflow.model.checkpoints import Checkpoints
 from charflow.model.contexts import ContextKind
 from charflow.model.decoder import LONGEST_STOP
+from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network import Network
+from charflow.model.plan import count_weights
 from charflow.model.run_dir import RunDir
 from charflow.model.text_model import Completion, LargestRequest, Limits, TextModel
 from charflow.pipeline.bounds import Bounds
@@ -23,6 +25,7 @@ from charflow.pipeline.text import normalise
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
 _CHUNK = 256  # characters a call; longer texts carry the state from call to call
+_STATES = 3  # before, after, and on the way
 _PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
 
@@ -180,6 +183,7 @@ class Generator:
 
     def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completion]:
         rows = len(prompts)
+        self._check_memory(rows, max(map(len, prompts)))
         left = tf.fill([rows], settings.max_chars)
         seeds = tf.constant(settings.seeds(rows), tf.int64)
         prompt = tf.constant(prompts)
@@ -203,6 +207,12 @@ class Generator:
                 return
             state, position, prompt = chunk.state, chunk.position, tf.fill([rows], "")
 
+    def _check_memory(self, rows: int, longest: int) -> None:
+        """Refuses a batch whose ids and states, of which a step holds a few, are more than there is room for."""
+        ids = rows * (min(longest, _LONGEST_PROMPT) + 2 * _CHUNK)
+        floats = rows * (_STATES * self.text_model.state_size + 2 * self.vocabulary.size)
+        refuse_beyond_memory(4 * (ids + floats), f"Completing {rows:,} prompts at once needs", "their number")
+
 
 def load_network(run_dir: RunDir) -> Network:
     """Builds the network of a run and restores its best weights.
@@ -211,6 +221,7 @@ def load_network(run_dir: RunDir) -> Network:
         UserError: there is no run, or its checkpoint is damaged.
     """
     config, vocabulary = run_dir.load()
+    refuse_beyond_memory(2 * 4 * count_weights(config.network, vocabulary.size), f"The network of {run_dir.path} needs")
     network = Network(config.network, vocabulary.size, targets=config.training.targets, seed=config.training.seed)
     Checkpoints(run_dir.checkpoints, network.model).restore_best()
     return network

@@ -13,10 +13,10 @@ import tensorflow as tf
 from charflow.model.config import Config, Precision
 from charflow.model.network import Network
 from charflow.model.optimizer import make_optimizer
+from charflow.model.plan import check_memory, count_batch
 from charflow.model.steps import Steps
 from charflow.model.strategy import check_batch, placement
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.errors import UserError, counted
 
 _SIDE = 2048  # of the matrices: large enough to keep every core busy, small enough for any device
 _PRODUCTS = 8
@@ -76,10 +76,9 @@ def measure_throughput(
     """
     training = config.training
     check_batch(strategy, training.batch_size)
-    windows, replicas = text.count_windows(training), strategy.num_replicas_in_sync
-    batch_size = min(training.batch_size, windows // replicas * replicas)
-    if not batch_size:
-        raise UserError(f"The text has {counted(windows, 'window')}: too few for {replicas} replicas.")
+    here = placement(strategy)
+    check_memory(config, text, here)
+    _, batch_size = count_batch(config, text, here)
     with strategy.scope():
         network = Network(
             config.network,
@@ -107,7 +106,6 @@ def measure_throughput(
         size = max(1, min(4 * size, int(_SECONDS_PER_CALL / pace)))
         began = time.perf_counter()
     pace = float(np.median(paces)) if paces else pace
-    here = placement(strategy)
     device = strategy.extended.worker_devices[0]
     peak = measure_peak(device, training.precision)
     steps.agree()  # so that no worker has a core to itself while another measures its peak

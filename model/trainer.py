@@ -23,7 +23,7 @@ from charflow.model.curves import plot_curves
 from charflow.model.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.network import Network
 from charflow.model.optimizer import learning_rate, make_optimizer
-from charflow.model.plan import make_plan
+from charflow.model.plan import check_memory, make_plan
 from charflow.model.report import Listener, Report, Result
 from charflow.model.run_dir import RunDir
 from charflow.model.samples import Sampler
@@ -67,6 +67,7 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         check_batch(strategy, training.batch_size)
         self._placement = placement(strategy)
+        check_memory(config, text, self._placement)
         with naming_lost_peers(self._placement), strategy.scope():
             self.network = Network(
                 config.network,

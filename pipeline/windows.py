@@ -107,6 +107,7 @@ def make_windows(
     if not steps:
         raise UserError(f"{counted(n_windows, 'window')} cannot fill a batch of {batch_size:,}.")
 
+    shift = min(shift, len(ids))  # there is one window then, and no row is longer than the text
     rows = _rows_of(ids, shift)
     rows_per_window = -(-(length + 1) // shift)
     last_place = steps * epochs * share.count if epochs is not None else np.iinfo(np.int64).max

@@ -103,7 +103,10 @@ def test_complete_count_goes_on_with_the_next_seeds(
 
 @pytest.mark.parametrize("way", [[], ["--stream"]], ids=["at once", "stream"])
 def test_complete_tells_what_differs(call: Callable, to_server: list[str], way: list[str]) -> None:
-    assert call("complete", "a", "b", *to_server, *way).err == "--- prompt 1 of 2 ---\n--- prompt 2 of 2 ---\n"
+    assert (
+        call("complete", "a", "b", *to_server, *way).err
+        == "--- prompt 1 of 2, seed 5 ---\n--- prompt 2 of 2, seed 6 ---\n"
+    )
     assert call("complete", "a", "--count", 2, *to_server, *way).err == "--- seed 5 ---\n--- seed 6 ---\n"
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from charflow.model import memory
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.network import Network
 from charflow.model.optimizer import make_optimizer
-from charflow.model.plan import Plan, make_plan
+from charflow.model.plan import Plan, check_memory, count_weights, make_plan
 from charflow.model.strategy import make_strategy, placement
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
@@ -40,6 +41,38 @@ def test_make_plan_counts(make_corpus: Callable) -> None:
 def test_make_plan_of_fewer_windows_than_a_batch_makes_the_batch_smaller(make_corpus: Callable) -> None:
     plan, _ = plan_of(make_corpus("abc " * 5), batch_size=64)
     assert (plan.windows, plan.batch_size, plan.steps_per_epoch) == (4, 4, 1)
+    assert (plan.batch_size_wanted, plan.cut) == (64, True)
+    assert not plan_of(make_corpus("abc " * 5), batch_size=4)[0].cut
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_count_weights_is_what_keras_counts(cell: str, layers: int) -> None:
+    config = NetworkConfig(cell=cell, units=5, layers=layers)
+    assert count_weights(config, 7) == Network(config, 7, targets="all", seed=0).n_weights
+
+
+HUGE = {
+    "units": ({"units": 2**31 - 1}, {}, "units or layers"),
+    "layers": ({"units": 1 << 14, "layers": 64}, {}, "units or layers"),
+    "batch size": ({"units": 1 << 12}, {"batch_size": 1 << 16}, "batch_size, window_length, units or layers"),
+}
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_run_beyond_the_memory_is_refused_before_it_is_built(
+    make_corpus: Callable, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    network, training, lower = HUGE[case]
+    monkeypatch.setattr(memory, "free_memory", lambda: 20 * 10**9)
+    config = Config(
+        network=NetworkConfig(**network), training=TrainingConfig(**{"steps": 1, "window_shift": 1, **training})
+    )
+    text, here = TextInMemory(make_corpus("abc " * (1 << 15))), placement(make_strategy("one-device"))
+    with pytest.raises(UserError) as error:
+        check_memory(config, text, here)
+    assert str(error.value).endswith(f"B of memory, and 20.0 GB are free: lower {lower}.")
+    check_memory(Config(training=TrainingConfig(steps=1)), text, here)
 
 
 def test_make_plan_counts_weights_gradients_and_optimizer(make_corpus: Callable) -> None:
