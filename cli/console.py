@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -64,7 +64,7 @@ class Screen:
         """Prints a table, wider than the terminal rather than with words and figures cut."""
         needed = Measurement.get(self._rich, self._rich.options.update(max_width=_WIDEST), table)
         table.width = max(needed.minimum, min(needed.maximum, self.width))
-        self._rich.print(table, crop=False)
+        self._above_the_bar().print(table, crop=False)
 
     def progress(self, *, shown: bool = True) -> Progress:
         """Makes a bar, on a terminal only; each task has a field `figures`, parts two blanks apart that follow it."""
@@ -83,24 +83,38 @@ class Screen:
         """Writes text as it is, at once.
 
         Raises:
-            BrokenPipeError: nobody reads standard output any more. On standard error the work goes on.
+            OSError: standard output takes no more, or nobody reads it. Without standard error the work goes on.
         """
         try:
             self._stream.write(text)
             self._stream.flush()
         except BrokenPipeError:
             self._rich.on_broken_pipe()
+        except OSError:
+            if not self._stderr:
+                raise
 
     def _live(self, *columns: ProgressColumn, shown: bool) -> Progress:
-        return Progress(*columns, console=self._rich, transient=True, disable=not (shown and self.is_terminal))
+        return _Bar(
+            *columns,
+            console=self._rich,
+            transient=True,
+            redirect_stdout=False,  # it would send to the terminal what goes into a file
+            redirect_stderr=False,
+            disable=not (shown and self.is_terminal),
+        )
+
+    def _above_the_bar(self) -> Console:
+        """The console that knows of a bar that stands on the terminal, or else this stream's own."""
+        return _Bar.drawn.console if _Bar.drawn and self.is_terminal else self._rich
 
     def _laid_out(self, text: str, *, beside: int = 0) -> str:
         shown = visible(text)
         return shown if isinstance(text, Copied) else wrapped(shown, max(self.width - beside, _NARROWEST))
 
     def _show(self, text: Text, end: str) -> None:
-        if self.is_terminal:  # above a progress bar, where there is one
-            self._rich.print(text, end=end, soft_wrap=True)
+        if self.is_terminal:
+            self._above_the_bar().print(text, end=end, soft_wrap=True)
         else:
             self.write(f"{text.plain}{end}")
 
@@ -117,6 +131,20 @@ class _Rich(Console):
         os.close(nowhere)
         if not self.stderr:
             raise  # the BrokenPipeError
+
+
+class _Bar(Progress):
+    """A bar that the other stream knows of: both are the same terminal."""
+
+    drawn: "ClassVar[_Bar | None]" = None
+
+    def start(self) -> None:
+        _Bar.drawn = None if self.disable else self
+        super().start()
+
+    def stop(self) -> None:
+        _Bar.drawn = None
+        super().stop()
 
 
 class _Words(ProgressColumn):

@@ -133,4 +133,4 @@ def _show_user(user: "UserSummary", length: int, shift: int) -> None:
     )
     console.out.print(f"\nFirst {counted(len(user.first), 'message')}:")
     for number, text in enumerate(user.first, 1):
-        console.out.print(f"{number:3d}  " + text.replace("\n", "\n     "))
+        console.out.pair(f"{number:3d}  ", text)

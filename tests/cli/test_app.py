@@ -138,6 +138,25 @@ def test_closed_pipe_ends_a_command_in_peace(
     assert (process.wait(), err) == (0, "")
 
 
+def test_nobody_needs_to_hear_of_a_mistake(start: Callable) -> None:
+    process = start("explore", "missing.csv")
+    process.stderr.close()
+    assert process.wait() == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["explore", "{chat}"], ["explore", "{chat}", "--json"]])
+def test_full_disk_under_standard_output_is_one_sentence(sample_chat: str, command: list[str]) -> None:
+    words = [Path(sys.executable).with_name("charflow"), *(word.format(chat=sample_chat) for word in command)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "charflow: No space left on device. Free some room and try again.\n",
+        )
+        assert subprocess.run([words[0], "explore", "missing.csv"], stderr=full).returncode == 2
+
+
 def test_ctrl_c_ends_a_command_with_130(start: Callable, trained_run: Path) -> None:
     process = start("generate", trained_run, "--length", 10_000_000)
     assert len(process.stdout.read(10)) == 10

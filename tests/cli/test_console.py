@@ -67,6 +67,32 @@ def test_progress_bar_leaves_figures_out_where_there_is_no_room(terminal: Callab
         assert all("1 min 30 s left" in row for row in rows) == (width > 60)
 
 
+def test_lines_of_the_other_stream_stand_above_the_bar(terminal: Callable) -> None:
+    bars, on_err = terminal(80, "err")
+    lines, on_out = terminal(80, "out")
+    with bars.progress() as bar:
+        bar.add_task("training", figures="")
+        lines.print("a sample")
+        lines.pair("name  ", "value")
+        columns(lines, ["name"], [["cell"]])
+    lines.print("after")
+    assert plain(on_out.getvalue()) == "after\n"
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_err.getvalue())
+    assert [line for line in re.split(r"[\r\n]+", shown) if line and "training" not in line] == [
+        *["a sample", "name  value", "name", "cell"]
+    ]
+
+
+def test_bar_leaves_alone_what_goes_into_a_file(terminal: Callable, capsys: pytest.CaptureFixture) -> None:
+    bars, on_err = terminal(80, "err")
+    with bars.progress() as bar:
+        bar.add_task("training", figures="")
+        Screen(stderr=False).print("a sample")
+        generated("generated")
+    assert capsys.readouterr().out == "a sample\ngenerated"
+    assert "sample" not in on_err.getvalue()
+
+
 def test_spinner_shows_foreign_text_as_it_stands(terminal: Callable) -> None:
     screen, stream = terminal(200)
     with screen.spinner(FOREIGN):
