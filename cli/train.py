@@ -1,6 +1,5 @@
 """`charflow train`: from chat CSVs to a run folder."""
 
-import math
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -424,6 +423,14 @@ def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None"
                 + scored(result.held_out, held_out_characters),
             )
         )
+    if not result.beats_guessing:
+        rows.append(
+            (
+                "warning",
+                f"no better than guessing, which takes {result.guess_bits:.4f} bits per character: train longer, with "
+                "a lower --learning-rate, or on more text",
+            )
+        )
     if copied:
         rows.append(
             ("copied", f"at most {counted(copied.length, 'character')} in a row of the samples: {copied.text!r}")
@@ -441,7 +448,8 @@ def _figures(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") ->
         "seconds": result.elapsed,
         "windows_per_second": result.windows_per_second,
         "best_step": result.best_step,
-        "train_bits_per_char": None if math.isnan(result.train_bits) else result.train_bits,
+        "train_bits_per_char": result.train_bits,
+        "guess_bits_per_char": result.guess_bits,
         "bits_per_char": held_out.bits_per_char if held_out else None,
         "accuracy": held_out.accuracy if held_out else None,
         "held_out_characters": held_out.characters if held_out else 0,

@@ -82,6 +82,7 @@ def check(version_folder: Path) -> list[Finding]:
         attempt("batch of 1 and of 3 agree, both ways", lambda: _batches(runners, facts))
         attempt("equals the in-process generator", lambda: _self_test(runners, facts["self_test"]))
         attempt("stream in chunks equals generate", lambda: _chunks(runners, facts))
+        attempt("beats guessing", lambda: _quality(facts))
         attempt("warm-up file replays", lambda: _warmup(session[1], version_folder))
     return findings
 
@@ -224,6 +225,26 @@ def _warmup(session: Any, version_folder: Path) -> str:
     if not records:
         raise ValueError("the file is empty")
     return f"{records} requests"
+
+
+def _quality(card: Mapping[str, Any]) -> str:
+    """Refuses a run that has diverged; one that has hardly begun is no better than guessing, and may be served."""
+    from charflow.model.divergence import guess_bits, is_far_worse_than_guessing
+
+    metrics, characters = card["metrics"], card["data"]["distinct_characters"]
+    guess = guess_bits(characters)
+    train_bits = metrics["train_bits"]
+    if train_bits is None:
+        return "not known: the run was stopped before its first step"
+    if is_far_worse_than_guessing(train_bits, characters + 1):
+        raise ValueError(
+            f"the training has diverged: its loss is {train_bits:.4g} bits per character, where guessing takes "
+            f"{guess:.3g}; train a new run with a lower --learning-rate"
+        )
+    held_out, part = metrics["held_out"], metrics["held_out_part"]
+    bits = held_out["bits_per_char"] if held_out else part["bits"] if part else train_bits
+    verdict = "" if bits < guess else "NO, train longer: "
+    return f"{verdict}{bits:.3f} bits per character, guessing takes {guess:.3f}"
 
 
 def _same(what: str, found: Any, expected: Any) -> None:

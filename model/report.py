@@ -46,7 +46,9 @@ class Result:
         elapsed: seconds of training.
         windows_per_second: mean over this session, evaluations not counted.
         best_step: after which the best weights were saved, those that export and generate take; 0: none were saved.
-        train_bits: mean training loss of the steps before their evaluation, bits per target character.
+        train_bits: mean training loss of the steps before their evaluation, bits per target character; None where it
+            is not known.
+        guess_bits: bits per character that guessing takes, all characters alike.
         held_out: their evaluation on the held-out text, as `charflow evaluate` gives it; None without one, or where the
             run was stopped before its end.
         signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
@@ -57,9 +59,16 @@ class Result:
     elapsed: float
     windows_per_second: float
     best_step: int
-    train_bits: float
+    train_bits: float | None
+    guess_bits: float
     held_out: Evaluation | None
     signal: int = 0
+
+    @property
+    def beats_guessing(self) -> bool:
+        """Whether the best weights predict better than guessing, as far as that is known."""
+        bits = self.held_out.bits_per_char if self.held_out else self.train_bits
+        return bits is None or bits < self.guess_bits
 
 
 class Listener(Protocol):

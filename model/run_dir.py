@@ -201,7 +201,8 @@ class RunDir:
         """What is known of the weights of a step.
 
         Returns:
-            `step`; `train_bits`, the mean training loss of the steps before it; `held_out_part`, bits, accuracy and
+            `step`; `train_bits`, the mean training loss of the steps before it (those since the evaluation before, or
+            the last hundred where it was not evaluated); `held_out_part`, bits, accuracy and
             characters as they were scored while training; `held_out`, likewise of everything held out, once the run
             has come to its end. What is not known is None.
         """
@@ -212,9 +213,11 @@ class RunDir:
             if name.startswith(_PART) and value is not None
         }
         result = self.read_result()
+        recent = self.read_losses()[max(0, step - 100) : step]
+        known = recent[~np.isnan(recent)]
         return {
             "step": step,
-            "train_bits": row.get("train_bits"),
+            "train_bits": row.get("train_bits", float(known.mean() / np.log(2)) if len(known) else None),
             "held_out_part": part or None,
             "held_out": result["held_out"] if result.get("best_step") == step else None,
         }

@@ -20,6 +20,7 @@ import tensorflow as tf
 from charflow.model.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.config import Config
 from charflow.model.curves import plot_curves
+from charflow.model.divergence import LossWatch, guess_bits
 from charflow.model.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.network import Network
 from charflow.model.optimizer import learning_rate, make_optimizer
@@ -34,11 +35,9 @@ from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.errors import reason as cause
 
-_DIVERGED = 1e4  # nats a character; a loss that is not below it, or not a number, will not come back
-
 
 class DivergedError(UserError):
-    """The loss is no longer a number, or has left every sensible range: a lower learning rate may help."""
+    """The loss is no number, or far worse than guessing and stays there: a lower learning rate may help."""
 
 
 class Trainer:
@@ -114,7 +113,7 @@ class Trainer:
         """Trains until the first limit, an early stop or a signal; saves, evaluates and draws on the way.
 
         Raises:
-            DivergedError: the loss is no longer a number.
+            DivergedError: the loss is no longer a number, or far worse than guessing.
             UserError: a file cannot be written.
             PeerError: another worker is gone.
         """
@@ -134,14 +133,14 @@ class Trainer:
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
         best = best_step(self._run_dir.checkpoints) or 0
-        train_bits = self._run_dir.figures_of(best)["train_bits"]
         return Result(
             reason=reason,
             step=step,
             elapsed=elapsed,
             windows_per_second=windows_per_second,
             best_step=best,
-            train_bits=self._train_bits(0) if train_bits is None else train_bits,
+            train_bits=self._run_dir.figures_of(best or step)["train_bits"],
+            guess_bits=guess_bits(len(self._text.vocabulary.chars)),
             held_out=held_out,
             signal=self._signal,
         )
@@ -185,7 +184,7 @@ class Trainer:
         began = time.monotonic() - elapsed
         next_evaluation = self._timetable.next_evaluation(self._timetable.share_done(step, elapsed))
         next_sample = self._timetable.next_sample(step)
-        saved_at, rate, size = time.monotonic(), 0.0, 1
+        saved_at, rate, size, watch = time.monotonic(), 0.0, 1, LossWatch(self._text.vocabulary.size)
         step_seconds, first_step = 0.0, step
         reason = "finished"
         # Where it was ended after its last save, what comes after the last step is left to do.
@@ -205,13 +204,13 @@ class Trainer:
             losses = self._steps.run(batches, rates, step)
             loss = float(np.mean(losses))
             seconds = time.monotonic() - started
-            if not loss < _DIVERGED:
-                self._diverged(step, loss)
             # The first call traces and compiles the graph: it says nothing about the pace.
             if step > first_step:
                 step_seconds += seconds
                 rate = (step + size - first_step - 1) / step_seconds
             step += size
+            if (bits := watch.sign(losses, last=self._timetable.share_done(step, elapsed) >= 1.0)) is not None:
+                self._diverged(step, bits)
             elapsed = time.monotonic() - began
             self._listener.advanced(
                 Report(
@@ -272,7 +271,7 @@ class Trainer:
         """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
         training = self._config.training
         found = evaluate_held_out(self._evaluate, self._text, PART)
-        if found and not found.bits_per_char < _DIVERGED:
+        if found and not math.isfinite(found.bits_per_char):
             self._diverged(step, found.bits_per_char)
         self._check_weights(step)
         train_bits = self._train_bits(self._last_evaluated())
@@ -327,13 +326,16 @@ class Trainer:
             path = self._run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
             path.write_text(f"{sample.seed_text}|{sample.text}\n", encoding="utf-8")
 
-    def _diverged(self, step: int, loss: float) -> None:
-        where = "No checkpoint was saved yet."
-        if kept := self._run_dir.read_metrics():
-            where = f"The checkpoints up to step {kept[-1]['step']:,} are intact."
+    def _diverged(self, step: int, bits: float) -> None:
+        guess = guess_bits(self._text.vocabulary.size)
+        best = best_step(self._run_dir.checkpoints)
+        kept = "No checkpoint was saved yet." if best is None else f"The best checkpoint, of step {best:,}, is intact."
+        if best is not None and not (self._run_dir.figures_of(best)["train_bits"] or math.nan) < guess:
+            kept = "No checkpoint of it is better than guessing."
         raise DivergedError(
-            f"The loss diverged after step {step:,} (it is {loss:g}): start a new run with a lower --learning-rate "
-            f"(it is {self._config.training.learning_rate:g}) or with --clip-norm 1. {where}"
+            f"The loss diverged after step {step:,}: it is {bits:.4g} bits per character, where guessing takes "
+            f"{guess:.3g}; start a new run with a lower --learning-rate (it is "
+            f"{self._config.training.learning_rate:g}) or with --clip-norm 1. {kept}"
         )
 
     @contextmanager

@@ -162,6 +162,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
                 windows_per_second=0.0,
                 best_step=0,
                 train_bits=0.0,
+                guess_bits=5.0,
                 held_out=None,
             )
 

@@ -367,8 +367,10 @@ def test_loss_that_diverges_gives_advice(refused: Callable, sample_chat: str, tm
         *["train", sample_chat, "--out", tmp_path / "run", "--user", "mira", *hopeless, *LITTLE, "--json"],
         underway=True,
     )
-    advice = r": start a new run with a lower --learning-rate \(it is 1e\+38\) or with --clip-norm 1\. "
-    assert re.match(r"The loss diverged after step \d+ \(it is \S+\)" + advice, message)
+    advice = r"; start a new run with a lower --learning-rate \(it is 1e\+38\) or with --clip-norm 1\. "
+    assert re.match(
+        r"The loss diverged after step \d+: it is \S+ bits per character, where guessing takes \S+" + advice, message
+    )
     assert message.endswith("No checkpoint was saved yet.")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 

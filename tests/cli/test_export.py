@@ -23,6 +23,7 @@ CHECKS = [
     "batch of 1 and of 3 agree, both ways",
     "equals the in-process generator",
     "stream in chunks equals generate",
+    "beats guessing",
     "warm-up file replays",
 ]
 

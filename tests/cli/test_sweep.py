@@ -43,6 +43,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
                 windows_per_second=123.4,
                 best_step=50,
                 train_bits=end,
+                guess_bits=5.0,
                 held_out=held_out,
             )
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from charflow.export.check import Finding, check, check_in_fresh_process
+from charflow.export.check import Finding, _quality, check, check_in_fresh_process
 from charflow.export.model_card import card_path
 from charflow.pipeline.errors import UserError
 
@@ -28,6 +28,7 @@ ALL_CHECKS = [
     "batch of 1 and of 3 agree, both ways",
     "equals the in-process generator",
     "stream in chunks equals generate",
+    "beats guessing",
     "warm-up file replays",
 ]
 ONE_TEXT = [tf.TensorSpec([None], tf.string, name="prompt")]
@@ -356,3 +357,36 @@ def test_check_gives_one_line_a_finding(plain: Path, copy_of: Callable[[Path], P
     remove_the_weights(version)
     warmup_path(version).unlink()
     assert all(len(finding.seen.splitlines()) == 1 for finding in check(version))
+
+
+def quality(train_bits: float | None, held_out: float | None = None, part: float | None = None) -> str:
+    metrics = {
+        "train_bits": train_bits,
+        "held_out": held_out and {"bits_per_char": held_out},
+        "held_out_part": part and {"bits": part},
+    }
+    return _quality({"metrics": metrics, "data": {"distinct_characters": 31}})
+
+
+@pytest.mark.parametrize(
+    ("figures", "seen"),
+    [
+        ((2.0, 2.5, 2.4), "2.500 bits per character, guessing takes 4.954"),
+        ((2.0, None, 2.4), "2.400 bits per character, guessing takes 4.954"),
+        ((2.0,), "2.000 bits per character, guessing takes 4.954"),
+        ((5.1, 5.05, 5.0), "NO, train longer: 5.050 bits per character, guessing takes 4.954"),
+        ((None,), "not known: the run was stopped before its first step"),
+    ],
+    ids=["finished", "interrupted", "nothing held out", "hardly begun", "never begun"],
+)
+def test_check_says_whether_the_model_beats_guessing(figures: tuple, seen: str) -> None:
+    assert quality(*figures) == seen
+
+
+def test_check_fails_for_a_run_that_diverged() -> None:
+    message = (
+        r"^the training has diverged: its loss is 48 bits per character, where guessing takes 4\.95; train a new run with"
+        r" a lower --learning-rate$"
+    )
+    with pytest.raises(ValueError, match=message):
+        quality(48.0, 2.0)

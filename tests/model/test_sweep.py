@@ -79,6 +79,7 @@ class Script:
                 windows_per_second=100.0,
                 best_step=5,
                 train_bits=end,
+                guess_bits=5.0,
                 held_out=SimpleNamespace(bits_per_char=end),
                 signal=last_signal,
             )

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from charflow.model.checkpoints import best_step
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.evaluation import Evaluator
 from charflow.model.generator import Generator, load_network
@@ -24,7 +25,7 @@ from charflow.model.optimizer import learning_rate
 from charflow.model.report import Result
 from charflow.model.run_dir import RunDir
 from charflow.model.strategy import make_strategy
-from charflow.model.trainer import Trainer
+from charflow.model.trainer import DivergedError, Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
@@ -486,8 +487,8 @@ ENDLESS = {"learning_rate": 3e38, "clip_norm": 0.0, "warmup_steps": 0, "schedule
 def test_train_whose_loss_is_no_number_says_what_to_do(tmp_path: Path, corpus: Corpus) -> None:
     trainer = trainer_of(changed(**ENDLESS, evaluations=1), corpus, tmp_path / "a", Recorder())
     message = (
-        r"^The loss diverged after step \d \(it is \S+\): start a new run with a lower"
-        r" --learning-rate \(it is 3e\+38\) or with --clip-norm 1\."
+        r"^The loss diverged after step \d: it is \S+ bits per character, where guessing takes 2\.58; start a new run"
+        r" with a lower --learning-rate \(it is 3e\+38\) or with --clip-norm 1\."
         r" No checkpoint was saved yet\.$"
     )
     with clock(1.0), pytest.raises(UserError, match=message):
@@ -503,7 +504,7 @@ def test_train_whose_loss_is_no_number_keeps_the_checkpoint_before(
     before = checkpoint(path)
     trainer = trainer_of(changed(**ENDLESS, evaluations=evaluations), corpus, path, Recorder())
     trainer.resume()
-    message = r"The checkpoints up to step 2 are intact\.$"
+    message = r"(The best checkpoint, of step 2, is intact|No checkpoint of it is better than guessing)\.$"
     with clock(1.0), pytest.raises(UserError, match=message):
         trainer.train()
     assert checkpoint_name(path, "latest") == "ckpt-2"
@@ -511,6 +512,38 @@ def test_train_whose_loss_is_no_number_keeps_the_checkpoint_before(
     for name in before:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     assert all(np.isfinite(row["held_out_part_bits"]) for row in RunDir(path).read_metrics())
+
+
+def test_train_that_is_far_worse_than_guessing_stops_and_keeps_what_was_good(tmp_path: Path, corpus: Corpus) -> None:
+    path = train(changed(steps=40, evaluations=2), corpus, tmp_path / "a").path
+    wild = changed(optimizer="adam", learning_rate=1e3, clip_norm=0.0, schedule="constant", steps=400, evaluations=1)
+    trainer = trainer_of(wild, corpus, path, Recorder())
+    trainer.resume()
+    message = (
+        r"^The loss diverged after step 14\d: it is \S+ bits per character, where guessing takes 2\.58; start a new run"
+        r" with a lower --learning-rate \(it is 1000\) or with --clip-norm 1\. The best checkpoint, of step \d+, is"
+        r" intact\.$"
+    )
+    with clock(1.0), pytest.raises(DivergedError, match=message):
+        trainer.train()
+    assert RunDir(path).read_result()["step"] == 40
+    assert RunDir(path).figures_of(best_step(path / "checkpoints"))["held_out"]["bits_per_char"] < 1
+
+
+def test_train_that_ends_far_worse_than_guessing_does_not_finish(tmp_path: Path, corpus: Corpus) -> None:
+    wild = changed(learning_rate=1e3, clip_norm=0.0, warmup_steps=0, schedule="constant", steps=12, evaluations=3)
+    trainer = trainer_of(wild, corpus, tmp_path / "a", Recorder())
+    with clock(1.0), pytest.raises(DivergedError, match=r"No checkpoint of it is better than guessing\.$"):
+        trainer.train()
+    assert RunDir(tmp_path / "a").read_result() == {}
+
+
+@pytest.mark.parametrize("text", ["a" * 60, "ab" * 40, WORDS * 30], ids=["one character", "two", "five"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_train_of_a_few_steps_is_no_divergence(tmp_path: Path, make_corpus: Callable, text: str, steps: int) -> None:
+    result = train(changed(steps=steps), make_corpus(text, text[:20]), tmp_path / "a").result
+    assert result.reason == "finished"
+    assert result.guess_bits == pytest.approx(np.log2(len(set(text))))
 
 
 def test_train_that_cannot_write_its_metrics_says_so(
@@ -532,9 +565,10 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from charflow.model.checkpoints import best_step
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.run_dir import RunDir
-from charflow.model.trainer import Trainer
+from charflow.model.trainer import DivergedError, Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import UserError
