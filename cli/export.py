@@ -7,6 +7,7 @@ import typer
 
 from charflow.cli import console, options
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from charflow.export.check import Finding
@@ -36,7 +37,8 @@ def export(
     if check is not None and (run is not None or to is not None):
         raise UserError("--check stands alone: charflow export --check BASE/VERSION.")
     if check is not None:
-        findings = _check(check)
+        with waiting("checking"):
+            findings = _check(check)
         _show(check, findings, json=json)
         _refuse_failed(check, findings)
         return
@@ -49,26 +51,32 @@ def export(
     settings = SamplingSettings(
         max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
     )
-    findings = []
+    found: list[Finding] = []
+    checked: list[Path] = []
 
     def verify(folder: Path) -> None:
-        findings.extend(_check(folder))
-        if not all(finding.passed for finding in findings):
-            _show(folder, findings, json=json)
-        _refuse_failed(folder, findings)
+        checked.append(folder)
+        found.extend(_check(folder))
+        _refuse_failed(folder, found)
 
-    published = export_run(
-        run,
-        to,
-        version=version,
-        settings=settings,
-        context=context,  # type: ignore[arg-type]  # it checks the name
-        limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
-        verify=verify,
-    )
+    try:
+        with waiting("exporting and checking"):
+            published = export_run(
+                run,
+                to,
+                version=version,
+                settings=settings,
+                context=context,  # type: ignore[arg-type]  # it checks the name
+                limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
+                verify=verify,
+            )
+    except UserError:
+        if found:
+            _show(checked[0], found, json=json)
+        raise
     if not json:
         console.out.print(f"Exported {run} as {published}.")
-    _show(published, findings, json=json)
+    _show(published, found, json=json)
 
 
 def _check(version_folder: Path) -> "list[Finding]":

@@ -10,6 +10,7 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.waiting import waiting
 from charflow.pipeline.errors import counted
 from charflow.pipeline.settings import checked
 
@@ -42,14 +43,19 @@ def generate(
     """Print completions, character by character."""
     load_tensorflow()
     from charflow.model.generator import Generator, SamplingSettings
+    from charflow.pipeline.errors import quoted, quoted_list
 
     settings = SamplingSettings(
         max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
     )
-    generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
+    with waiting("loading"):
+        generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
     prompts = [_without_unknown(generator, text, unknown) for text in read_prompts(prompt, prompts_file)]
+    if never := generator.unknown_chars(stop):
+        console.remark([f"the model never writes {quoted_list(never)}: --stop {quoted(stop)} ends no text."])
     settings.seeds(len(prompts) * count)  # before the first text, rather than at the last
-    generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
+    with waiting("compiling"):
+        generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
     if json:
         _print_json(generator, prompts, settings, count)
         return

@@ -9,6 +9,7 @@ import typer
 from charflow.cli import console, options
 from charflow.cli.lines import read_lines
 from charflow.cli.quiet import load_tensorflow
+from charflow.cli.waiting import waiting
 from charflow.serving.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def promote(
     try:
         certificates = Tls(ca=ca, cert=cert, key=key) if tls or ca or cert or key else None
         place = Place(base=base, label=label, server=server, config=config, model=model, tls=certificates)
-        move = roll_back(place) if version is None else promote_to(place, version, trial)
+        with waiting("moving the label" if trial is None else "trying both versions"):
+            move = roll_back(place) if version is None else promote_to(place, version, trial)
     except WorseError as error:
         _show(error.refused, moved=False, json=json)
         raise

@@ -220,3 +220,10 @@ def test_generate_refuses_a_file_of_prompts_it_cannot_read(
 def test_generate_json_is_json_whatever_the_model_writes(call: Callable, trained_run: Path) -> None:
     done = call("generate", trained_run, 'a "quoted" \\ prompt', "--unknown", "warn", "--json", "--length", 5)
     assert json.loads(done.out)["completions"][0]["prompt"] == 'a "quoted" \\ prompt'
+
+
+def test_generate_says_that_a_stop_string_is_never_written(call: Callable, trained_run: Path) -> None:
+    done = call("generate", trained_run, "oh my", "--length", 5, "--stop", "§ END")
+    assert done.status == 0
+    assert done.err == "charflow: note: the model never writes '§': --stop '§ END' ends no text.\n"
+    assert call("generate", trained_run, "oh my", "--length", 5, "--stop", "MY DEARS").err == ""
