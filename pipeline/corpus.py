@@ -123,6 +123,8 @@ class Corpus:
         Raises:
             UserError: whatever is wrong with files or arguments, a user without a message, or no message is left.
         """
+        if user is not None and not user:
+            raise UserError("user names nobody, and no message would be left: pass None to keep everybody.")
         settings = CorpusSettings(
             users=() if user is None else tuple(user),
             drop_users=tuple(drop_users),
