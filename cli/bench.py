@@ -41,6 +41,14 @@ def train(
     preset: options.Preset = None,
     user: options.Users = None,
     fraction: options.Fraction = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
+    skip_bad_rows: options.SkipBadRows = None,
     cell: options.Cell = None,
     units: options.Units = None,
     layers: options.Layers = None,
@@ -69,9 +77,16 @@ def train(
     from charflow.model.training_text import TextInMemory
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
+    from charflow.pipeline.inputs import find_inputs
 
     changes = options.given(
-        corpus=options.given(users=user, fraction=fraction),
+        corpus=options.given(
+            users=user,
+            fraction=fraction,
+            csv=options.csv_changes(
+                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+            ),
+        ),
         network=options.given(cell=cell, units=units, layers=layers),
         training=options.given(
             window_length=window_length, targets=targets, batch_size=batch_size, precision=precision
@@ -80,7 +95,9 @@ def train(
     config = override(named(preset or "default"), changes)
     strategies = {"cluster": make_strategy("multi-worker")} if in_cluster else available_strategies()
     with waiting("reading"):
-        text = TextInMemory(build_corpus(data, config.corpus, CorpusCache(None)))
+        files = find_inputs(data)
+        context.params["data"] = [file.path for file in files]  # workers cannot read a pipe again
+        text = TextInMemory(build_corpus(files, config.corpus, CorpusCache(None)))
     found = {name: measure_throughput(config, text, strategy, seconds=seconds) for name, strategy in strategies.items()}
     if in_cluster and not placement(strategies["cluster"]).chief:
         return
@@ -133,7 +150,8 @@ def _words(context: typer.Context) -> list[str]:
         if name in ("data", "json", "workers") or value is None:
             continue
         for each in value if isinstance(value, list | tuple) else [value]:
-            words += [f"--{name.replace('_', '-')}", str(each)]
+            option = f"--{name.replace('_', '-')}"
+            words.append(option if each is True else f"{option}={each}")
     return [*words, "--", *context.params["data"]]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,14 @@ def evaluate(
         list[str] | None, typer.Argument(metavar="DATA", help="Other CSV files. [default: the run's own]")
     ] = None,
     user: options.Users = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
+    skip_bad_rows: options.SkipBadRows = None,
     context: options.Context = "stream",
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
@@ -42,8 +50,11 @@ def evaluate(
     """
     from charflow.pipeline.errors import UserError
 
-    if user and not data:
-        raise UserError("--user needs other data: name the CSV files to score.")
+    csv = options.csv_changes(
+        user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+    )
+    if (user or csv) and not data:
+        raise UserError("--user and how a file is written need other data: name the CSV files to score.")
     load_tensorflow()
     from charflow.model.baselines import baselines
     from charflow.model.evaluation import Evaluator
@@ -56,9 +67,8 @@ def evaluate(
     store = None if no_cache else CorpusCache(cache)
     decoder = load_network(run_dir).decoder(context, config.training.window_length)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
-        train_ids, ids, before, available = _texts(
-            run_dir.corpus_facts()["fingerprint"], config, vocabulary, data, user, store
-        )
+        fingerprint = run_dir.corpus_facts()["fingerprint"]
+        train_ids, ids, before, available = _texts(fingerprint, config, vocabulary, data, user, csv, store)
     with waiting("measuring"):
         found = Evaluator(decoder)(ids, before=before)
         beside = (
@@ -98,6 +108,7 @@ def _texts(
     vocabulary: "Vocabulary",
     data: list[str] | None,
     user: list[str] | None,
+    csv: dict[str, Any],
     store: object,
 ) -> "tuple[np.ndarray | None, np.ndarray, np.ndarray, int]":
     """The run's training text, what to score, what comes before that, and how much there would be to score.
@@ -109,11 +120,17 @@ def _texts(
     from charflow.model.evaluation import MOST_SCORED, RUN_UP
     from charflow.pipeline.corpus import SEPARATOR, build_corpus
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.inputs import STANDARD_INPUT, find_inputs
     from charflow.pipeline.messages import read_messages
     from charflow.pipeline.prepared import PreparedCorpus
 
     own: Corpus | PreparedCorpus | None
     try:
+        if STANDARD_INPUT in config.data:
+            raise UserError(
+                "The run was trained on standard input or a pipe, which cannot be read again: "
+                "give the same text, or another, after the run's folder."
+            )
         if PreparedCorpus.is_at(config.data[0]):
             own = PreparedCorpus.open(config.data[0])
         else:
@@ -133,15 +150,18 @@ def _texts(
     if not data:
         assert own is not None
         return train_ids, own.held_out_start(MOST_SCORED), own.train_end(RUN_UP), own.held_out_characters
-    read = cache(lambda: read_messages(data, config.corpus.csv))
-    settings = replace(config.corpus, users=tuple(user)) if user else config.corpus
+    files = find_inputs(data)
+    settings = replace(config.corpus, csv=replace(config.corpus.csv, **csv))
+    if user:
+        settings = replace(settings, users=tuple(user))
+    read = cache(lambda: read_messages(files, settings.csv))
     if settings.drop_users:
         settings = replace(settings, drop_users=_present(settings.drop_users, read()))
-    other = build_corpus(data, settings, store, read=read)  # type: ignore[arg-type]
+    other = build_corpus(files, settings, store, read=read)  # type: ignore[arg-type]
     if other.fingerprint == fingerprint:
         tail = other.held_out_start(MOST_SCORED)
         return other.train_ids, tail, other.train_end(RUN_UP), other.held_out_characters
-    everything = build_corpus(data, replace(settings, held_out=0.0, fraction=1.0, min_count=1), store, read=read)  # type: ignore[arg-type]
+    everything = build_corpus(files, replace(settings, held_out=0.0, fraction=1.0, min_count=1), store, read=read)  # type: ignore[arg-type]
     ids = vocabulary.encode(everything.vocabulary.decode(everything.ids))
     return train_ids, ids, np.asarray(vocabulary.encode(SEPARATOR)), len(ids)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charflow.cli import console, options
+from charflow.cli import console, noticed, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
 from charflow.pipeline.bounds import Bounds
@@ -39,6 +39,9 @@ def explore(
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
     no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
     skip_bad_rows: options.SkipBadRows = None,
     json: options.Json = False,
 ) -> None:
@@ -48,11 +51,16 @@ def explore(
     from charflow.pipeline.csv_source import CsvFormat
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.explore import plot_users, summarise_chat, summarise_user
+    from charflow.pipeline.inputs import find_inputs
     from charflow.pipeline.messages import read_messages
     from charflow.pipeline.remarks import remarks
     from charflow.pipeline.text import TextSettings
 
-    csv = CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows))
+    csv = CsvFormat(
+        **options.csv_changes(
+            user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+        )
+    )
     text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible))
     if plot and plot.suffix.lower() not in ("", ".png"):
         raise UserError(f"--plot draws a PNG: name a file that ends in .png, not {plot}.")
@@ -63,10 +71,11 @@ def explore(
         wanted = CorpusSettings(users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv)
     described, odd = None, []
     with waiting("reading"):
-        messages = read_messages(data, csv)
+        files = find_inputs(data)
+        messages = read_messages(files, csv)
         chat = summarise_chat(messages, drop_users=drop_user or ())
         if wanted and user is not None:
-            corpus = build_corpus(data, wanted, read=lambda: messages)
+            corpus = build_corpus(files, wanted, read=lambda: messages)
             described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
             odd = remarks(corpus)
     console.remark(odd)
@@ -75,8 +84,9 @@ def explore(
         if lacking := plot_users(chat.users.head(_MOST_ACTIVE), plot, title=title):
             boxes = f"{plot} shows boxes. Noto Sans CJK has most of the world."
             console.remark([f"no font here has {quoted_list(sorted(lacking))}: {boxes}"])
+    noticed.warn(messages.noticed)
     if json:
-        console.print_json(_figures(chat, described))
+        console.print_json(_figures(messages, chat, described))
         return
     _show(messages, chat)
     if described:
@@ -85,12 +95,14 @@ def explore(
         console.out.print(f"\nBar chart: {plot}")
 
 
-def _figures(chat: "ChatSummary", user: "UserSummary | None") -> dict[str, Any]:
+def _figures(messages: "Messages", chat: "ChatSummary", user: "UserSummary | None") -> dict[str, Any]:
     return {
         "rows": chat.rows,
         "users": len(chat.users),
         "characters": chat.characters,
         "dropped_rows": chat.bad_rows,
+        "repeated_headers": messages.repeated_headers,
+        **asdict(messages.noticed),
         "empty_messages": chat.empty,
         "most_active": chat.users.head(_MOST_ACTIVE).to_dict("records"),
         **({"user": asdict(user)} if user else {}),
@@ -106,6 +118,8 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
             ("characters", f"{chat.characters:,}"),
             ("empty messages", f"{chat.empty:,}"),
             ("dropped rows", f"{chat.bad_rows:,}"),
+            *([("repeated headers", f"{messages.repeated_headers:,}")] if messages.repeated_headers else []),
+            *noticed.longest(messages.noticed),
         ],
     )
     for bad in messages.bad_rows[:3]:

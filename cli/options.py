@@ -10,9 +10,11 @@ import typer
 
 from charflow.pipeline.bounds import Bounds
 
-Data = Annotated[list[str], typer.Argument(metavar="DATA", help="CSV files or globs; .gz and .tsv too.")]
+Data = Annotated[
+    list[str], typer.Argument(metavar="DATA", help="CSV files or globs, compressed or not; - is standard input.")
+]
 CsvOrPrepared = Annotated[
-    list[str], typer.Argument(metavar="DATA", help="CSV files or globs, .gz and .tsv too; or a folder of prepare.")
+    list[str], typer.Argument(metavar="DATA", help="CSV files or globs, compressed or not; -, or a folder of prepare.")
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
@@ -38,6 +40,14 @@ KeepInvisible = Annotated[
 UserColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the user id. [default: fromUser.id]")]
 TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the message. [default: text]")]
 Delimiter = Annotated[str | None, typer.Option(metavar="C", help="Field delimiter. [default: comma; tab for .tsv]")]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of the characters, such as cp1252 or utf-16-le. [default: utf-8]")
+]
+Escape = Annotated[str | None, typer.Option(metavar="C", help="Takes the meaning from the next character, such as \\.")]
+SkipInitialSpace = Annotated[
+    bool | None,
+    typer.Option("--skip-initial-space", help="Blanks after a delimiter count for nothing.", show_default=False),
+]
 NoHeader = Annotated[
     bool | None,
     typer.Option("--no-header", help="The first row is data; give columns by position from 0.", show_default=False),
@@ -102,6 +112,9 @@ def csv_changes(
     text_column: str | None,
     delimiter: str | None,
     no_header: bool | None,
+    encoding: str | None,
+    escape: str | None,
+    skip_initial_space: bool | None,
     skip_bad_rows: bool | None,
 ) -> dict[str, Any]:
     """Names the settings of `CsvFormat` that options change."""
@@ -110,6 +123,9 @@ def csv_changes(
         text_column=text_column,
         delimiter=delimiter.replace("\\t", "\t") if delimiter else None,
         header=False if no_header else None,
+        encoding=encoding,
+        escape=escape,
+        skip_initial_space=skip_initial_space or None,
         skip_bad_rows=skip_bad_rows or None,
     )
 

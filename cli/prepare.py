@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charflow.cli import console, options
+from charflow.cli import console, noticed, options
 from charflow.cli.interrupts import saying
 from charflow.cli.quiet import load_tensorflow
 from charflow.pipeline.errors import counted
@@ -33,6 +33,9 @@ def prepare(
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
     no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
     skip_bad_rows: options.SkipBadRows = None,
     shard_size: Annotated[int, typer.Option(metavar="N", help="Characters in a shard.")] = 32 << 20,
     json: options.Json = False,
@@ -50,7 +53,11 @@ def prepare(
 
     settings = CorpusSettings(
         text=TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible)),
-        csv=CsvFormat(**options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows)),
+        csv=CsvFormat(
+            **options.csv_changes(
+                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+            )
+        ),
         **options.given(
             users=tuple(user) if user else None,
             drop_users=tuple(drop_user) if drop_user else None,
@@ -68,7 +75,7 @@ def prepare(
     if json:
         console.print_json(figures)
     else:
-        _show(to, figures)
+        _show(to, prepared, figures)
 
 
 class _Screen:
@@ -105,7 +112,8 @@ def _figures(prepared: "PreparedCorpus", seconds: float) -> dict[str, Any]:
     }
 
 
-def _show(folder: Path, figures: dict[str, Any]) -> None:
+def _show(folder: Path, prepared: "PreparedCorpus", figures: dict[str, Any]) -> None:
+    noticed.warn(prepared.noticed)
     dropped = ", ".join(f"{count:,} {reason}" for reason, count in figures["dropped"].items())
     console.pairs(
         console.out,
@@ -119,6 +127,7 @@ def _show(folder: Path, figures: dict[str, Any]) -> None:
                 f"{figures['train_characters']:,} to learn, {figures['held_out_characters']:,} held out, "
                 f"{figures['distinct_characters']:,} distinct",
             ),
+            *noticed.longest(prepared.noticed),
             ("shards", f"{figures['shards']:,}, {console.size(figures['bytes'])} of {figures['dtype']} ids"),
             ("took", console.duration(figures["seconds"])),
         ],

@@ -61,6 +61,9 @@ def sweep(
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
     no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
     skip_bad_rows: options.SkipBadRows = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the search and of every trial.")] = None,
     cache: options.Cache = None,
@@ -74,8 +77,10 @@ def sweep(
     goes on.
     """
     load_tensorflow()
+    from charflow.pipeline.inputs import lasting_name
+
     changes = {
-        "data": [path if "://" in path else str(Path(path).resolve()) for path in data],
+        "data": [lasting_name(path) for path in data],
         "corpus": options.given(
             users=user,
             drop_users=drop_user,
@@ -84,7 +89,9 @@ def sweep(
             min_count=min_count,
             held_out=held_out,
             text=options.text_changes(keep_case, unicode_form, case_fold, keep_invisible),
-            csv=options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows),
+            csv=options.csv_changes(
+                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+            ),
         ),
         "training": options.given(time_limit=time_limit, seed=seed),
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charflow.cli import console, options
+from charflow.cli import console, noticed, options
 from charflow.cli.evaluate import scored
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
@@ -55,6 +55,9 @@ def train(
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
     no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
     skip_bad_rows: options.SkipBadRows = None,
     cell: options.Cell = None,
     units: options.Units = None,
@@ -119,7 +122,9 @@ def train(
             min_count=min_count,
             held_out=held_out,
             text=options.text_changes(keep_case, unicode_form, case_fold, keep_invisible),
-            csv=options.csv_changes(user_column, text_column, delimiter, no_header, skip_bad_rows),
+            csv=options.csv_changes(
+                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+            ),
         ),
         network=options.given(cell=cell, units=units, layers=layers, dropout=dropout),
         training=options.given(
@@ -156,6 +161,7 @@ def train(
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.inputs import is_stream
     from charflow.pipeline.prepared import PreparedCorpus
     from charflow.pipeline.remarks import remarks
 
@@ -180,6 +186,8 @@ def train(
         wanted = _config(run_dir, data, preset, config, changes, resume=resume)
         if wanted.training.shard_corpus or wanted.training.streaming:
             raise UserError("--shard-corpus and --streaming need a corpus that charflow prepare has written.")
+        if any(is_stream(path) for path in data):
+            check_stream(here.workers)
         with waiting("reading"):
             corpus = build_corpus(data, wanted.corpus, None if no_cache else CorpusCache(cache))
         if chief and not resume:
@@ -208,6 +216,19 @@ def _prepared_text(prepared: "PreparedCorpus", training: "TrainingConfig", here:
     return TextInMemory(prepared.load())
 
 
+def check_stream(workers: int) -> None:
+    """Says what a chat that can be read only once is no good for.
+
+    Raises:
+        UserError: several workers would read it.
+    """
+    from charflow.pipeline.errors import UserError
+
+    if workers > 1:
+        raise UserError("Workers cannot share standard input or a pipe: write the chat to a file that all can read.")
+    console.err.print("The chat comes from standard input or a pipe: --resume and evaluate will need it again.")
+
+
 def _cadence(every: str | None) -> dict[str, Any]:
     """Reads --checkpoint-every: 500 is steps, 5m is minutes."""
     from charflow.pipeline.errors import UserError
@@ -234,6 +255,7 @@ def _config(
     from charflow.model.config import load_toml, override
     from charflow.model.presets import continued, preset, with_limits
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.inputs import lasting_name
 
     if resume:
         if preset_name or config_file:
@@ -242,11 +264,7 @@ def _config(
     config = preset(preset_name or "default")
     if config_file:
         config = override(config, with_limits(load_toml(config_file)), source=str(config_file))
-    return override(config, {**with_limits(changes), "data": [_absolute(path) for path in data]})
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).resolve())
+    return override(config, {**with_limits(changes), "data": [lasting_name(path) for path in data]})
 
 
 def _train(
@@ -321,6 +339,7 @@ class _Screen:
             return
         here = plan.placement
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in self._text.dropped.items())
+        noticed.warn(self._text.noticed)
         console.pairs(
             console.err,
             [
@@ -328,6 +347,7 @@ class _Screen:
                     "messages",
                     f"{plan.messages:,} of {counted(self._text.rows, 'row')}" + (f" ({dropped})" if dropped else ""),
                 ),
+                *noticed.longest(self._text.noticed),
                 (
                     "characters",
                     f"{plan.train_characters:,} to learn, {plan.held_out_characters:,} held out, "

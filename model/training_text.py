@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from charflow.model.config import TrainingConfig
 from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.long_messages import Noticed
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.streaming import MEMORY, naming_shards, stream_windows
 from charflow.pipeline.vocabulary import Vocabulary
@@ -30,6 +31,7 @@ class TrainingText(Protocol):
         train_characters: to learn from.
         held_out_characters: to be judged on.
         host_bytes: that it takes in memory.
+        noticed: about the messages that it was made of.
     """
 
     vocabulary: Vocabulary
@@ -39,6 +41,7 @@ class TrainingText(Protocol):
     train_characters: int
     held_out_characters: int
     host_bytes: int
+    noticed: Noticed
 
     def count_windows(self, training: TrainingConfig) -> int:
         """Windows in an epoch, over all workers."""
@@ -80,6 +83,7 @@ class TextInMemory:
         self.messages, self.train_characters = corpus.messages, corpus.split
         self.held_out_characters = corpus.held_out_characters
         self.host_bytes = corpus.ids.nbytes
+        self.noticed = corpus.noticed
 
     def count_windows(self, training: TrainingConfig) -> int:
         return self._parts * count_windows(
@@ -134,6 +138,7 @@ class TextOnDisk:
         self.messages, self.train_characters = prepared.messages, prepared.split
         self.held_out_characters = prepared.held_out_characters
         self.host_bytes = memory
+        self.noticed = prepared.noticed
 
     def count_windows(self, training: TrainingConfig) -> int:
         return count_windows(self._prepared.split, length=training.window_length, shift=training.window_shift)

@@ -18,6 +18,7 @@ from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus_cache import FACTS, CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.inputs import find_inputs
 from charflow.pipeline.kept_texts import (
     CODE_POINTS,
     SEPARATOR,
@@ -28,6 +29,7 @@ from charflow.pipeline.kept_texts import (
     named,
     separated,
 )
+from charflow.pipeline.long_messages import Noticed
 from charflow.pipeline.messages import Messages, read_messages
 from charflow.pipeline.settings import Count, Natural, Paths, Texts, check, checked
 from charflow.pipeline.text import TextSettings
@@ -81,6 +83,7 @@ class Corpus:
         dropped: number of rows left out, by reason.
         messages: messages in the text; `rows` minus all that were dropped.
         held_out_messages: how many of them are in the tail.
+        noticed: the longest message of the files, and fields of them that may have swallowed rows.
         fingerprint: SHA-256 of vocabulary, ids and split, in hexadecimal: equal for equal training data.
     """
 
@@ -91,6 +94,7 @@ class Corpus:
     dropped: dict[str, int]
     messages: int
     held_out_messages: int
+    noticed: Noticed = field(default_factory=Noticed, kw_only=True)
 
     @classmethod
     @checked
@@ -194,18 +198,21 @@ def build_corpus(
     """Reads chat CSVs into a corpus, or takes it from the cache; see `Corpus.from_csv`.
 
     Args:
-        paths: files or globs.
+        paths: files or globs; who gives `read` too has found the files (`find_inputs`) if one may be a pipe.
         settings: which messages count and how they become text.
         cache: where encoded corpora are kept.
         read: gives the messages of `paths`, for who needs them for more than one corpus; they are read here otherwise.
     """
-    key = cache.key(paths, json.dumps(asdict(settings), sort_keys=True)) if cache else ""
+    files = find_inputs(paths)
+    key = cache.key(files, json.dumps(asdict(settings), sort_keys=True)) if cache else ""
     if cache and (stored := cache.load(key)):
         ids, vocabulary, facts = stored
-        return Corpus(ids, facts.pop("split"), vocabulary, **facts)
-    corpus = _read(read() if read else read_messages(paths, settings.csv), settings)
+        noticed = Noticed.from_table(facts.pop("noticed"))
+        return Corpus(ids, facts.pop("split"), vocabulary, **facts, noticed=noticed)
+    corpus = _read(read() if read else read_messages(files, settings.csv), settings)
     if cache:
-        cache.store(key, corpus.ids, corpus.vocabulary, {name: getattr(corpus, name) for name in FACTS})
+        facts = {name: getattr(corpus, name) for name in FACTS} | {"noticed": asdict(corpus.noticed)}
+        cache.store(key, corpus.ids, corpus.vocabulary, facts)
     return corpus
 
 
@@ -223,10 +230,11 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
         ids=ids,
         split=len(ids) - int(lengths[len(lengths) - n_tail :].sum()),
         vocabulary=vocabulary,
-        rows=messages.rows + len(messages.bad_rows),
+        rows=messages.all_rows,
         dropped=tally.dropped(n_used),
         messages=n_used,
         held_out_messages=n_tail,
+        noticed=messages.noticed,
     )
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from charflow.pipeline.csv_source import expand_paths
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.inputs import find_inputs
 from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
-FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages"})
+FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"})
 _FORMAT = 2  # raise it when what `corpus` computes from the same input changes
 
 
@@ -39,8 +38,8 @@ class CorpusCache:
             UserError: a file is missing.
         """
         digest = hashlib.sha256(f"{_FORMAT}\n{settings}".encode())
-        for path in expand_paths(paths):
-            digest.update(f"\n{_identity(path)}".encode())
+        for file in find_inputs(paths):
+            digest.update(json.dumps(file.identity(), sort_keys=True).encode())
         return digest.hexdigest()[:32]
 
     def load(self, key: str) -> tuple[np.ndarray, Vocabulary, dict[str, Any]] | None:
@@ -80,11 +79,3 @@ class CorpusCache:
                 f"The corpus cache {self.folder} cannot be written ({reason(error)}): free some room, "
                 "name another folder with --cache, or pass --no-cache."
             ) from error
-
-
-def _identity(path: str) -> str:
-    if "://" in path:
-        stat = tf.io.gfile.stat(path)
-        return f"{path}\n{stat.length}\n{stat.mtime_nsec}"
-    local = Path(path).resolve()  # gfile would give the time of a local file to the second only
-    return f"{local}\n{local.stat().st_size}\n{local.stat().st_mtime_ns}"

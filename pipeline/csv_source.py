@@ -1,43 +1,44 @@
-"""Finds CSV files and the two columns that matter in each: who wrote, and what.
+"""Finds the two columns of a CSV file that matter: who wrote, and what.
 
-The first step of the flow: `messages` reads what this module found; `csv_repair` looks closer when a read fails.
-Paths go through `tf.io.gfile`, so remote file systems that TensorFlow knows work like local ones.
+`inputs` found the files, `file_types` uncovers their bytes; `messages` reads what this module found, `csv_repair` looks
+closer when that fails, and `csv_advice` says with which other `CsvFormat` a file can be read.
 """
 
 import csv
-import difflib
-import gzip
 import io
-import zlib
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any
-
-import tensorflow as tf
+from itertools import islice
 
 from charflow.pipeline.bounds import shown
-from charflow.pipeline.errors import SettingError, UserError, reason
-from charflow.pipeline.settings import Paths, check, checked
+from charflow.pipeline.encodings import MARKING, UTF_8_MARK, guess_wide, is_encoding, is_utf8, marked_encoding
+from charflow.pipeline.errors import SettingError, UserError, counted, quoted, quoted_list, reason
+from charflow.pipeline.file_types import UNREADABLE, Recognised, recognise, text_type, uncovered
+from charflow.pipeline.inputs import InputFile, find_inputs
+from charflow.pipeline.long_messages import LINE_BREAK
+from charflow.pipeline.settings import Paths, check
 
 _TAB_SUFFIXES = (".tsv", ".tab")
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_UNREADABLE = (OSError, EOFError, zlib.error, tf.errors.OpError)
-_GZIP_BLOCK = 1 << 20  # bytes
-LONGEST_FIELD = 1 << 20  # characters; also bounds how far an unclosed quote is followed
+_EXCEL_HINT = re.compile('"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # a first line that tells Excel the delimiter
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
+_SHOWN = 20  # characters of what is no text
+LONGEST_FIELD = 1 << 26  # bytes as UTF-8; bounds how far an unclosed quote is followed, and the memory for that
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFormat:
-    """How the rows of the files are written.
+    r"""How the rows of the files are written.
 
     Attributes:
         user_column: name of the column that holds the user id; without a header its position, counted from 0.
         text_column: the same for the message.
-        delimiter: one character; empty picks a tab for `.tsv` and `.tab` files and a comma for all others.
+        delimiter: one character; empty picks what a first line `sep=;` says, a tab for `.tsv` and `.tab` files, and a
+            comma for all others.
         header: whether the first row names the columns.
+        encoding: of the characters, as Python names it; a mark of UTF-16 or UTF-32 in a file overrides "utf-8".
+        escape: the character that takes the meaning from the next one, such as the backslash of `\"`; empty is none.
+        skip_initial_space: leave out blanks between a delimiter and the field after it.
         skip_bad_rows: leave out, count and report the rows that cannot be read, instead of refusing the file.
     """
 
@@ -45,6 +46,9 @@ class CsvFormat:
     text_column: str = "text"
     delimiter: str = ""
     header: bool = True
+    encoding: str = "utf-8"
+    escape: str = ""
+    skip_initial_space: bool = False
     skip_bad_rows: bool = False
 
     def __post_init__(self) -> None:
@@ -53,6 +57,18 @@ class CsvFormat:
             raise SettingError(
                 "{delimiter} must be one character other than a quote or a line break, not {found}.",
                 found=shown(self.delimiter),
+            )
+        if self.escape and (len(self.escape) != 1 or self.escape in f'"\r\n {self.delimiter}'):
+            raise SettingError(
+                "{escape} must be one character other than a quote, a blank, a line break or the delimiter, not "
+                "{found}.",
+                found=shown(self.escape),
+            )
+        if not is_encoding(self.encoding):
+            raise SettingError(
+                "{encoding} must be an encoding that Python has, such as utf-8, utf-16-le, cp1252, latin-1, mac-roman, "
+                "gb18030 or shift-jis, not {found}.",
+                found=shown(self.encoding),
             )
         columns = (self.user_column, self.text_column)
         if not self.header and not all(column.isdecimal() for column in columns):
@@ -66,24 +82,91 @@ class CsvFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class CsvSource:
-    """One file, its delimiter, and where its user and text columns stand among its `columns` columns.
+    """One file, how it is written, and where its user and text columns stand among its columns.
 
-    `plain` is false where CsvDataset cannot read the file: it starts with a blank line, or with a byte order mark and
-    no header, or the delimiter is not ASCII.
+    Attributes:
+        file: what is read.
+        layers: the compressions over it.
+        encoding: of its characters.
+        delimiter: between fields.
+        escape: the escaping character, or empty.
+        skip_initial_space: whether blanks after a delimiter count for nothing.
+        skip_lines: lines before the header that are no rows.
+        names: the fields of its first row.
+        header: whether these are names.
+        user_index: where the user id stands.
+        text_index: where the message stands.
+        plain: whether its rows, once they are UTF-8, can be tried with CsvDataset. Not so where the file starts with a
+            blank line, or with a byte order mark and no header, or the delimiter is not ASCII, or rows are written in
+            a way that CsvDataset does not know.
+        repeats_header: whether rows that are the header again are to be left out.
     """
 
-    path: str
+    file: InputFile
+    layers: tuple[str, ...] = ()
+    encoding: str = "utf-8"
     delimiter: str
+    escape: str = ""
+    skip_initial_space: bool = False
+    skip_lines: int = 0
+    names: tuple[str, ...]
     header: bool
-    columns: int
     user_index: int
     text_index: int
     plain: bool
+    repeats_header: bool = False
 
     @property
-    def compressed(self) -> bool:
-        """Whether the file is read through gzip."""
-        return self.path.endswith(".gz")
+    def name(self) -> str:
+        """What messages call the file."""
+        return self.file.name
+
+    @property
+    def columns(self) -> int:
+        """How many fields a row has."""
+        return len(self.names)
+
+    @property
+    def first_line(self) -> int:
+        """The physical line, from 1, on which the first row below the header starts, if no blank line comes before."""
+        header = 1 + sum(len(LINE_BREAK.findall(name)) for name in self.names) if self.header else 0
+        return 1 + self.skip_lines + header
+
+    def is_header(self, fields: Sequence[str]) -> bool:
+        """Says whether a row is the header again, as where files were joined by `cat`, each perhaps with its mark."""
+        if not self.header or len(fields) != len(self.names):
+            return False
+        first = fields[0]
+        if first.startswith("\ufeff"):
+            first = first.removeprefix("\ufeff").strip('"')  # a quote after the mark is one inside a field
+        return first == self.names[0] and tuple(fields[1:]) == self.names[1:]
+
+    def lines(self) -> Iterator[str]:
+        """Yields the physical lines from the header on, with their line ends; see `lines_of`."""
+        return islice(lines_of(self.file, self.layers, self.encoding), self.skip_lines, None)
+
+    def rows_of(self, lines: Iterator[str], *, strict: bool) -> Iterator[list[str]]:
+        """Reads lines as CSV; strict reading refuses what stands between a closing quote and a delimiter.
+
+        Raises:
+            csv.Error: the lines are not CSV.
+        """
+        return read_rows(lines, self.delimiter, self.escape, self.skip_initial_space, strict=strict)
+
+
+class LayoutError(UserError):
+    """The first row of a file does not have the columns that are wanted.
+
+    Attributes:
+        file: that was read.
+        found: what the file is.
+        vague_advice: what to do where no options are found with which it can be read.
+    """
+
+    def __init__(self, message: str, file: InputFile, found: Recognised, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.vague_advice = advice
+        self.file, self.found = file, found
 
 
 def find_sources(paths: Paths, csv_format: CsvFormat) -> tuple[CsvSource, ...]:
@@ -92,147 +175,138 @@ def find_sources(paths: Paths, csv_format: CsvFormat) -> tuple[CsvSource, ...]:
     Raises:
         UserError: no such file, a glob without a match, an empty file, or a missing column.
     """
-    return tuple(_open_source(file, csv_format) for file in expand_paths(paths))
+    return tuple(open_source(file, csv_format) for file in find_inputs(paths))
 
 
-@checked
-def expand_paths(paths: Paths) -> list[str]:
-    """Lists the files that paths and globs name, in the order given.
+def open_source(file: InputFile, csv_format: CsvFormat) -> CsvSource:
+    """Reads the first row of a file, and finds the columns in it.
 
     Raises:
-        UserError: nothing was given, a file is missing, a folder was named, or a glob matches nothing.
+        LayoutError: a column is missing.
+        UserError: the file is empty, cannot be read, or is no CSV file.
     """
-    patterns = [paths] if isinstance(paths, str | PathLike) else list(paths)
-    if not patterns:
-        raise UserError("No CSV file was given.")
-    return [file for pattern in patterns for file in _expand(str(pattern))]
+    found = recognise(file)
+    encoding = csv_format.encoding
+    if is_utf8(encoding):
+        encoding = marked_encoding(found.head) or "utf-8"
+    try:
+        first_line = next(lines_of(file, found.layers, encoding), "")
+        hint = _EXCEL_HINT.fullmatch(first_line)
+        delimiter = csv_format.delimiter or (hint[1] if hint else default_delimiter(found.inner_name))
+        lines = islice(lines_of(file, found.layers, encoding), 1 if hint else 0, None)
+        names = _first_row(file, lines, delimiter, csv_format)
+    except UNREADABLE as error:
+        raise UserError(f"{file.name} cannot be read: {reason(error)}.") from error
+    user_index, text_index = _column_indices(file, found, names, csv_format)
+    marked = found.head.startswith(UTF_8_MARK)
+    return CsvSource(
+        file=file,
+        layers=found.layers,
+        encoding=encoding,
+        delimiter=delimiter,
+        escape=csv_format.escape,
+        skip_initial_space=csv_format.skip_initial_space,
+        skip_lines=1 if hint else 0,
+        names=tuple(names),
+        header=csv_format.header,
+        user_index=user_index,
+        text_index=text_index,
+        plain=not (
+            hint
+            or csv_format.escape
+            or csv_format.skip_initial_space
+            or not delimiter.isascii()
+            or not first_line.strip("\r\n")
+            or (marked and not csv_format.header)
+        ),
+    )
 
 
-def lines_of(path: str) -> Iterator[str]:
-    """Yields the physical lines with their line ends, without a byte order mark.
+def lines_of(file: InputFile, layers: tuple[str, ...] = (), encoding: str = "utf-8") -> Iterator[str]:
+    """Yields the physical lines of a file with their line ends, without a byte order mark.
 
-    Bytes that are not UTF-8 become lone surrogates.
+    Bytes that are not in the encoding become lone surrogates.
     """
+    errors = "surrogateescape" if is_utf8(encoding) else MARKING
     with (
-        _opened(path) as stream,
-        io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+        uncovered(file, layers) as stream,
+        io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text,  # type: ignore[type-var]
     ):
+        yield from (line.removeprefix("\ufeff") for line in islice(text, 1))
         yield from text
 
 
-def check_gzip(path: str) -> None:
-    """Reads a compressed file to its end; CsvDataset would take the end of a truncated one for the end of the data.
-
-    Raises:
-        UserError: the file is damaged or cut short.
-    """
-    try:
-        with _opened(path) as stream:
-            while stream.read(_GZIP_BLOCK):
-                pass
-    except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read to its end: {reason(error)}.") from error
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    with tf.io.gfile.GFile(path, "rb") as file:
-        stream = io.BufferedReader(_GFileStream(file))
-        yield gzip.GzipFile(fileobj=stream) if path.endswith(".gz") else stream
-
-
-class _GFileStream(io.RawIOBase):
-    """Lets the io module read a GFile, which lacks `readinto`."""
-
-    def __init__(self, file: tf.io.gfile.GFile) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _expand(pattern: str) -> list[str]:
-    if tf.io.gfile.exists(pattern):
-        if tf.io.gfile.isdir(pattern):
-            from charflow.pipeline.prepared import PreparedCorpus  # which reads CSV files through this module
-
-            if PreparedCorpus.is_at(pattern):
-                raise UserError(f"{pattern} was written by charflow prepare: only charflow train reads such a folder.")
-            raise UserError(f"{pattern} is a folder: name its CSV files, or a glob in quotes: '{pattern}/*.csv'.")
-        return [pattern]
-    if any(mark in pattern for mark in "*?["):
-        if matches := sorted(tf.io.gfile.glob(pattern)):
-            return matches
-        raise UserError(f"{pattern}: no file matches.")
-    raise UserError(f"{pattern}: no such file.")
-
-
-def _open_source(path: str, csv_format: CsvFormat) -> CsvSource:
-    stem = path.removesuffix(".gz")
-    delimiter = csv_format.delimiter or ("\t" if stem.endswith(_TAB_SUFFIXES) else ",")
-    names = _first_row(path, delimiter)
-    indices = (
-        [
-            _named_column(path, names, csv_format.user_column, "user"),
-            _named_column(path, names, csv_format.text_column, "text"),
-        ]
-        if csv_format.header
-        else [_numbered_column(path, names, column) for column in (csv_format.user_column, csv_format.text_column)]
-    )
-    return CsvSource(
-        path=path,
-        delimiter=delimiter,
-        header=csv_format.header,
-        columns=len(names),
-        user_index=indices[0],
-        text_index=indices[1],
-        plain=delimiter.isascii() and _is_plain(path, csv_format.header),
-    )
-
-
-def _first_row(path: str, delimiter: str) -> list[str]:
+def read_rows(
+    lines: Iterator[str], delimiter: str, escape: str, skip_initial_space: bool, *, strict: bool
+) -> Iterator[list[str]]:
+    """Reads lines as CSV, with the standard library's reader."""
     csv.field_size_limit(LONGEST_FIELD)
-    lines = lines_of(path)
+    return csv.reader(
+        _without_nulls(lines, delimiter, escape) if escape else lines,
+        delimiter=delimiter,
+        escapechar=escape or None,
+        skipinitialspace=skip_initial_space,
+        strict=strict,
+    )
+
+
+def _without_nulls(lines: Iterator[str], delimiter: str, escape: str) -> Iterator[str]:
+    r"""Empties the fields that databases which write with escapes mean as missing: `\N`."""
+    missing = re.compile(rf"(^|{re.escape(delimiter)}){re.escape(escape)}N(?={re.escape(delimiter)}|[\r\n]|$)")
+    return (missing.sub(r"\1", line) for line in lines)
+
+
+def default_delimiter(name: str) -> str:
+    """Guesses what stands between the fields of a file from its name."""
+    return "\t" if name.endswith(_TAB_SUFFIXES) else ","
+
+
+def _first_row(file: InputFile, lines: Iterator[str], delimiter: str, csv_format: CsvFormat) -> list[str]:
+    rows = read_rows(lines, delimiter, csv_format.escape, csv_format.skip_initial_space, strict=False)
     try:
-        row = next((row for row in csv.reader(lines, delimiter=delimiter) if row), None)
-    except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}.") from error
+        row = next((row for row in rows if row), None)
     except csv.Error as error:
-        raise UserError(f"{path}: the first row cannot be read as CSV ({error}).") from error
+        raise UserError(f"{file.name}: the first row cannot be read as CSV ({error}).") from error
     if row is None:
-        raise UserError(f"{path} is empty: it has no header and no rows.")
-    if row[0].encode(errors="surrogateescape").startswith(_UTF16_MARKS):
-        raise UserError(f"{path} is UTF-16, not UTF-8: save it again as UTF-8 (iconv -f utf-16 -t utf-8).")
+        raise UserError(f"{file.name} is empty: it has no header and no rows.")
     return row
 
 
-def _is_plain(path: str, header: bool) -> bool:
-    with _opened(path) as stream:
-        marked = stream.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK
-    return bool(next(lines_of(path)).strip("\r\n")) and (header or not marked)
+def _column_indices(file: InputFile, found: Recognised, names: list[str], csv_format: CsvFormat) -> tuple[int, int]:
+    columns = (csv_format.user_column, csv_format.text_column)
+    if csv_format.header:
+        missing = [column for column in columns if column not in names]
+    else:
+        missing = [column for column in columns if int(column) >= len(names)]
+    if missing:
+        raise _layout_error(file, found, names, missing, csv_format)
+    if csv_format.header:
+        return names.index(columns[0]), names.index(columns[1])
+    return int(columns[0]), int(columns[1])
 
 
-def _named_column(path: str, names: Sequence[str], wanted: str, role: str) -> int:
-    if wanted not in names:
-        shown = ", ".join(_shown(name) for name in names)
-        closest = difflib.get_close_matches(wanted, [name for name in names if name], n=1, cutoff=0.4)
-        raise UserError(
-            f"{path}: no column {wanted!r}. Columns are: {shown}."
-            f" Pass --{role}-column {_shown(closest[0]) if closest else 'NAME'}."
+def _layout_error(
+    file: InputFile, found: Recognised, names: list[str], missing: list[str], csv_format: CsvFormat
+) -> LayoutError:
+    if other := text_type(found.head):
+        return LayoutError(f"{file.name} is {other[0]}, not CSV: {other[1]}.", file, found)
+    if is_utf8(csv_format.encoding) and (wide := guess_wide(found.head)):
+        return LayoutError(f"{file.name} is {wide.upper()} without a byte order mark, not UTF-8.", file, found)
+    if any(_CONTROLS.search(name) for name in names):
+        begins = quoted(names[0][:_SHOWN])
+        return LayoutError(f"{file.name} is no text: it begins with {begins}.", file, found, advice="Name a CSV file.")
+    if not csv_format.header:
+        found_columns = counted(len(names), "column")
+        return LayoutError(
+            f"{file.name}: no column {missing[0]}: its rows have {found_columns}, counted from 0.",
+            file,
+            found,
+            advice="Pass --user-column and --text-column with positions that there are.",
         )
-    return list(names).index(wanted)
-
-
-def _shown(name: str) -> str:
-    return (name if name.isprintable() else repr(name)) or "(unnamed)"
-
-
-def _numbered_column(path: str, first_row: Sequence[str], column: str) -> int:
-    if int(column) >= len(first_row):
-        raise UserError(f"{path}: no column {column}: its rows have {len(first_row)} columns, counted from 0.")
-    return int(column)
+    wanted = " and ".join(map(quoted, missing))
+    return LayoutError(
+        f"{file.name}: no {'columns' if len(missing) > 1 else 'column'} {wanted}. Columns are: {quoted_list(names)}.",
+        file,
+        found,
+        advice="Pass --user-column and --text-column with two of them, or --no-header with their positions from 0.",
+    )

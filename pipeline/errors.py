@@ -6,7 +6,7 @@ line, and never more than a few words of it.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from itertools import islice
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
@@ -15,12 +15,37 @@ _TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")
 # What acts on a terminal instead of being seen: controls, line separators, changes of direction, stray surrogates.
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _QUOTED_CHARACTERS = 60
 _LISTED = 10
 
 
 class UserError(ValueError):
-    """A wrong file, argument or folder: the message says where, what was found, and what to do next."""
+    """A wrong file, argument or folder: the message says where, what was found, and what to do next.
+
+    Args:
+        message: where, what rule, what was found.
+        advice: sentences on what to do next, each with the options it names. They stand apart because a layer that
+            several commands share does not know which of these has the options: `for_command` leaves out the others.
+
+    >>> error = UserError("chat.csv: no column 'text'.", advice="Pass --text-column message.")
+    >>> str(error)
+    "chat.csv: no column 'text'. Pass --text-column message."
+    >>> error.for_command({"--json"})
+    "chat.csv: no column 'text'."
+    """
+
+    def __init__(self, message: str, *, advice: str | Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.advice = (advice,) if isinstance(advice, str) else tuple(advice)
+
+    def __str__(self) -> str:
+        return " ".join((*map(str, self.args), *self.advice))
+
+    def for_command(self, options: Container[str]) -> str:
+        """Writes the message with the advice that a command with these options can follow."""
+        fits = (advice for advice in self.advice if all(option in options for option in OPTION.findall(advice)))
+        return " ".join((*map(str, self.args), *fits))
 
 
 class SettingError(UserError):

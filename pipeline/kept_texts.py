@@ -24,6 +24,7 @@ CODE_POINTS = 0x110000
 _BYTES_AT_ONCE = 1 << 20
 _EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
 _UNFIT = "bad row"
+_HEADER = "repeated header"
 _BEYOND = "beyond the fraction"
 
 
@@ -96,6 +97,7 @@ class Tally:
         """Counts the rows left out, by reason; reasons that did not occur are left out too."""
         counts = {
             _UNFIT: len(self._messages.bad_rows),
+            _HEADER: self._messages.repeated_headers,
             **dict(zip(VERDICTS[1:], self._verdicts[1:].tolist(), strict=True)),
             _BEYOND: int(self._verdicts[0]) - n_used,
         }

@@ -7,16 +7,14 @@ are there. So whoever finds a `manifest.json` finds a whole corpus.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import CorpusSettings
-from charflow.pipeline.csv_source import expand_paths
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.inputs import find_inputs
 from charflow.pipeline.settings import Paths
 
 MANIFEST, PROGRESS, VOCABULARY = "manifest.json", "progress.json", "vocabulary.txt"
@@ -55,7 +53,7 @@ class Origin:
 
     Attributes:
         settings: the fields of `CorpusSettings`, as JSON has them.
-        sources: path, size in bytes and modification time in ns of each CSV file.
+        sources: path, size in bytes and modification time in ns (or SHA-256) of each CSV file.
         shard_characters: ids in every shard but the last.
     """
 
@@ -71,7 +69,7 @@ class Origin:
             UserError: a file is missing.
         """
         plain = json.loads(json.dumps(asdict(settings)))  # lists for tuples
-        sources = [_source(path) for path in expand_paths(paths)]
+        sources = [file.identity() for file in find_inputs(paths)]
         return cls(settings=plain, sources=sources, shard_characters=shard_characters)
 
     def differences(self, other: "Origin") -> list[str]:
@@ -95,6 +93,7 @@ class Manifest:
         characters: N, ids in all shards.
         split: None while it is in a shard that is not written yet.
         fingerprint: None until all shards are written.
+        noticed: about the messages, as a table.
         shards: those written so far, in order.
     """
 
@@ -108,6 +107,7 @@ class Manifest:
     characters: int
     split: int | None = None
     fingerprint: str | None = None
+    noticed: dict[str, Any] = field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
 
     @property
@@ -161,12 +161,3 @@ def hash_into(digest: "hashlib._Hash", path: Path) -> None:
 
 def _shard(*, ended_in: Sequence[int], **fields: Any) -> Shard:
     return Shard(ended_in=Position(*ended_in), **fields)
-
-
-def _source(path: str) -> dict[str, Any]:
-    if "://" in path:
-        remote = tf.io.gfile.stat(path)
-        return {"path": path, "bytes": remote.length, "mtime_ns": remote.mtime_nsec}
-    local = Path(path).resolve()  # gfile would give the time of a local file to the second only
-    stat = local.stat()
-    return {"path": str(local), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}

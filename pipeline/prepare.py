@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import tensorflow as tf
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import CorpusSettings
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.inputs import find_inputs
 from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named
 from charflow.pipeline.manifest import (
     MANIFEST,
@@ -71,15 +72,16 @@ def prepare_corpus(
         UserError: whatever `build_corpus` refuses; the folder is in use, or holds something else or a corpus of
             other files or settings; the disk is full.
     """
-    origin, folder = Origin.of(paths, settings, shard_characters), Path(folder)
+    files, folder = find_inputs(paths), Path(folder)
+    origin = Origin.of(files, settings, shard_characters)
     with _locked(folder):
         begun = _begun(folder, origin)
         if not begun or not begun.fingerprint:
             progress("checking", 0.0)
-            messages = read_messages(paths, settings.csv)
+            messages = read_messages(files, settings.csv)
             begun = begun or _survey(messages, settings, origin, folder, progress)
             finished = _write_shards(messages, settings, begun, folder, progress)
-            if changed := Origin.of(paths, settings, shard_characters).differences(origin):
+            if changed := Origin.of(files, settings, shard_characters).differences(origin):
                 raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
             finished.save(folder / MANIFEST)
         (folder / PROGRESS).unlink(missing_ok=True)
@@ -138,7 +140,8 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
         origin=origin,
         vocabulary_sha256=sha256_of(folder / VOCABULARY),
         dtype=vocabulary.dtype.name,
-        rows=messages.rows + len(messages.bad_rows),
+        rows=messages.all_rows,
+        noticed=asdict(messages.noticed),
         dropped=tally.dropped(n_used),
         messages=n_used,
         held_out_messages=n_tail,

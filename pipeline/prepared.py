@@ -14,6 +14,7 @@ import numpy as np
 from charflow.pipeline.corpus import Corpus, CorpusSettings
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.long_messages import Noticed
 from charflow.pipeline.manifest import MANIFEST, PROGRESS, VOCABULARY, Manifest, Shard, sha256_of
 from charflow.pipeline.settings import Count, Natural, checked
 from charflow.pipeline.text import TextSettings
@@ -108,6 +109,11 @@ class PreparedCorpus:
         """That of the `Corpus`."""
         return self.manifest.fingerprint or ""
 
+    @property
+    def noticed(self) -> Noticed:
+        """That of the `Corpus`."""
+        return Noticed.from_table(self.manifest.noticed)
+
     def facts(self) -> dict[str, Any]:
         """Sums the corpus up, as `Corpus.facts` does."""
         manifest = self.manifest
@@ -193,6 +199,7 @@ class PreparedCorpus:
             dropped=manifest.dropped,
             messages=manifest.messages,
             held_out_messages=manifest.held_out_messages,
+            noticed=self.noticed,
             whole=self,
         )
 

@@ -214,11 +214,12 @@ def _path(name: str, value: Any) -> Path:
     return Path(_path_text(name, value))
 
 
-def _paths(name: str, value: Any) -> list[str]:
+def _paths(name: str, value: Any) -> list[Any]:
     paths = [value] if isinstance(value, str | os.PathLike) else _listed(value)
     if paths is None:
         raise _Other
-    return [_path_text(name, path) for path in paths]
+    # A file that was found already knows more than its path.
+    return [path if type(path).__module__.startswith("charflow.") else _path_text(name, path) for path in paths]
 
 
 def _path_text(name: str, value: Any) -> str:

@@ -30,17 +30,17 @@ CHATS = {
     "wrong text column": (
         ["id,fromUser.id,message", "1,mira,hi"],
         [],
-        "{chat}: no column 'text'. Columns are: id, fromUser.id, message. Pass --text-column ",
+        "{chat}: no column 'text'. Columns are: 'id', 'fromUser.id', 'message'. Pass --text-column message.",
     ),
     "wrong user column": (
         ["who,text", "mira,hi"],
         [],
-        "{chat}: no column 'fromUser.id'. Columns are: who, text. Pass --user-column ",
+        "{chat}: no column 'fromUser.id'. Columns are: 'who', 'text'. Pass --user-column who.",
     ),
     "column asked for": (
         ["fromUser.id,text", "mira,hi"],
         ["--text-column", "body"],
-        "{chat}: no column 'body'. Columns are: fromUser.id, text. Pass --text-column ",
+        "{chat}: no column 'body'. Columns are: 'fromUser.id', 'text'. Pass --text-column text.",
     ),
     "no such user": (
         ["fromUser.id,text", *["mira,hi"] * 3, *["ada,hey"] * 2, "bram,YO", "bram,NO", "bram,OH", "bram,AH"],
@@ -66,12 +66,13 @@ CHATS = {
     "not UTF-8": (
         ["fromUser.id,text", "mira,hi", b"ada,caf\xe9 au lait"],
         [],
-        "{chat}, line 3: the row has bytes that are not UTF-8. Pass --skip-bad-rows to leave it out.",
+        "{chat}, line 3: the row has bytes that are not UTF-8. Pass --encoding cp1252 (it then reads 'café'). Or pass "
+        "--skip-bad-rows to leave it out.",
     ),
     "UTF-16": (
-        [b"\xff\xfe" + "fromUser.id,text".encode("utf-16-le")],
+        ["fromUser.id,text".encode("utf-16-le")],
         [],
-        "{chat} is UTF-16, not UTF-8: save it again as UTF-8 (iconv -f utf-16 -t utf-8).",
+        "{chat} is UTF-16-LE without a byte order mark, not UTF-8.",
     ),
 }
 

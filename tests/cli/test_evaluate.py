@@ -200,7 +200,7 @@ def test_evaluate_reads_another_chat_once(
             f"charflow.pipeline.{home}.read_messages", lambda *given: (paths.append(given[0]), read(*given))[1]
         )
     assert call("evaluate", trained_run, other_chat, "--no-cache", "--json").status == 0
-    assert paths.count([str(other_chat)]) == 1
+    assert [[file.path for file in files] for files in paths].count([str(other_chat)]) == 1
 
 
 def test_evaluate_says_that_it_knows_no_character_of_the_chat(

@@ -16,6 +16,14 @@ def counted(table: pd.DataFrame) -> list[dict]:
     return users.reset_index(names="user").head(10).to_dict("records")
 
 
+def longest(table: pd.DataFrame, path: str) -> dict:
+    """The longest message; its line is told by what stands above it."""
+    place = int(table["text"].str.len().to_numpy().argmax())
+    above = table.iloc[:place].to_csv(index=False).replace("\r\n", "\n")
+    text = table["text"][place]
+    return {"path": path, "line": above.count("\n") + 1, "lines": text.count("\n") + 1, "characters": len(text)}
+
+
 def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
     done = call("explore", sample_chat, "--json")
     assert (done.status, done.err) == (0, "")
@@ -24,6 +32,9 @@ def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_tab
         "users": sample_table["fromUser.id"].nunique(),
         "characters": int(sample_table["text"].str.len().sum()),
         "dropped_rows": 0,
+        "repeated_headers": 0,
+        "longest": longest(sample_table, sample_chat),
+        "swallowing": [],
         "empty_messages": int((sample_table["text"] == "").sum()),
         "most_active": counted(sample_table),
     }

@@ -13,6 +13,7 @@ from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.corpus_cache import CorpusCache
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.inputs import find_inputs
 from charflow.pipeline.text import TextSettings
 
 CHAT = 'fromUser.id,text\nada,One\nbo,"Two\n2"\nada,\nada,Three\n'
@@ -64,9 +65,9 @@ def facts(corpus: Corpus) -> tuple:
 
 def test_second_read_comes_from_the_cache(chat: Path, cache: CorpusCache, reads: list) -> None:
     first = Corpus.from_csv(str(chat), held_out=0.4, cache=cache)
-    assert reads == [str(chat)]
+    assert reads == [find_inputs(str(chat))]
     second = Corpus.from_csv(str(chat), held_out=0.4, cache=cache)
-    assert reads == [str(chat)]
+    assert reads == [find_inputs(str(chat))]
     assert facts(second) == facts(first)
     assert facts(second) == facts(Corpus.from_csv(str(chat), held_out=0.4))
 

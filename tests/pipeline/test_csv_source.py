@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from charflow.pipeline.csv_source import CsvFormat, CsvSource, expand_paths, find_sources, lines_of
+from charflow.pipeline import csv_source
+from charflow.pipeline.csv_source import CsvFormat, CsvSource, find_sources, lines_of
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.inputs import InputFile
 
 HEADER = b"fromUser.id,text\n"
 
@@ -66,7 +68,7 @@ def test_find_sources_reads_a_header_with_any_line_end(line_end: str, tmp_path: 
 def test_find_sources_without_header_counts_columns_from_0(tmp_path: Path) -> None:
     file = write(tmp_path / "chat.csv", b"2024,hi,mira\n")
     source = source_of(file, header=False, user_column="2", text_column="1")
-    assert (source.path, source.header, source.columns) == (file, False, 3)
+    assert (source.name, source.header, source.columns) == (file, False, 3)
     assert (source.user_index, source.text_index) == (2, 1)
 
 
@@ -87,43 +89,32 @@ def test_find_sources_picks_the_delimiter(name: str, given: str, delimiter: str,
     file = write(tmp_path / name, f"fromUser.id{delimiter}text\n".encode())
     source = source_of(file, delimiter=given)
     assert source.delimiter == delimiter
-    assert source.compressed == name.endswith(".gz")
+    assert source.layers == (("gzip",) if name.endswith(".gz") else ())
 
 
 def test_find_sources_opens_every_file_of_a_glob(tmp_path: Path) -> None:
     second = write(tmp_path / "b.csv", b"text,fromUser.id\n")
     first = write(tmp_path / "a.csv", HEADER)
     sources = find_sources(str(tmp_path / "*.csv"), CsvFormat())
-    assert [(source.path, source.text_index) for source in sources] == [(first, 1), (second, 0)]
-
-
-def test_expand_paths_keeps_the_order_given_and_sorts_each_glob(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.csv", "c.csv", "z.tsv"):
-        write(tmp_path / name, HEADER)
-    tsv = tmp_path / "z.tsv"
-    found = expand_paths([tsv, f"{tmp_path}/?.csv", f"{tmp_path}/a.csv"])
-    assert [Path(file).name for file in found] == ["z.tsv", "a.csv", "b.csv", "c.csv", "a.csv"]
-    assert expand_paths(tsv) == expand_paths(str(tsv)) == [str(tsv)]
-
-
-def test_expand_paths_takes_a_name_with_glob_marks_literally_where_it_exists(tmp_path: Path) -> None:
-    file = write(tmp_path / "chat[1].csv", HEADER)
-    write(tmp_path / "chat1.csv", HEADER)
-    assert expand_paths(file) == [file]
+    assert [(source.name, source.text_index) for source in sources] == [(first, 1), (second, 0)]
 
 
 def test_lines_of_yields_physical_lines_with_their_ends(tmp_path: Path) -> None:
     file = write(tmp_path / "chat.csv", 'a,"b\r\nc"\né\u2028\x85😀\r\n\rlast'.encode())
-    assert list(lines_of(file)) == ['a,"b\r\n', 'c"\n', "é\u2028\x85😀\r\n", "\r", "last"]
+    assert list(lines_of(InputFile(file, file))) == ['a,"b\r\n', 'c"\n', "é\u2028\x85😀\r\n", "\r", "last"]
 
 
 def test_lines_of_shows_undecodable_bytes_as_lone_surrogates(tmp_path: Path) -> None:
-    assert list(lines_of(write(tmp_path / "chat.csv", b"caf\xe9\n\xff"))) == ["caf\udce9\n", "\udcff"]
+    file = write(tmp_path / "chat.csv", b"caf\xe9\n\xff")
+    assert list(lines_of(InputFile(file, file))) == ["caf\udce9\n", "\udcff"]
+    file = write(tmp_path / "wide.csv", "a\n".encode("utf-16-le") + b"\x00\xd8" + "b".encode("utf-16-le"))
+    assert list(lines_of(InputFile(file, file), encoding="utf-16-le")) == ["a\n", "\udcffb"]
 
 
 def test_lines_of_decompresses_gzip_of_several_members(tmp_path: Path) -> None:
     (tmp_path / "chat.csv.gz").write_bytes(gzip.compress(b"a\nb") + gzip.compress(b"c\n"))
-    assert list(lines_of(str(tmp_path / "chat.csv.gz"))) == ["a\n", "bc\n"]
+    file = str(tmp_path / "chat.csv.gz")
+    assert list(lines_of(InputFile(file, file), ("gzip",))) == ["a\n", "bc\n"]
 
 
 @pytest.mark.parametrize("name", ["empty.csv", "empty.csv.gz"])
@@ -133,40 +124,28 @@ def test_find_sources_refuses_an_empty_file(name: str, content: bytes, tmp_path:
     assert refusal(file) == f"{file} is empty: it has no header and no rows."
 
 
-def test_find_sources_refuses_a_missing_file(tmp_path: Path) -> None:
-    assert refusal(f"{tmp_path}/chat.csv") == f"{tmp_path}/chat.csv: no such file."
+def test_find_sources_goes_by_the_content_and_not_by_the_name(tmp_path: Path) -> None:
+    (tmp_path / "chat.csv.gz").write_bytes(HEADER)
+    (tmp_path / "chat.csv").write_bytes(gzip.compress(HEADER))
+    (tmp_path / "chat.tsv.gz").write_bytes(gzip.compress(b"text\tfromUser.id\n"))
+    sources = find_sources([str(tmp_path / name) for name in ("chat.csv.gz", "chat.csv", "chat.tsv.gz")], CsvFormat())
+    assert [source.layers for source in sources] == [(), ("gzip",), ("gzip",)]
+    assert [source.text_index for source in sources] == [1, 1, 0]
 
 
-def test_find_sources_refuses_a_glob_without_match(tmp_path: Path) -> None:
-    assert refusal(f"{tmp_path}/*.csv") == f"{tmp_path}/*.csv: no file matches."
-
-
-def test_find_sources_refuses_a_folder(tmp_path: Path) -> None:
-    expected = f"{tmp_path} is a folder: name its CSV files, or a glob in quotes: '{tmp_path}/*.csv'."
-    assert refusal(str(tmp_path)) == expected
-
-
-def test_find_sources_refuses_a_folder_that_a_glob_matches(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").mkdir()
-    message = refusal(f"{tmp_path}/*.csv")
-    assert message.startswith(f"{tmp_path}/a.csv ")
-    assert "directory" in message or "folder" in message
-
-
-def test_find_sources_refuses_no_paths() -> None:
-    assert refusal([]) == "No CSV file was given."
-
-
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_find_sources_refuses_utf_16(encoding: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_find_sources_takes_the_encoding_that_a_mark_tells(encoding: str, tmp_path: Path) -> None:
     file = write(tmp_path / "chat.csv", "\ufefffromUser.id,text\nmira,hi\n".encode(encoding))
-    assert refusal(file) == f"{file} is UTF-16, not UTF-8: save it again as UTF-8 (iconv -f utf-16 -t utf-8)."
+    assert source_of(file).encoding == encoding[:6]
+    assert source_of(file, encoding=encoding).names == ("fromUser.id", "text")
 
 
-def test_find_sources_refuses_gz_that_is_not_gzip(tmp_path: Path) -> None:
-    file = tmp_path / "chat.csv.gz"
-    file.write_bytes(HEADER)
-    assert refusal(str(file)) == f"{file} cannot be read: Not a gzipped file (b'fr')."
+@pytest.mark.parametrize("first", ["sep=;\r\n", "SEP=;\n", '"sep=;"\r\n'])
+def test_find_sources_takes_the_delimiter_that_a_line_for_excel_tells(first: str, tmp_path: Path) -> None:
+    source = source_of(write(tmp_path / "chat.csv", f"{first}text;fromUser.id\n".encode()))
+    assert (source.delimiter, source.skip_lines, source.user_index, source.plain) == (";", 1, 1, False)
+    source = source_of(write(tmp_path / "chat.csv", f"{first}text,fromUser.id\n".encode()), delimiter=",")
+    assert (source.delimiter, source.skip_lines, source.user_index) == (",", 1, 1)
 
 
 def test_find_sources_refuses_gz_that_is_damaged_at_the_start(tmp_path: Path) -> None:
@@ -179,15 +158,9 @@ def test_find_sources_refuses_gz_that_is_damaged_at_the_start(tmp_path: Path) ->
 
 def test_find_sources_lists_the_columns_where_one_is_missing(tmp_path: Path) -> None:
     file = write(tmp_path / "chat.csv", b",fromUser.id,message\n")
-    assert refusal(file) == (
-        f"{file}: no column 'text'. Columns are: (unnamed), fromUser.id, message. Pass --text-column NAME."
-    )
-    assert refusal(file, user_column="user.id") == (
-        f"{file}: no column 'user.id'. Columns are: (unnamed), fromUser.id, message. Pass --user-column fromUser.id."
-    )
-    assert refusal(file, user_column="who") == (
-        f"{file}: no column 'who'. Columns are: (unnamed), fromUser.id, message. Pass --user-column NAME."
-    )
+    columns = "Columns are: '', 'fromUser.id', 'message'."
+    assert refusal(file) == f"{file}: no column 'text'. {columns}"
+    assert refusal(file, user_column="who") == f"{file}: no columns 'who' and 'text'. {columns}"
 
 
 def test_find_sources_refuses_a_position_beyond_the_row(tmp_path: Path) -> None:
@@ -197,12 +170,14 @@ def test_find_sources_refuses_a_position_beyond_the_row(tmp_path: Path) -> None:
     )
 
 
-def test_find_sources_refuses_a_first_row_that_never_ends(tmp_path: Path) -> None:
-    file = write(tmp_path / "chat.csv", b'fromUser.id,"text' + b"x" * (1 << 20))
+def test_find_sources_refuses_a_first_row_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_source, "LONGEST_FIELD", 1 << 10)
+    file = write(tmp_path / "chat.csv", b'fromUser.id,"text' + b"x" * (1 << 10))
     assert refusal(file).startswith(f"{file}: the first row cannot be read as CSV (field larger than field limit")
 
 
 POSITIONS = "Without a header, columns are given by position from 0, such as 1 for user_column and 5 for text_column."
+ESCAPE = "escape must be one character other than a quote, a blank, a line break or the delimiter, not "
 
 
 @pytest.mark.parametrize(
@@ -211,6 +186,9 @@ POSITIONS = "Without a header, columns are given by position from 0, such as 1 f
         ({"delimiter": "::"}, "delimiter must be one character other than a quote or a line break, not '::'."),
         ({"delimiter": '"'}, "delimiter must be one character other than a quote or a line break, not '\"'."),
         ({"delimiter": "\n"}, r"delimiter must be one character other than a quote or a line break, not '\n'."),
+        ({"escape": "ab"}, f"{ESCAPE}'ab'."),
+        ({"escape": ";", "delimiter": ";"}, f"{ESCAPE}';'."),
+        ({"escape": '"'}, f"{ESCAPE}'\"'."),
         ({"user_column": "text"}, "user_column and text_column cannot both be 'text'."),
         ({"header": False}, POSITIONS),
         ({"header": False, "user_column": "-1", "text_column": "1"}, POSITIONS),
@@ -219,6 +197,9 @@ POSITIONS = "Without a header, columns are given by position from 0, such as 1 f
         "two characters",
         "quote",
         "line feed",
+        "two characters to escape",
+        "the delimiter to escape",
+        "a quote to escape",
         "same name",
         "names without header",
         "negative position",

@@ -1,21 +1,25 @@
 """Messages against pandas: the same rows from the same bytes, on the fast road and by way of a clean copy."""
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from charflow.pipeline import csv_source, encodings
 from charflow.pipeline import messages as messages_module
-from charflow.pipeline.csv_repair import BadRow
-from charflow.pipeline.csv_source import CsvFormat
+from charflow.pipeline.csv_repair import BadRow, clean_copy
+from charflow.pipeline.csv_source import CsvFormat, find_sources
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.long_messages import LongMessage, Noticed
 from charflow.pipeline.messages import VERDICTS, Messages, count_users, judge, read_messages
 from charflow.pipeline.sample_chat import write_sample_chat
 
@@ -52,7 +56,7 @@ def pandas_rows(path: str, user: Any = "fromUser.id", text: Any = "text", **opti
 
 
 def is_clean_copy(messages: Messages) -> list[bool]:
-    return [Path(source.path).parent.name.startswith("charflow-clean-") for source in messages.sources]
+    return [Path(source.file.path).name == "clean.csv" for source in messages.sources]
 
 
 def write(path: Path, content: bytes) -> str:
@@ -266,8 +270,145 @@ def test_read_messages_refuses_bytes_that_are_not_utf8(content: bytes, tmp_path:
     line = 1 + content.count(b"\n")
     with pytest.raises(UserError) as error:
         read_messages(file)
-    reason = "the row has bytes that are not UTF-8. Pass --skip-bad-rows to leave it out."
-    assert str(error.value) == f"{file}, line {line:,}: {reason}"
+    reason = "the row has bytes that are not UTF-8. Pass --encoding cp1252 (it then reads "
+    assert str(error.value).startswith(f"{file}, line {line:,}: {reason}")
+    leaves_rows = content.count(b"\n") > 1
+    assert str(error.value).endswith("Or pass --skip-bad-rows to leave it out.") == leaves_rows
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-be", "utf-32-le", "cp1252", "mac-roman", "shift-jis", "gb18030"]
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"], ids=["plain", "gzip"])
+def test_read_messages_equals_pandas_in_another_encoding(encoding: str, suffix: str, tmp_path: Path) -> None:
+    words = {"shift-jis": "今日は", "gb18030": "你好"}.get(encoding, "café Ü")
+    content = f'fromUser.id,text\r\n{words},"a\r\n{words}"\r\nada,"{words}, ""ok"""\r\n'.encode(encoding)
+    file = write(tmp_path / f"chat.csv{suffix}", content)
+    read = read_messages(file, CsvFormat(encoding=encoding))
+    assert (
+        rows_of(read) == pandas_rows(file, encoding=encoding) == [(words, f"a\r\n{words}"), ("ada", f'{words}, "ok"')]
+    )
+
+
+def test_read_messages_decodes_across_the_ends_of_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encodings, "_BLOCK", 3)
+    file = write(tmp_path / "chat.csv", "\ufefffromUser.id,text\nmira,a😀é\n".encode("utf-16-le"))
+    assert rows_of(read_messages(file)) == [("mira", "a😀é")]
+
+
+def test_read_messages_names_bytes_that_another_encoding_lacks(tmp_path: Path) -> None:
+    file = write(tmp_path / "chat.csv", HEADER + b"mira,\x81\x8d\nada,caf\xe9\n")
+    with pytest.raises(UserError) as error:
+        read_messages(file, CsvFormat(encoding="cp1252"))
+    assert str(error.value).startswith(f"{file}, line 2: the row has bytes that are not cp1252. ")
+    read = read_messages(file, CsvFormat(encoding="cp1252", skip_bad_rows=True))
+    assert rows_of(read) == [("ada", "café")]
+    assert read.bad_rows == (BadRow(file, 2, "the row has bytes that are not cp1252"),)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_read_messages_uncompresses_whatever_the_name(compress: Any, tmp_path: Path) -> None:
+    rows = [("mira", "hi"), ("ada", 'o"k')]  # the second is for the slow reader
+    for content in (HEADER + b"mira,hi\n", HEADER + b'mira,hi\nada,o"k\n'):
+        (tmp_path / "chat").write_bytes(compress(content))
+        read = read_messages(str(tmp_path / "chat"))
+        assert rows_of(read) == rows[: read.rows]
+        (tmp_path / "cut").write_bytes(compress(content)[:-5])
+        with pytest.raises(UserError, match="cut cannot be read"):
+            read_messages(str(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("user", ["mira", "text"])
+@pytest.mark.parametrize("slow", [b"", b'bo,o"k\n'], ids=["fast reader", "slow reader"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
+def test_read_messages_leaves_out_headers_of_joined_files(user: str, slow: bytes, mark: bytes, tmp_path: Path) -> None:
+    one = mark + HEADER + f"{user},fromUser.id\n".encode() + slow
+    file = write(tmp_path / "chat.csv", one + one + one)
+    read = read_messages(file)
+    rows = [(user, "fromUser.id"), *([("bo", 'o"k')] if slow else [])]
+    assert rows_of(read) == rows * 3
+    assert (read.rows, read.repeated_headers, read.all_rows) == (3 * len(rows), 2, 3 * len(rows) + 2)
+    read = read_messages(write(tmp_path / "none.csv", one), CsvFormat(**NO_HEADER))
+    assert read.repeated_headers == 0
+
+
+@pytest.mark.parametrize("slow", [b"", b'bo,o"k\n'], ids=["fast reader", "slow reader"])
+def test_read_messages_notices_where_the_longest_message_is(slow: bytes, tmp_path: Path) -> None:
+    rows = b'ada,"a\nb"\n"mi\r\nra","one\r\ntwo\rthree\n\nfive"\nada,' + "é".encode() * 12 + b"\n"
+    file = write(tmp_path / "chat.csv", b'fromUser.id,"text"\n' + rows + slow)
+    assert read_messages(file).noticed == Noticed(LongMessage(file, 4, 5, 20))
+    write(tmp_path / "a.csv", HEADER + b"ada,hi\n")
+    assert read_messages([file, str(tmp_path / "a.csv")]).noticed.longest.path == file
+
+
+SWALLOWED = b"1,ada,ok\n" * 20
+
+
+@pytest.mark.parametrize("slow", [b"", b'3,bo,o"k\n'], ids=["fast reader", "slow reader"])
+@pytest.mark.parametrize(
+    "rows",
+    [b'1,mira,"hi\n' + SWALLOWED + b'2,bo,then"\n', b'1,"mira,hi\n' + SWALLOWED + b'2,bo",then\n'],
+    ids=["in a text", "in another column"],
+)
+def test_read_messages_notices_rows_behind_a_quote_that_is_closed_late(
+    rows: bytes, slow: bytes, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "chat.csv", b"id,fromUser.id,text\n1,bo,ok\n" + rows + slow)
+    (message,) = read_messages(file).noticed.swallowing
+    assert (message.path, message.line, message.lines) == (file, 3, 22)
+    assert message.warning == (
+        f"{file}, line 3: one field of 22 lines, most of which look like rows; its quote may be closed too late."
+    )
+
+
+def test_read_messages_does_not_suspect_long_messages(tmp_path: Path) -> None:
+    prose = "\n".join(f"line {i}, with a comma" if i % 3 else "and one without" for i in range(60))
+    file = write(tmp_path / "chat.csv", HEADER + f'mira,"{prose}"\n'.encode())
+    assert read_messages(file).noticed == Noticed(LongMessage(file, 2, 60, len(prose)))
+
+
+CHUNKS = ["a", "b", ",", '"', '""', "\n", "\r", "\r\n", '"\n', ',"', "é", "\0", " "]
+
+
+@settings(max_examples=60, deadline=None)
+@given(body=st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=14).map("".join), columns=st.sampled_from([2, 3]))
+@example(body='a,"' + "x" * 300 + '"\n', columns=2)
+@example(body='a,"' + "é" * 33 + '"\n', columns=2)
+def test_slow_reader_takes_what_the_fast_one_takes(folder: Path, body: str, columns: int) -> None:
+    header = ",".join(["fromUser.id", "text", "sent"][:columns])
+    file = write(folder / "chat.csv", f"{header}\n{body}".encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_source, "LONGEST_FIELD", 64)
+        (source,) = find_sources(file, CsvFormat())
+        fast = messages_module._survey(source, source) if source.plain else None
+        slow = clean_copy(source, folder / "clean.csv", skip_bad_rows=True)
+    if fast is None:
+        return
+    assert slow.bad_rows == []
+    copy = Messages((slow.copy,), slow.rows, ())
+    assert rows_of(copy) == rows_of(fast)
+    assert (slow.rows, slow.repeated_headers, slow.noticed) == (fast.rows, fast.repeated_headers, fast.noticed)
+
+
+@pytest.mark.parametrize("length", [64, 65])
+@pytest.mark.parametrize("after", [b"", b"ada\n"], ids=["alone", "beside a bad row"])
+def test_both_readers_have_one_rule_for_long_fields(
+    length: int, after: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "LONGEST_FIELD", 64)
+    file = write(tmp_path / "chat.csv", HEADER + b'mira,"' + b"x" * length + b'"\nada,ok\n' + after)
+    read = read_messages(file, CsvFormat(skip_bad_rows=True))
+    assert (("mira", "x" * length) in rows_of(read)) == (length == 64)
+    too_long = BadRow(file, 2, "a field has more than 64 bytes, or its quote is not closed")
+    assert (too_long in read.bad_rows) == (length == 65)
+
+
+def test_read_messages_keeps_a_long_message_beside_a_bad_row(tmp_path: Path) -> None:
+    text = "so long, " * 300_000  # 2.7 MB
+    file = write(tmp_path / "chat.csv", HEADER + f'mira,"{text}"\nada\n'.encode())
+    read = read_messages(file, CsvFormat(skip_bad_rows=True))
+    assert rows_of(read) == [("mira", text)]
+    assert [bad.line for bad in read.bad_rows] == [3]
 
 
 def test_read_messages_judges_other_columns_the_same_on_both_roads(tmp_path: Path) -> None:
