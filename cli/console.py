@@ -75,7 +75,8 @@ class Screen:
 
     def spinner(self, doing: str) -> Progress:
         """Makes a sign of life, on a terminal only, with the time that has gone by."""
-        spinner = self._live(SpinnerColumn(), _Words(), TimeElapsedColumn(), shown=True)
+        sign = SpinnerColumn("dots" if is_unicode(self._stream) else "line")
+        spinner = self._live(sign, _Words(), TimeElapsedColumn(), shown=True)
         spinner.add_task(f"{doing} …", total=None)
         return spinner
 
@@ -124,6 +125,11 @@ class Screen:
 
 
 class _Rich(Console):
+    @property
+    def encoding(self) -> str:
+        """Of the stream: rich, which draws plain bars where it is not UTF-8, asks only a file that it was given."""
+        return ((sys.stderr if self.stderr else sys.stdout).encoding or "utf-8").lower()
+
     def on_broken_pipe(self) -> None:
         """Sends what is left in the buffer nowhere, now and when Python ends; called while the error is handled."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -174,8 +180,8 @@ err = Screen(stderr=True)
 
 
 def say(message: str) -> None:
-    """Prints a sentence about the work on standard error, behind the command's name."""
-    err.print(f"charflow: {message}")
+    """Prints a sentence about the work on standard error, behind the command's name: one line, whatever is in it."""
+    err.print("charflow: " + message.replace("\n", "\\n"))
 
 
 def remark(remarks: Iterable[str]) -> None:

@@ -93,6 +93,19 @@ def test_bar_leaves_alone_what_goes_into_a_file(terminal: Callable, capsys: pyte
     assert "sample" not in on_err.getvalue()
 
 
+def test_progress_is_drawn_in_the_stream_s_encoding(terminal: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, stream = terminal(80)
+    monkeypatch.setattr(stream, "encoding", "iso-8859-1")
+    with screen.progress() as bar, screen.spinner("reading"):
+        bar.add_task("training", completed=40, figures="")
+    assert plain(stream.getvalue()).replace("…", "").isascii()
+
+
+def test_say_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    console.say("a\nb\r\n\x85c.")
+    assert capsys.readouterr().err == "charflow: a\\nb\\r\\n\\x85c.\n"
+
+
 def test_spinner_shows_foreign_text_as_it_stands(terminal: Callable) -> None:
     screen, stream = terminal(200)
     with screen.spinner(FOREIGN):
