@@ -15,7 +15,6 @@ from typing import Any, ClassVar, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -26,6 +25,7 @@ from charflow.pipeline.errors import ACTING, visible
 _NARROWEST = 20  # columns for a value beside its name; on a narrower terminal its lines are longer
 _WIDEST = 100_000  # columns, for what is not on a terminal
 _BESIDE_THE_BAR = 70  # columns
+_GAP = 2  # columns between those of a table
 
 
 class Copied(str):
@@ -61,9 +61,7 @@ class Screen:
         self._show(Text.assemble((visible(name), "dim"), lines), "\n")
 
     def table(self, table: Table) -> None:
-        """Prints a table, wider than the terminal rather than with words and figures cut."""
-        needed = Measurement.get(self._rich, self._rich.options.update(max_width=_WIDEST), table)
-        table.width = max(needed.minimum, min(needed.maximum, self.width))
+        """Prints a table of columns whose widths are set."""
         self._above_the_bar().print(table, crop=False)
 
     def progress(self, *, shown: bool = True) -> Progress:
@@ -209,18 +207,34 @@ def pairs(screen: Screen, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def columns(screen: Screen, names: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0) -> None:
-    """Prints a table; the last `right` columns are flush right, and never broken."""
+    """Prints a table; the last `right` columns are flush right.
+
+    Where the terminal is too narrow, cells and heads break between words, but no figures; then the table is wider.
+    """
     head, *cells = [[visible(cell).replace("\t", " ") for cell in row] for row in (names, *rows)]
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for index, name in enumerate(head):
-        if index < len(head) - right:
-            table.add_column(Text(name))
-        else:
-            widest = max(cell_len(row[index]) for row in (head, *cells))
-            table.add_column(Text(name), justify="right", no_wrap=True, min_width=widest)
+    widths = _widths(head, cells, len(head) - right, screen.width)
+    table = Table(box=None, pad_edge=False, header_style="dim", width=sum(widths) + _GAP * (len(widths) - 1))
+    for index, (name, width) in enumerate(zip(head, widths, strict=True)):
+        table.add_column(Text(name), justify="left" if index < len(head) - right else "right", width=width)
     for row in cells:
         table.add_row(*map(Text, row))
     screen.table(table)
+
+
+def _widths(head: Sequence[str], cells: Sequence[Sequence[str]], left: int, room: int) -> list[int]:
+    """How wide columns are: as wide as they need, the widest as narrow as they can be where there is no room."""
+    wanted, least = [], []
+    for index, name in enumerate(head):
+        texts = [row[index] for row in cells]
+        unbroken = [word for text in ([name, *texts] if index < left else [name]) for word in text.split()]
+        figures = [] if index < left else texts
+        wanted.append(max(cell_len(line) for text in [name, *texts] for line in text.split("\n")))
+        least.append(max(map(cell_len, [*unbroken, *figures, "-"])))
+    widths = list(wanted)
+    for index in sorted(range(len(head)), key=lambda index: least[index] - wanted[index]):
+        excess = sum(widths) + _GAP * (len(head) - 1) - room
+        widths[index] = max(min(least[index], wanted[index]), widths[index] - max(excess, 0))
+    return widths
 
 
 def wrapped(text: str, width: int) -> str:

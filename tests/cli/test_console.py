@@ -160,14 +160,47 @@ def test_values_go_on_below_where_they_began(terminal: Callable) -> None:
     ]
 
 
-@pytest.mark.parametrize("width", [1, 20, 60, 200])
+SWEEP = [
+    "trial",
+    "state",
+    "held out",
+    "units",
+    "layers",
+    "dropout",
+    "learning rate",
+    "batch size",
+    "steps",
+    "windows/s",
+]
+
+
+@pytest.mark.parametrize("width", [1, 20, 60, 80, 120, 200])
 def test_tables_never_cut_words_or_figures(terminal: Callable, width: int) -> None:
     screen, stream = terminal(width)
-    columns(
-        screen, ["check", "seen", "bits"], [("signatures", "serving_default, generate, score", "1,234 ± 0.5")], right=1
-    )
-    for word in ("signatures", "serving_default,", "generate,", "score", "1,234 ± 0.5"):
-        assert word in stream.getvalue()
+    row = ("1 *", "finished, the preset", "1.234 ± 0.5", "485", "2", "0.0523", "0.00509", "128", "10,000", "100,000")
+    columns(screen, SWEEP, [row], right=8)
+    shown = plain(stream.getvalue())
+    for word in [*row[2:], *["finished,", "the", "preset"], *" ".join(SWEEP).split()]:
+        assert word in shown
+    assert (max(map(len, shown.splitlines())) <= width) == (width > 80)
+    assert ("learning rate" in shown) == (width >= 120)
+
+
+def test_tables_fill_a_narrow_terminal(terminal: Callable) -> None:
+    screen, stream = terminal(42)
+    columns(screen, ["check", "", "seen"], [("batch of 1 and of 3 agree", "ok", "5 signatures, tables initialised")])
+    assert [line.rstrip() for line in plain(stream.getvalue()).splitlines()] == [
+        "check                          seen",
+        "batch of 1 and of 3 agree  ok  5",
+        "                               signatures,",
+        "                               tables",
+        "                               initialised",
+    ]
+
+
+def test_tables_of_nothing_are_their_head(capsys: pytest.CaptureFixture) -> None:
+    columns(Screen(stderr=False), ["user", "messages"], [], right=1)
+    assert capsys.readouterr().out.split() == ["user", "messages"]
 
 
 def test_no_color_leaves_colours_out(terminal: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
