@@ -13,7 +13,7 @@ import typer
 from charflow import __version__
 from charflow.cli import console, interrupts
 from charflow.cli.bench import bench
-from charflow.cli.command_line import Command, Group, check_environment, check_words, usage_message
+from charflow.cli.command_line import Command, check_environment, check_words, usage_message
 from charflow.cli.complete import complete
 from charflow.cli.demo import demo
 from charflow.cli.evaluate import evaluate
@@ -35,7 +35,6 @@ from charflow.serving.errors import ServingError, UsageError
 
 app = typer.Typer(
     name="charflow",
-    cls=Group,
     help="Turn a chat export (CSV) into a text generator that any TensorFlow system can use.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

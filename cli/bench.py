@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import console, options
-from charflow.cli.command_line import Command, Group
+from charflow.cli.command_line import Command
 from charflow.cli.interrupts import Terminated
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PROCESSES = 2  # by default; more than that say little about a machine that the strategies of one process do not
 
-bench = typer.Typer(cls=Group, help="Measure this machine.", add_completion=False, rich_markup_mode=None)
+bench = typer.Typer(help="Measure this machine.", add_completion=False, rich_markup_mode=None)
 
 
 @bench.callback()

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from charflow.pipeline.errors import UserError, not_utf8
 
@@ -37,19 +37,6 @@ class Command(TyperCommand):
                         f"{_shown(parameter)} is empty, as an unset variable of the shell leaves it: give it a text."
                     )
         return super().parse_args(ctx, args)
-
-
-class Group(TyperGroup):
-    """Commands whose first sentences stand whole in the help, on lines of their own where they are long."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        sentences = [
-            (name, (command.help or "").partition("\n\n")[0].replace("\n", " ").strip())
-            for name, command in self.commands.items()
-            if not command.hidden
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(sentences)
 
 
 def check_words(words: Sequence[str]) -> None:

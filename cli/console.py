@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -25,7 +26,6 @@ from charflow.pipeline.errors import ACTING, visible
 _NARROWEST = 20  # columns for a value beside its name; on a narrower terminal its lines are longer
 _WIDEST = 100_000  # columns, for what is not on a terminal
 _BESIDE_THE_BAR = 70  # columns
-_GAP = 2  # columns between those of a table
 
 
 class Copied(str):
@@ -61,7 +61,9 @@ class Screen:
         self._show(Text.assemble((visible(name), "dim"), lines), "\n")
 
     def table(self, table: Table) -> None:
-        """Prints a table of columns whose widths are set."""
+        """Prints a table, wider than the terminal rather than with words and figures cut."""
+        needed = Measurement.get(self._rich, self._rich.options.update(max_width=_WIDEST), table)
+        table.width = max(needed.minimum, min(needed.maximum, self.width))
         self._above_the_bar().print(table, crop=False)
 
     def progress(self, *, shown: bool = True) -> Progress:
@@ -73,8 +75,7 @@ class Screen:
 
     def spinner(self, doing: str) -> Progress:
         """Makes a sign of life, on a terminal only, with the time that has gone by."""
-        sign = SpinnerColumn("dots" if is_unicode(self._stream) else "line")
-        spinner = self._live(sign, _Words(), TimeElapsedColumn(), shown=True)
+        spinner = self._live(SpinnerColumn(), _Words(), TimeElapsedColumn(), shown=True)
         spinner.add_task(f"{doing} …", total=None)
         return spinner
 
@@ -123,11 +124,6 @@ class Screen:
 
 
 class _Rich(Console):
-    @property
-    def encoding(self) -> str:
-        """Of the stream: rich, which draws plain bars where it is not UTF-8, asks only a file that it was given."""
-        return ((sys.stderr if self.stderr else sys.stdout).encoding or "utf-8").lower()
-
     def on_broken_pipe(self) -> None:
         """Sends what is left in the buffer nowhere, now and when Python ends; called while the error is handled."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -178,8 +174,8 @@ err = Screen(stderr=True)
 
 
 def say(message: str) -> None:
-    """Prints a sentence about the work on standard error, behind the command's name: one line, whatever is in it."""
-    err.print("charflow: " + message.replace("\n", "\\n"))
+    """Prints a sentence about the work on standard error, behind the command's name."""
+    err.print(f"charflow: {message}")
 
 
 def remark(remarks: Iterable[str]) -> None:
@@ -207,34 +203,18 @@ def pairs(screen: Screen, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def columns(screen: Screen, names: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0) -> None:
-    """Prints a table; the last `right` columns are flush right.
-
-    Where the terminal is too narrow, cells and heads break between words, but no figures; then the table is wider.
-    """
+    """Prints a table; the last `right` columns are flush right, and never broken."""
     head, *cells = [[visible(cell).replace("\t", " ") for cell in row] for row in (names, *rows)]
-    widths = _widths(head, cells, len(head) - right, screen.width)
-    table = Table(box=None, pad_edge=False, header_style="dim", width=sum(widths) + _GAP * (len(widths) - 1))
-    for index, (name, width) in enumerate(zip(head, widths, strict=True)):
-        table.add_column(Text(name), justify="left" if index < len(head) - right else "right", width=width)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index, name in enumerate(head):
+        if index < len(head) - right:
+            table.add_column(Text(name))
+        else:
+            widest = max(cell_len(row[index]) for row in (head, *cells))
+            table.add_column(Text(name), justify="right", no_wrap=True, min_width=widest)
     for row in cells:
         table.add_row(*map(Text, row))
     screen.table(table)
-
-
-def _widths(head: Sequence[str], cells: Sequence[Sequence[str]], left: int, room: int) -> list[int]:
-    """How wide columns are: as wide as they need, the widest as narrow as they can be where there is no room."""
-    wanted, least = [], []
-    for index, name in enumerate(head):
-        texts = [row[index] for row in cells]
-        unbroken = [word for text in ([name, *texts] if index < left else [name]) for word in text.split()]
-        figures = [] if index < left else texts
-        wanted.append(max(cell_len(line) for text in [name, *texts] for line in text.split("\n")))
-        least.append(max(map(cell_len, [*unbroken, *figures, "-"])))
-    widths = list(wanted)
-    for index in sorted(range(len(head)), key=lambda index: least[index] - wanted[index]):
-        excess = sum(widths) + _GAP * (len(head) - 1) - room
-        widths[index] = max(min(least[index], wanted[index]), widths[index] - max(excess, 0))
-    return widths
 
 
 def wrapped(text: str, width: int) -> str:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -44,7 +44,7 @@ class _State:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Hears signals while a command runs inside, and leaves the process with its status at once where one came."""
+    """Hears signals while a command runs inside, and ends the process with its status."""
     _install()
     status: object = 0
     try:
@@ -61,9 +61,7 @@ def heard() -> Iterator[None]:
     finally:
         _State.told = True
         _let_strike()
-    if _State.struck:
-        _end(status if isinstance(status, int) else 1)
-    sys.exit(status)  # type: ignore[arg-type]  # it is what the command gave it
+    _end(status)
 
 
 def message(number: int) -> str:
@@ -122,6 +120,7 @@ def _listen(woken: int, stderr: int) -> None:
                 if not _State.told:
                     wiped = _WIPED if os.isatty(stderr) else b""
                     os.write(stderr, wiped + f"charflow: {what}\n".encode(errors="replace"))
+                _State.struck = number
                 _end(_STATUS[signal.Signals(number)])
             interrupted |= number == signal.SIGINT
 
@@ -130,12 +129,20 @@ def _tell() -> None:
     print(f"charflow: {message(_State.struck)}", file=sys.stderr)
 
 
-def _end(status: int) -> NoReturn:
-    """Ends the process without taking TensorFlow down, which can last for seconds: only our own leftovers go."""
+def _end(status: object) -> NoReturn:
+    """Ends the process without taking TensorFlow down, which lasts for seconds: only what we are to do at exit is done.
+
+    Where a signal came, that has little time.
+    """
+    code = status if isinstance(status, int) else int(status is not None)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        try:
             stream.flush()
+        except BrokenPipeError:
+            pass
+        except (OSError, ValueError):
+            code = code or 1
     tidying = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
     tidying.start()
-    tidying.join(_TIDYING)
-    os._exit(status)
+    tidying.join(_TIDYING if _State.struck else None)
+    os._exit(code)

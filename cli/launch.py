@@ -70,6 +70,8 @@ def launch(
                 peer_lost=PEER_LOST,
                 terminal_size=output.terminal_size,
             )
+            if _worth_another_try(ending) and ending.worker is not None and not signals.asked:
+                output.say_why(ending.worker)
             if restarts == max_restarts or signals.asked or not _worth_another_try(ending):
                 break
             restarts += 1

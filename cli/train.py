@@ -11,6 +11,7 @@ import typer
 
 from charflow.cli import console, noticed, options
 from charflow.cli.evaluate import scored
+from charflow.cli.interrupts import saying
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _MOST_COMPARED = 1 << 25  # characters of the training text in which copied runs are looked for
 _COMPARED_AT_ONCE = 1 << 20
+_SURE_AFTER = 1.0  # seconds of training after which its pace says how long it will take
 
 
 def train(
@@ -297,12 +299,14 @@ def _train(
             else:
                 run_dir.create(config, corpus)
             run_dir.write_placement(asdict(here))
-        result = trainer.train()
-    copied = None
-    if chief and result.reason in ("finished", "stopped early"):
-        copied = _longest_copy(text, screen.best_texts)
-        if not quiet:
-            _show_result(run_dir, result, copied, held_out_characters=text.held_out_characters)
+        with saying(f"interrupted; --resume goes on from what was saved in {run_dir.path}."):
+            result = trainer.train()
+        copied = None
+        if chief and result.reason in ("finished", "stopped early"):
+            screen.ending("looking for copied text")
+            copied = _longest_copy(text, screen.best_texts)
+    if chief and not quiet and result.reason in ("finished", "stopped early"):
+        _show_result(run_dir, result, copied, held_out_characters=text.held_out_characters)
     return result, copied
 
 
@@ -324,6 +328,8 @@ class _Screen:
     def __init__(self, text: "TrainingText", *, quiet: bool, chief: bool) -> None:
         self._text, self._quiet, self._chief = text, quiet, chief
         self._told_time = self._told_columns = self._unread = False
+        self._resumed = self._doing = ""
+        self._compiled_at = float("inf")  # seconds of training at which the first step was done
         self._samples: list[Sample] = []
         self._progress = console.err.progress(shown=chief)
         self._task = self._progress.add_task("training", total=1.0, figures="compiling …")
@@ -333,6 +339,11 @@ class _Screen:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def resumed(self, step: int, elapsed: float) -> None:
+        self._resumed = (
+            f"step {step:,}, {console.duration(elapsed)} of training" if step else "nothing: no step was saved"
+        )
 
     def planned(self, plan: "Plan") -> None:
         if not self._chief:
@@ -369,22 +380,24 @@ class _Screen:
                     + (f", {here.replicas} replicas" if here.replicas > 1 else "")
                     + (f" of {here.workers} workers" if here.workers > 1 else ""),
                 ),
+                *([("goes on after", self._resumed)] if self._resumed else []),
                 ("ends after", plan.limit),
             ],
         )
         self._progress.start()
 
     def advanced(self, report: "Report") -> None:
-        left = report.elapsed * (1 - report.progress) / report.progress if report.progress else 0.0
+        left = "" if report.left is None else f"  {console.duration(report.left)} left"
+        self._compiled_at = min(self._compiled_at, report.elapsed)
         self._progress.update(
             self._task,
             completed=report.progress,
-            figures=f"{report.train_bits:.3f} bits/char  {report.windows_per_second:,.0f} windows/s  "
-            f"{console.duration(left)} left",
+            figures=f"{report.train_bits:.3f} bits/char  {report.windows_per_second:,.0f} windows/s{left}",
         )
-        if self._chief and report.step > 10 and not self._told_time:
+        measured = report.elapsed - self._compiled_at
+        if self._chief and report.left is not None and measured > _SURE_AFTER and not self._told_time:
             self._told_time = True
-            console.err.print(f"This will take about {console.duration(report.elapsed + left)}.")
+            console.err.print(f"This will take about {console.duration(report.left)}.")
 
     def evaluated(self, row: dict[str, Any]) -> None:
         held_out = row["held_out_part_bits"]
@@ -406,6 +419,12 @@ class _Screen:
         part = f" (* on the first {PART:,} of {whole:,} characters)" if judged and whole > PART else ""
         console.err.print(f"Bits per character{part}:")
         console.err.print(f"{'step':>8} {'epoch':>7} {'training':>9} {held_out}{'windows/s':>10} {'elapsed':>11}")
+
+    def ending(self, doing: str, share: float = 0.0) -> None:
+        if doing != self._doing:
+            self._doing = doing
+            console.err.print(f"{doing} …")
+        self._progress.update(self._task, description=doing.split()[0], completed=share, figures="")
 
     def sampled(self, sample: "Sample") -> None:
         if not self._samples or self._samples[-1].step != sample.step or self._samples[-1].best != sample.best:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from charflow.cli import console
 from charflow.cli.console import Screen
 from charflow.cli.live_row import LiveRow
+from charflow.cli.runtime_log import RuntimeLog
 from charflow.model.cluster import CHIEF
 from charflow.pipeline.errors import visible
 
@@ -26,6 +27,7 @@ class WorkerOutput:
     def __init__(self, *, figures: bool) -> None:
         self._figures = figures
         self._kept = bytearray()
+        self._logs: dict[int, RuntimeLog] = defaultdict(RuntimeLog)
         self._lines: dict[tuple[int, str], _Lines] = defaultdict(_Lines)
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._live = LiveRow(_mark(CHIEF)) if console.err.is_terminal else None
@@ -36,15 +38,22 @@ class WorkerOutput:
         if worker == CHIEF and stream == "out" and self._figures:
             self._kept += chunk
         elif worker == CHIEF and stream == "err" and self._live:
-            console.err.write(self._live.drawn(self._decode(chunk)) + ("" if chunk else self._live.ended()))
+            text = self._logs[worker].without(self._decode(chunk), final=not chunk)
+            console.err.write(self._live.drawn(text) + ("" if chunk else self._live.ended()))
         else:
             target = console.err if stream == "err" or self._figures else console.out
-            for line in self._lines[worker, stream].completed_by(chunk):
+            log = self._logs[worker] if stream == "err" else None
+            for line in self._lines[worker, stream].completed_by(chunk, log):
                 self._print(target, _mark(worker) + line)
 
     def say(self, message: str) -> None:
         """Prints a line of our own on standard error."""
         self._print(console.err, f"charflow: {message}")
+
+    def say_why(self, worker: int) -> None:
+        """Shows what TensorFlow's runtime logged last in a worker that failed."""
+        for line in self._logs[worker].take():
+            self._print(console.err, _mark(worker) + line)
 
     def forget_figures(self) -> None:
         """Drops what the chief printed: it is about to run again."""
@@ -68,8 +77,9 @@ class _Lines:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""
 
-    def completed_by(self, chunk: bytes) -> list[str]:
-        *lines, self._rest = (self._rest + self._decode(chunk, final=not chunk)).split("\n")
+    def completed_by(self, chunk: bytes, log: RuntimeLog | None) -> list[str]:
+        text = self._decode(chunk, final=not chunk)
+        *lines, self._rest = (self._rest + (log.without(text, final=not chunk) if log else text)).split("\n")
         if not chunk and self._rest:
             lines, self._rest = [*lines, self._rest], ""
         return lines

@@ -98,7 +98,7 @@ class Decoder:
         steps = tf.reduce_max(tf.concat([lengths, [0]], axis=0))
         return tf.while_loop(lambda t, _: t < steps, body, (0, state))[1]
 
-    def score(self, state: State, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def score(self, state: State, ids: tf.Tensor) -> tuple[State, tf.Tensor, tf.Tensor]:
         """Gives the probability of each id after those before it.
 
         Args:
@@ -106,8 +106,8 @@ class Decoder:
             ids: int32 [B, T].
 
         Returns:
-            Natural logarithms float32 [B, T] (that of an `[UNK]` target is meaningless), and whether the target
-            was the most likely id, bool [B, T].
+            The state after them, natural logarithms float32 [B, T] (that of an `[UNK]` target is meaningless), and
+            whether the target was the most likely id, bool [B, T].
         """
         network = self._prepared()
         by_time = tf.transpose(ids)
@@ -120,8 +120,9 @@ class Decoder:
             hit = tf.argmax(logits, axis=1, output_type=tf.int32) == by_time[t]
             return t + 1, network.advance(state, by_time[t]), log_probs.write(t + 1, log_prob), hits.write(t + 1, hit)
 
-        _, _, log_probs, hits = tf.while_loop(lambda t, *_: t < shape[0], body, (0, state, *arrays))
+        _, state, log_probs, hits = tf.while_loop(lambda t, *_: t < shape[0], body, (0, state, *arrays))
         return (
+            state,
             tf.transpose(log_probs.stack()[1:]),
             tf.transpose(hits.stack()[1:]),
         )

@@ -7,6 +7,7 @@ R is the number of rows that are read side by side, T the characters of a row.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _MOST_ROWS = 64
 _LEAST_ROW = 256  # characters; shorter texts are read in fewer rows
-_SEGMENT = 1 << 20  # characters scored in one call, so that memory does not grow with the text
+_SEGMENT = 1 << 20  # characters scored together, so that memory does not grow with the text
+_COLUMNS = 256  # characters of each row scored in one call, so that it lasts a fraction of a second
 RUN_UP = 100  # characters read, not scored, before each row, so that cutting the text costs no context
 MOST_SCORED = 1 << 22  # held-out characters that a run is judged by: half a minute on a CPU, exact to 0.002 bits
 PART = 1 << 15  # held-out characters, the first ones, that are scored again and again while a run trains
@@ -43,11 +45,17 @@ class Evaluation:
 
 
 class Evaluator:
-    """Scores texts with one decoder; its graph is traced once."""
+    """Scores texts with one decoder; its graph is traced once.
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-        self._score = tf.function(self._score_rows, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    Args:
+        decoder: of the network.
+        progress: told every fraction of a second how many characters have been read; what it raises ends the scoring.
+    """
+
+    def __init__(self, decoder: Decoder, progress: Callable[[int], None] = lambda _: None) -> None:
+        self._decoder, self._progress = decoder, progress
+        state = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in decoder.context.zero_state(1))
+        self._score = tf.function(decoder.score, input_signature=[state, tf.TensorSpec([None, None], tf.int32)])
 
     def __call__(self, ids: np.ndarray, *, before: np.ndarray) -> Evaluation:
         """Scores `ids` [N] as the continuation of `before`, whose end gives each row of `ids` its run-up.
@@ -61,7 +69,7 @@ class Evaluator:
             raise UserError("There is no held-out text to evaluate on: give more messages or a larger held-out share.")
         parts = []
         for start in range(0, len(ids), _SEGMENT):
-            parts.append(self._score_segment(ids[start : start + _SEGMENT], before[-RUN_UP:]))
+            parts.append(self._score_segment(ids[start : start + _SEGMENT], before[-RUN_UP:], done=start))
             before = ids[start : start + _SEGMENT]
         nats, hits, scored, characters = (sum(part) for part in zip(*parts, strict=True))
         if not scored:
@@ -73,7 +81,7 @@ class Evaluator:
             unknown_characters=int(characters - scored),
         )
 
-    def _score_segment(self, ids: np.ndarray, before: np.ndarray) -> tuple[float, int, int, int]:
+    def _score_segment(self, ids: np.ndarray, before: np.ndarray, *, done: int) -> tuple[float, int, int, int]:
         """Sums over `ids`: nats and hits of the known characters, their number, the number of all."""
         run_up = len(before)
         text = np.concatenate([before, ids]).astype(np.int32)
@@ -83,14 +91,22 @@ class Evaluator:
         places = np.arange(n_rows)[:, None] * length + np.arange(run_up + length)
         inside = places < len(text)
         rows = np.where(inside, text[places.clip(max=len(text) - 1)], UNKNOWN_ID)
-        log_probs, hits = (part.numpy()[:, run_up:] for part in self._score(rows))
+        log_probs, hits = (part[:, run_up:] for part in self._score_rows(rows, done))
         inside, rows = inside[:, run_up:], rows[:, run_up:]
         scored = inside & (rows != UNKNOWN_ID)
         nats = -log_probs[scored].sum(dtype=np.float64)
         return float(nats), int(hits[scored].sum()), int(scored.sum()), int(inside.sum())
 
-    def _score_rows(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._decoder.score(self._decoder.context.zero_state(tf.shape(rows)[0]), rows)
+    def _score_rows(self, rows: np.ndarray, done: int) -> tuple[np.ndarray, np.ndarray]:
+        state = self._decoder.context.zero_state(len(rows))
+        log_probs, hits = [], []
+        for start in range(0, rows.shape[1], _COLUMNS):
+            columns = rows[:, start : start + _COLUMNS]
+            state, *found = self._score(state, columns)
+            log_probs.append(found[0].numpy())
+            hits.append(found[1].numpy())
+            self._progress(done + len(rows) * (start + columns.shape[1]))
+        return np.concatenate(log_probs, axis=1), np.concatenate(hits, axis=1)
 
 
 def evaluate_held_out(evaluate: Evaluator, text: TrainingText, most: int) -> Evaluation | None:

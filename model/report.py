@@ -23,7 +23,8 @@ class Report:
         progress: share of the run that is done, by whichever limit will end it first.
         train_bits: mean training loss since the last report, bits per target character.
         windows_per_second: over the same steps.
-        elapsed: seconds of training.
+        elapsed: seconds of training, in all sessions.
+        left: seconds of training to come, at the pace since the graph was compiled; None while that is unknown.
         losses: of each of these steps, nats per target character, float32 [steps].
     """
 
@@ -33,6 +34,7 @@ class Report:
     train_bits: float
     windows_per_second: float
     elapsed: float
+    left: float | None
     losses: np.ndarray
 
 
@@ -76,6 +78,12 @@ class Listener(Protocol):
 
     def planned(self, plan: Plan) -> None:
         """Before the first step."""
+
+    def resumed(self, step: int, elapsed: float) -> None:
+        """Before that, where the run goes on after so many steps and seconds of training."""
+
+    def ending(self, doing: str, share: float = 0.0) -> None:
+        """Before, and while, something is done after the last step: what, and the share of it that is done."""
 
     def advanced(self, report: Report) -> None:
         """About twice a second."""

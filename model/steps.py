@@ -3,7 +3,7 @@
 `trainer` and `throughput` drive it. B is the global batch size, T the window length, R the number of replicas.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -39,7 +39,7 @@ class Steps:
         self._strategy, self._network, self._optimizer = strategy, network, optimizer
         self._training, self._batch_size = training, batch_size
         self._placement = placement(strategy)
-        self._run = tf.function(self._run_steps, reduce_retracing=True)
+        self._run: Callable[..., tf.Tensor] | None = None
         self._sum = tf.function(self._sum_up, input_signature=[tf.TensorSpec([5], tf.float64)])
 
     def batches(self, text: TrainingText, first_step: int) -> Iterator[Any]:
@@ -60,6 +60,9 @@ class Steps:
         Returns:
             Their losses, nats per target character, float32 [steps].
         """
+        if self._run is None:  # with a signature, or the second number of rates would compile it all again
+            kinds = (tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64))
+            self._run = tf.function(self._run_steps, input_signature=kinds)
         losses = self._run(batches, tf.constant(rates, tf.float32), tf.constant(first_step, tf.int64))
         return losses.numpy()
 

@@ -23,6 +23,7 @@ from charflow.model.rendezvous import meet
 from charflow.pipeline.errors import PeerError, SettingError, UserError, reason
 from charflow.pipeline.settings import checked
 
+_REGISTER_SECONDS = 60.0  # for workers that have met to start TensorFlow
 StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]
 
 
@@ -182,23 +183,42 @@ def _multi_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> t
     workers, index = resolver.cluster_spec().as_dict()["worker"], int(resolver.task_id or 0)
     seconds = _join_seconds()
     meet(workers, index, seconds=seconds)
-    # One that is lost from here on keeps TensorFlow waiting: for an hour, if it is not told otherwise.
+    # One that is lost from here on keeps TensorFlow waiting: for an hour, if it is not told otherwise. All have met, so
+    # none needs long to register.
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader="/job:worker/replica:0/task:0",
-        cluster_register_timeout_in_ms=round(1000 * seconds),
+        cluster_register_timeout_in_ms=round(1000 * min(seconds, _REGISTER_SECONDS)),
         coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(workers))],
     )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        with _struck_by_ctrl_c():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         raise PeerError(
             f"worker {index} of {len(workers)} cannot join the others: start all of them again ({reason(error)})."
         ) from error
-    if threading.current_thread() is threading.main_thread():
-        # TensorFlow has taken SIGTERM for itself, and would let it pass until training begins.
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
     return strategy
+
+
+@contextmanager
+def _struck_by_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C end the process by itself while TensorFlow waits for a worker that may never register.
+
+    It waits with Python's lock in its hands, so that no handler of Python's can run, in whichever thread; and it takes
+    SIGTERM for itself first, and lets it pass. That wait is short, and nothing is lost when it is cut short.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] != signal.SIG_IGN:  # as behind nohup
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _join_seconds() -> float:

@@ -172,7 +172,11 @@ class _Watch:
     def __init__(self, proposal: Proposal, config: Config, listener: SweepListener) -> None:
         self._proposal, self._training, self._listener = proposal, config.training, listener
 
+    def resumed(self, step: int, elapsed: float) -> None: ...
+
     def planned(self, plan: Plan) -> None: ...
+
+    def ending(self, doing: str, share: float = 0.0) -> None: ...
 
     def advanced(self, report: Report) -> None:
         self._listener.advanced(report)

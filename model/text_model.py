@@ -200,7 +200,7 @@ class TextModel(tf.Module):
         ragged = ragged[:, :most]
         ids, length = ragged.to_tensor(), tf.cast(ragged.row_lengths(), tf.int32)
         state = self._read(self._zero_state(text), tf.zeros_like(text), begin=tf.ones_like(text, tf.bool))
-        log_probs, _ = self._decoder.score(state, ids)
+        _, log_probs, _ = self._decoder.score(state, ids)
         inside = tf.sequence_mask(length, tf.shape(ids)[1])
         known = inside & (ids != UNKNOWN_ID)
         log_probs = tf.where(known, log_probs, 0.0)

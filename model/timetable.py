@@ -34,6 +34,17 @@ class Timetable:
             shares.append(elapsed / training.time_limit)
         return max(shares)
 
+    def seconds_left(self, step: int, elapsed: float, rate: float) -> float | None:
+        """Seconds of training to the limit that ends the run first, at `rate` steps a second; None while unknown."""
+        training = self._training
+        limits = [limit for limit in (training.steps, training.epochs * self._per_epoch) if limit]
+        if limits and not rate:
+            return None
+        left = [(limit - step) / rate for limit in limits]
+        if training.time_limit:
+            left.append(training.time_limit - elapsed)
+        return max(0.0, min(left))
+
     def next_evaluation(self, share: float) -> float:
         """The share of the run at which to evaluate next."""
         count = self._training.evaluations

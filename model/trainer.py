@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from types import FrameType
 
 import numpy as np
 import tensorflow as tf
@@ -35,9 +35,15 @@ from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.errors import reason as cause
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 class DivergedError(UserError):
     """The loss is no number, or far worse than guessing and stays there: a lower learning rate may help."""
+
+
+class _CutShort(Exception):  # noqa: N818  # it is no error
+    """A signal came while the run was judged in the end, with everything saved."""
 
 
 class Trainer:
@@ -84,10 +90,11 @@ class Trainer:
             run_dir.checkpoints, self.network.model, self._optimizer, self._progress, kept=training.checkpoints
         )
         decoder = self.network.decoder("stream", training.window_length)
-        self._evaluate = Evaluator(decoder)
+        self._evaluate = Evaluator(decoder, self._scored)
         self._sampler = Sampler(decoder, text, seed=training.seed)
         self._steps = Steps(strategy, self.network, self._optimizer, training, self.plan.batch_size)
         self._signal = 0  # that asked to stop
+        self._to_judge = 0  # held-out characters that are being scored in the end
 
     def resume(self) -> list[str]:
         """Continues from the latest checkpoint of the run folder, or from the beginning if there is none yet.
@@ -99,6 +106,7 @@ class Trainer:
             UserError: every checkpoint is damaged, or the run has already come to its end.
         """
         damaged = self._checkpoints.restore_latest()
+        self._listener.resumed(int(self._progress.step), float(self._progress.elapsed))
         if self._placement.chief:
             self._run_dir.forget_metrics_after(int(self._progress.step))
         if self._at_end and self._run_dir.read_result().get("step") == int(self._progress.step):
@@ -128,7 +136,10 @@ class Trainer:
                 reason, windows_per_second = self._loop()
                 step, elapsed = int(self._progress.step), float(self._progress.elapsed)
                 if self._placement.chief and reason in ("finished", "stopped early"):
-                    held_out = self._judge_best(reason, step)
+                    try:
+                        held_out = self._judge_best(reason, step)
+                    except _CutShort:
+                        reason = "preempted" if self._signal == signal.SIGTERM else "interrupted"
                 self._steps.agree()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
@@ -150,15 +161,32 @@ class Trainer:
         self._checkpoints.restore_best()
         best = int(self._progress.step)
         self._sample(best, best=True)
+        self._to_judge = min(self._text.held_out_characters, MOST_SCORED)
         held_out = evaluate_held_out(self._evaluate, self._text, MOST_SCORED)
         self._run_dir.write_result(
             {"step": step, "reason": reason, "best_step": best, "held_out": asdict(held_out) if held_out else None}
         )
         return held_out
 
+    def _scored(self, characters: int) -> None:
+        """Tells how far the last evaluation is, and lets a signal end it: what it gives is all that is not saved."""
+        if characters < self._to_judge:
+            self._listener.ending(
+                f"evaluating on {counted(self._to_judge, 'held-out character')}", characters / self._to_judge
+            )
+            if self._signal:
+                raise _CutShort
+
     @property
     def _at_end(self) -> bool:
         return self._timetable.share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0
+
+    @property
+    def _stopped_early(self) -> bool:
+        """Whether a run that is resumed had stopped early, and was ended before it was judged."""
+        patience = self._config.training.patience
+        judged = self._run_dir.read_result().get("step") == int(self._progress.step)
+        return bool(patience) and int(self._progress.stale) >= patience and not judged
 
     def _check_together(self) -> None:
         """Makes sure that all workers begin at the chief's step, with the chief's settings.
@@ -186,11 +214,14 @@ class Trainer:
         next_sample = self._timetable.next_sample(step)
         saved_at, rate, size, watch = time.monotonic(), 0.0, 1, LossWatch(self._text.vocabulary.size)
         step_seconds, first_step = 0.0, step
-        reason = "finished"
+        over, reason = self._at_end or self._stopped_early, "finished"
         # Where it was ended after its last save, what comes after the last step is left to do.
         if self._at_end and self._placement.chief and self._last_evaluated() < step:
             self._milestone(step, elapsed, rate, 0.0)
-        while not self._at_end:
+        if over:
+            self._heed_signals()
+            reason = "finished" if self._at_end else "stopped early"
+        while not over:
             size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
             rates = [
                 learning_rate(
@@ -202,6 +233,7 @@ class Trainer:
             ]
             started = time.monotonic()
             losses = self._steps.run(batches, rates, step)
+            self._heed_signals()
             loss = float(np.mean(losses))
             seconds = time.monotonic() - started
             # The first call traces and compiles the graph: it says nothing about the pace.
@@ -220,6 +252,7 @@ class Trainer:
                     train_bits=loss / math.log(2),
                     windows_per_second=size * plan.batch_size / seconds,
                     elapsed=elapsed,
+                    left=self._timetable.seconds_left(step, elapsed, rate),
                     losses=losses,
                 )
             )
@@ -244,6 +277,8 @@ class Trainer:
                 if stop_early:
                     reason, done = "stopped early", True
             elif asked_to_stop or self._timetable.save_is_due(step, time.monotonic() - saved_at):
+                if asked_to_stop and self._placement.chief:
+                    self._listener.ending(f"saving step {step:,}")
                 self._save(step)
                 saved_at = time.monotonic()
             if asked_to_stop and not done:
@@ -340,19 +375,27 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Turns the first Ctrl-C or SIGTERM into a request to save and stop; a second Ctrl-C interrupts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask_to_stop(number: int, frame: Any) -> None:
-            if self._signal and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Gives the signals their handlers back in the end: see `_heed_signals`."""
+        before = {number: signal.getsignal(number) for number in _STOPPING}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def _heed_signals(self) -> None:
+        """Turns the first Ctrl-C or SIGTERM into a request to save and stop; a second Ctrl-C interrupts at once.
+
+        Until the first step is done there is nothing to save, and its compiling should not be waited for: before, a
+        signal does what it did before the run.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in _STOPPING:
+                if signal.getsignal(number) != signal.SIG_IGN:  # as behind nohup
+                    signal.signal(number, self._ask_to_stop)
+
+    def _ask_to_stop(self, number: int, _: FrameType | None) -> None:
+        if self._signal and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signal = number

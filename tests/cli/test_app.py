@@ -40,15 +40,6 @@ def test_help_of_a_command_shows_what_it_takes(call: Callable, command: str) -> 
     assert [option for option in OPTIONS[command] if option not in done.out] == []
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_help_cuts_no_sentence(call: Callable, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    for command in ([], *([name] for name in OPTIONS), ["bench"], ["bench", "train"], ["launch"]):
-        out = call(*command, "--help").out
-        assert "..." not in out.partition("\n")[2]
-        assert max(map(len, out.splitlines())) <= width
-
-
 def test_help_does_not_load_tensorflow() -> None:
     script = (
         "import sys\n"

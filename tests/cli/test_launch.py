@@ -228,6 +228,42 @@ def test_launch_passes_a_signal_on_and_does_not_try_again(tmp_path: Path, number
     assert err == ("charflow: interrupted.\n" if status == 130 else "")
 
 
+RUNTIME = "E0000 00:00:1795630830.360129    9081 base_collective_executor.cc:252] StartAbort UNAVAILABLE: gone"
+
+
+@pytest.mark.parametrize("ending", [0, 3, 130], ids=["well", "badly", "by Ctrl-C"])
+def test_launch_shows_the_runtimes_log_of_a_worker_that_fails_only(
+    call: Callable, workers: Callable, tmp_path: Path, ending: int
+) -> None:
+    more = "Additional GRPC error information from remote target /job:worker"
+    workers(
+        f"print('one', file=sys.stderr); print({RUNTIME!r} + chr(10) + {more!r}, file=sys.stderr)\n"
+        f"print('two', file=sys.stderr); sys.exit({ending} * (index == 0))"
+    )
+    done = call("launch", "--workers", 1, "--", "train", "x", "--out", tmp_path / "run")
+    assert done.status == ending
+    shown = done.err.splitlines()
+    assert shown[:2] == ["[0] one", "[0] two"]
+    assert shown[2:4] == ([f"[0] {RUNTIME}", f"[0] {more}"] if ending == 3 else shown[2:4])
+    assert (RUNTIME in done.err) == (ending == 3)
+
+
+def test_launch_keeps_the_runtimes_log_out_of_the_chiefs_bar(tmp_path: Path) -> None:
+    code = (
+        "sys.stderr.write('\\r\\x1b[2Ktraining 40 %'); sys.stderr.flush()\n"
+        f"os.write(2, ({RUNTIME!r} + chr(10)).encode()[:40]); time.sleep(0.2)\n"
+        f"os.write(2, ({RUNTIME!r} + chr(10)).encode()[40:]); time.sleep(0.2)"
+    )
+    terminal, stderr = pty.openpty()
+    with launched(code, "--workers", 1, "--", "train", "x", "--out", tmp_path, stderr=stderr) as process:
+        os.close(stderr)
+        process.communicate(timeout=30)
+    shown = os.read(terminal, 4096).decode()
+    os.close(terminal)
+    assert "[0] training 40 %" in shown
+    assert "StartAbort" not in shown
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="run on Linux: elsewhere there is no parent-death signal")
 def test_launch_leaves_no_worker_when_it_is_killed(tmp_path: Path) -> None:
     with launched("say(os.getpid()); wait()", "--workers", 2, "--", "train", "x", "--out", tmp_path) as process:

@@ -120,7 +120,7 @@ def test_write_gives_the_log_prob_that_score_gives(
     written = write(*rows, cell=cell, layers=layers, kind=kind)
     for row in range(len(rows)):
         state = decoder.read(decoder.context.zero_state(1), PROMPT[np.newaxis], tf.constant([len(PROMPT)]))
-        log_probs, _ = decoder.score(state, tf.constant([row_of(written, row)]))
+        _, log_probs, _ = decoder.score(state, tf.constant([row_of(written, row)]))
         np.testing.assert_allclose(written.log_prob[row], tf.reduce_sum(log_probs), rtol=1e-4)
 
 
@@ -131,7 +131,7 @@ def test_score_equals_the_keras_model_after_every_character(
     network = make_network(cell, layers)
     decoder = network.decoder(kind, LENGTH)
     text = np.random.default_rng(1).integers(1, 5, 10)
-    log_probs, hits = decoder.score(decoder.context.zero_state(1), tf.constant(text[np.newaxis], tf.int32))
+    _, log_probs, hits = decoder.score(decoder.context.zero_state(1), tf.constant(text[np.newaxis], tf.int32))
     for t in range(1, len(text)):
         seen = text[:t] if kind == "stream" else text[max(0, t - LENGTH) : t]
         known = network.model(seen[np.newaxis]).numpy()[0, 1:].astype(np.float64)
@@ -141,7 +141,7 @@ def test_score_equals_the_keras_model_after_every_character(
 
 def test_score_of_no_characters_has_no_columns(make_network: Callable) -> None:
     decoder = make_network("lstm", 2).decoder("stream", LENGTH)
-    log_probs, hits = decoder.score(decoder.context.zero_state(3), tf.zeros([3, 0], tf.int32))
+    _, log_probs, hits = decoder.score(decoder.context.zero_state(3), tf.zeros([3, 0], tf.int32))
     assert log_probs.shape == hits.shape == [3, 0]
 
 

@@ -72,6 +72,26 @@ def test_evaluator_scores_long_texts_piece_by_piece(
     assert_same(evaluate(ids, before=before), slow_evaluation(network, ids, before), tolerance=1e-4)
 
 
+def test_evaluator_reads_on_from_call_to_call(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charflow.model.evaluation._COLUMNS", 7)
+    ids, before = random_ids(300, seed=3), random_ids(30, seed=4)
+    told: list[int] = []
+    found = Evaluator(network.decoder("stream", 4), told.append)(ids, before=before)
+    assert_same(found, slow_evaluation(network, ids, before))
+    assert told == [*range(7, 330, 7), 330]
+
+
+def test_evaluator_ends_where_it_is_told_to(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charflow.model.evaluation._COLUMNS", 7)
+
+    def enough(characters: int) -> None:
+        if characters > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Evaluator(network.decoder("stream", 4), enough)(random_ids(300, seed=3), before=NOTHING)
+
+
 def test_evaluator_scores_every_character_once_where_there_is_no_run_up(network: Network, evaluate: Evaluator) -> None:
     ids = random_ids(601, seed=5)  # two rows, from a zero state each
     found = evaluate(ids, before=NOTHING)

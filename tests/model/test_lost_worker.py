@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from charflow.cli.status import PEER_LOST
 from charflow.model.cluster import JOIN_TIMEOUT, free_ports
+from charflow.model.rendezvous import meet
 from charflow.model.run_dir import RunDir
 
 STEPS = 300
@@ -97,3 +98,21 @@ def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Pat
     )
     assert time.monotonic() - began < 60
     assert not (tmp_path / "run").exists()
+
+
+def test_a_chief_whose_worker_dies_before_it_registers_still_hears_ctrl_c(sample_chat: str, tmp_path: Path) -> None:
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    with subprocess.Popen(
+        [sys.executable, "-m", "charflow", *train_command(sample_chat, tmp_path / "run")],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "100"},
+    ) as chief:
+        meet(addresses, 1, seconds=100)  # and this worker is gone
+        time.sleep(3)  # TensorFlow waits for it now
+        assert chief.poll() is None
+        chief.send_signal(signal.SIGINT)
+        try:
+            assert chief.wait(30) == -signal.SIGINT
+        finally:
+            chief.kill()

@@ -36,6 +36,27 @@ def test_samples_come_after_the_first_epoch_or_every_few(every: int, step: int, 
     assert timetable(steps=1000, sample_every=every).next_sample(step) == expected
 
 
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"steps": 40}, 6.0),
+        ({"epochs": 3}, 4.0),
+        ({"steps": 40, "time_limit": 12.0}, 5.0),
+        ({"time_limit": 12.0}, 5.0),
+        ({"time_limit": 6.0}, 0.0),
+    ],
+    ids=["steps", "epochs", "whichever ends first", "time", "over"],
+)
+def test_seconds_left_go_by_the_pace_alone(training: dict, expected: float) -> None:
+    """After 10 steps and 7 seconds, most of them spent on compiling or in another session, at 5 steps a second."""
+    assert timetable(**training).seconds_left(10, 7.0, 5.0) == expected
+
+
+def test_seconds_left_are_unknown_without_a_pace() -> None:
+    assert timetable(steps=40, time_limit=9.0).seconds_left(1, 7.0, 0.0) is None
+    assert timetable(time_limit=9.0).seconds_left(1, 7.0, 0.0) == 2.0
+
+
 def test_saves_come_after_steps_or_seconds() -> None:
     by_steps = timetable(steps=100, checkpoint_steps=7, checkpoint_seconds=0.0)
     assert [step for step in range(1, 22) if by_steps.save_is_due(step, seconds=1e9)] == [7, 14, 21]

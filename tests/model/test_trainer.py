@@ -51,8 +51,11 @@ class Recorder:
     """A listener that remembers, and that presses Ctrl-C after a step if it is told to."""
 
     def __init__(self, interrupt_at: int | None = None, presses: int = 1) -> None:
-        self.plans, self.reports, self.rows, self.samples = [], [], [], []
+        self.plans, self.reports, self.rows, self.samples, self.resumptions, self.endings = [], [], [], [], [], []
         self._interrupt_at, self._presses = interrupt_at, presses
+
+    def resumed(self, step, elapsed) -> None:
+        self.resumptions.append(step)
 
     def planned(self, plan) -> None:
         self.plans.append(plan)
@@ -62,6 +65,9 @@ class Recorder:
         if report.step == self._interrupt_at:
             for _ in range(self._presses):
                 os.kill(os.getpid(), signal.SIGINT)
+
+    def ending(self, doing, share=0.0) -> None:
+        self.endings.append(doing)
 
     def evaluated(self, row) -> None:
         self.rows.append(row)
