@@ -85,7 +85,7 @@ def test_server_answers_504_and_over_its_socket(
 ) -> None:
     socket_path = tmp_path / "grpc.sock"
     server = start_embedded(
-        model_name="slow", model_base_path=models / "slow", grpc_socket_path=socket_path, rest_api_timeout_in_ms=400
+        model_name="slow", model_base_path=models / "slow", grpc_socket_path=socket_path, rest_api_timeout_in_ms=1500
     )
     began = time.monotonic()
     response = server.post("slow:predict", {"instances": [50.0]})
