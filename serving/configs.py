@@ -4,6 +4,7 @@
 clients of TensorFlow Serving look for ("Error parsing text-format", "Invalid protobuf file").
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +20,28 @@ from charflow.serving.protos.ssl_config_pb2 import SSLConfig
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
+    from charflow.serving.flags import ServerFlags
+
 M = TypeVar("M", bound=Message)
 _INT32 = range(-(2**31), 2**31)
+
+
+def check_configs(flags: "ServerFlags") -> None:
+    """Reads the files of a server's flags, but for the one that needs TensorFlow, before anything slow is loaded.
+
+    Raises:
+        UsageError: one cannot be read, or does not parse.
+    """
+    readers: tuple[tuple[str, Callable[[str], Message]], ...] = (
+        (flags.model_config_file, read_model_config),
+        (flags.batching_parameters_file, read_batching_parameters),
+        (flags.monitoring_config_file, read_monitoring_config),
+        (flags.ssl_config_file, read_ssl_config),
+    )
+    for path, read in readers:
+        if path:
+            read(path)
+    parse_channel_arguments(flags.grpc_channel_arguments)
 
 
 def read_model_config(path: str) -> ModelServerConfig:

@@ -52,6 +52,9 @@ def serve_embedded(given: Mapping[str, Any]) -> int:
         return 0
     flags = embedded_flags(given)
     try:
+        from charflow.serving.configs import check_configs
+
+        check_configs(flags)
         check_listening(flags.host, flags.port, flags.rest_api_port, flags.grpc_socket_path)
         if is_shut_in(flags.host):
             print(

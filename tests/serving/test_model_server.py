@@ -113,8 +113,16 @@ def test_help_is_shown(capsys: pytest.CaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["--enable_profiler"], [], ["--model_base_path=/m", "--host=no.such.host.invalid"]],
-    ids=["help", "version", "refused", "no-model", "no-host"],
+    [
+        ["--help"],
+        ["--version"],
+        ["--enable_profiler"],
+        [],
+        ["--model_base_path=/m", "--host=no.such.host.invalid"],
+        ["--model_config_file=/no/such"],
+        ["--model_base_path=/m", "--monitoring_config_file=/no/such"],
+    ],
+    ids=["help", "version", "refused", "no-model", "no-host", "no-config", "no-monitoring"],
 )
 def test_tensorflow_is_not_loaded_before_the_flags_are_right(arguments: list[str]) -> None:
     script = (
