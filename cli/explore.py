@@ -10,7 +10,7 @@ from charflow.cli import console, noticed, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
 from charflow.pipeline.bounds import Bounds
-from charflow.pipeline.errors import counted, quoted_list
+from charflow.pipeline.errors import counted, quoted, quoted_list
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_ACTIVE = 10
 _FIRST = 20
+_LONGEST_ID = 60  # characters
 
 
 @checked
@@ -128,13 +129,22 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
     console.columns(
         console.out,
         ["user", "messages", "characters"],
-        [(row.user, f"{row.messages:,}", f"{row.characters:,}") for row in chat.users.head(_MOST_ACTIVE).itertuples()],
+        [
+            (_named(row.user), f"{row.messages:,}", f"{row.characters:,}")
+            for row in chat.users.head(_MOST_ACTIVE).itertuples()
+        ],
         right=2,
     )
 
 
+def _named(user: str) -> str:
+    """Quotes an id where blanks or what cannot be seen would go unnoticed, or where it would fill the screen."""
+    seen = user.isprintable() and user == " ".join(user.split()) and user
+    return user if seen and len(user) <= _LONGEST_ID else quoted(user)
+
+
 def _show_user(user: "UserSummary", length: int, shift: int) -> None:
-    console.out.print(f"\nUser {user.user}:")
+    console.out.print(f"\nUser {_named(user.user)}:")
     console.pairs(
         console.out,
         [

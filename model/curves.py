@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from charflow.pipeline.atomic import replacing
+from charflow.pipeline.fonts import drawable, fonts_for, one_line
+
+_TITLE_LENGTH = 90  # characters that fit above the curves
 
 
 def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
@@ -32,7 +35,9 @@ def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) ->
             fontsize=9,
             color="#3b6ea5",
         )
-    axes.set_title(title, loc="left", fontsize=11)
+    shown = one_line(title, _TITLE_LENGTH)  # it has the name of the run's folder, which may be anything
+    families, lacking = fonts_for([shown], "sans-serif")
+    axes.set_title(drawable(shown, lacking), loc="left", family=families, fontsize=11)
     axes.set_xlabel("steps")
     axes.set_ylabel("bits per character")
     axes.xaxis.set_major_formatter("{x:,.0f}")

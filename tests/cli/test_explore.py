@@ -174,3 +174,17 @@ def test_explore_plot_names_what_no_font_has(call: Callable, write_chat: Callabl
         f"charflow: note: no font here has '\U00030000': {tmp_path}/users.png shows boxes. "
         "Noto Sans CJK has most of the world.\n"
     )
+
+
+def test_explore_shows_a_chat_as_it_stands(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
+    ids = ["[/bo]", "[red]", ":smile:", "mira ", "", "\x1b[31mred", "x" * 10_000, "ada"]
+    chat = write_chat(*(f'"{user}","[link=x] :tada: \x1b]0;title\x07 \r\nand {"x" * 300}"' for user in ids))
+    done = call("explore", chat, "--user", "[/bo]", "--window-length", 5, "--plot", tmp_path / "[red]x.png")
+    assert done.status == 0, done.err
+    table = done.out.partition("Most active:\n")[2].partition("\n\n")[0].splitlines()[1:]
+    assert [line.rsplit(maxsplit=2)[0].strip() for line in table] == [
+        *["[/bo]", "[red]", ":smile:", "'mira '", "''", r"'\x1b[31mred'", f"'{'x' * 60}…' (10,000 characters)", "ada"]
+    ]
+    assert "\nUser [/bo]:\n" in done.out
+    assert "  1  [link=x] :tada: \\x1b]0;title\\x07 \n     and xxx" in done.out
+    assert f"Bar chart: {tmp_path}/[red]x.png\n" in done.out

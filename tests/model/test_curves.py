@@ -40,3 +40,10 @@ def test_plot_curves_draws_the_held_out_part_bits(tmp_path: Path) -> None:
         plot_curves([row(1, 4.0, 4.0), row(2, 3.0, held_out)], tmp_path / "curves.png", title="a run")
         images.append((tmp_path / "curves.png").read_bytes())
     assert len(set(images)) == 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_curves_take_any_name_of_a_run(tmp_path: Path) -> None:
+    rows = [{"step": step, "train_bits": 3.0, "held_out_bits": 3.0} for step in (1, 2)]
+    plot_curves(rows, tmp_path / "curves.png", title=r"$\frac$ a$b$ 中文 " + "\n\x1b" + "x" * 500)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
