@@ -1,7 +1,7 @@
-"""Refuses gRPC messages that are none of their type, as the caller's mistake.
+"""Refuses gRPC messages that are none of their type, and methods that nobody wrote, as the caller's mistake.
 
 `grpc_server` puts it around its services. gRPC itself answers what cannot be parsed with INTERNAL, and logs a traceback
-for each.
+for each of both.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,7 +53,10 @@ class ReadableMessages(grpc.ServerInterceptor):
         if handler.unary_unary:
 
             def answer(message: Any, context: Any) -> Any:
-                return handler.unary_unary(checked(message, context), context)
+                try:
+                    return handler.unary_unary(checked(message, context), context)
+                except NotImplementedError:  # of a method that a service's own library leaves out
+                    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not implemented")
 
             return grpc.unary_unary_rpc_method_handler(answer, *codecs)
         if handler.unary_stream:

@@ -19,7 +19,7 @@ from charflow.serving.errors import InvalidArgument, ResourceExhausted
 
 _INT64 = range(-(2**63), 2**63)
 _LIST_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 96, 280, 40  # of Python's values, as parsed
-_MOST_PARSED = 2**30  # bytes that the values of a body may take
+_MOST_PARSED = 2**28  # bytes that the values of a body may take: 6.7 million numbers, about a second of parsing
 _LARGE = 2**20  # bytes of a body: these are parsed one at a time, for that holds the interpreter's lock anyway
 _parsing_large = threading.Lock()
 

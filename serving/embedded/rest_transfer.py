@@ -110,6 +110,9 @@ class Workers:
             place.cancel()  # at once; through `job` only the event loop's next turn would
             job.cancel()
             gone.cancel()
+            # An error that is raised here has this frame in its traceback, and the futures have the error: without
+            # this, all that the request made would stay until the garbage collector comes.
+            del place, job, waiting
 
 
 class Held:

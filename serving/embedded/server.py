@@ -32,6 +32,7 @@ from charflow.serving.embedded.descriptors import connections_per_door
 from charflow.serving.embedded.grpc_server import GrpcServer
 from charflow.serving.embedded.loading import LoadSettings, ServedVersion
 from charflow.serving.embedded.log_limit import LogLimit
+from charflow.serving.embedded.memory import trim_memory
 from charflow.serving.embedded.metrics import Metrics
 from charflow.serving.embedded.models import Models
 from charflow.serving.embedded.rest import make_app
@@ -126,6 +127,7 @@ class _Server:
             if not self._load_models():
                 return
             self._open(announce)
+            trim_memory(self._ending)
             while not self._ending.wait(1.0):
                 pass  # a signal that was caught between two instructions of a wait without end could be missed
         finally:

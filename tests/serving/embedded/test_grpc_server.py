@@ -754,3 +754,11 @@ def test_streams_of_messages_that_cannot_be_parsed_end_with_the_callers_mistake(
     with pytest.raises(grpc.RpcError) as caught:
         list(reflect(iter([b"\xff\xff\xff"]), timeout=20))
     assert caught.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+def test_methods_that_nobody_wrote_leave_no_traceback(
+    gate: Gate, opened: Callable[..., Door], caplog: pytest.LogCaptureFixture
+) -> None:
+    door = opened(gate, healthcheck=True)
+    code, _ = failure(health_pb2_grpc.HealthStub(door.channel).List, health_pb2.HealthListRequest())
+    assert (code, caplog.records) == (StatusCode.UNIMPLEMENTED, [])
