@@ -1,14 +1,18 @@
 """README.md and the other pages: the commands and options exist, the programs run."""
 
 import ast
+import inspect
 import re
 import shutil
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import typer
 
 from charflow.cli.app import app
+from charflow.serving import Client
+from charflow.serving.client.arguments import Settings
 from charflow.serving.flags import FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +78,20 @@ def test_first_program_runs(
     inputs, targets = next(names["windows"].as_numpy_iterator())
     assert (inputs.shape, targets.shape) == ((128, 40), (128,))
     assert len(eval(compile(ast.Expression(last.value), "README.md", "eval"), names)) == 200  # type: ignore[attr-defined]
+
+
+def test_second_program_calls_the_client_as_it_is() -> None:
+    """What `tests/serving/client` calls by the same names; here no server is started."""
+    (program,) = [snippet for snippet in SNIPPETS if "import Client" in snippet]
+    lines = "\n".join(line.removeprefix("    ") for line in program.splitlines())
+    calls = [node for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Call)]
+    methods = {call.func.attr: call for call in calls if isinstance(call.func, ast.Attribute)}
+    for name in ("generate", "stream"):
+        signature = inspect.signature(getattr(Client, name))
+        known = {*signature.parameters, *get_type_hints(Settings)}
+        assert {word.arg for word in methods[name].keywords} <= known, name
+    (opened,) = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Client"]
+    inspect.signature(Client).bind(*opened.args, **{str(word.arg): word.value for word in opened.keywords})
 
 
 def test_files_of_the_first_screen_exist() -> None:
