@@ -311,6 +311,37 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, corpus: Corpus) -> None:
     assert not (tmp_path / "a" / "checkpoints" / "latest").exists()
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (changed(steps=4), "finished"),
+        (changed(steps=200, evaluations=20, patience=2, schedule="constant", learning_rate=1e-9), "stopped early"),
+    ],
+    ids=["finished", "stopped early"],
+)
+def test_ctrl_c_while_the_end_is_judged_leaves_that_to_resume(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, config: Config, reason: str
+) -> None:
+    monkeypatch.setattr("charflow.model.evaluation._COLUMNS", 16)
+    heard = Recorder()
+
+    def ending(doing: str, share: float = 0.0) -> None:
+        if doing.startswith("evaluating") and not heard.endings:
+            heard.endings.append(doing)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    heard.ending = ending  # type: ignore[method-assign]
+    trainer = trainer_of(config, corpus, tmp_path / "a", heard)
+    with clock(1.0):
+        cut = trainer.train()
+    assert (cut.reason, cut.held_out) == ("interrupted", None)
+    run = train(config, corpus, tmp_path / "a", resume=True)
+    assert (run.result.reason, run.result.step) == (reason, cut.step)
+    assert run.result.held_out
+    assert run.heard.resumptions == [cut.step]
+    assert len(RunDir(tmp_path / "a").read_losses()) == cut.step
+
+
 def test_ctrl_c_in_the_last_step_does_not_cost_the_end_of_the_run(tmp_path: Path, corpus: Corpus) -> None:
     run = train(changed(steps=4), corpus, tmp_path / "a", interrupt_at=4)
     assert (run.result.reason, run.result.signal) == ("finished", signal.SIGINT)
