@@ -97,10 +97,6 @@ def run(arguments: list[str] | None = None) -> int:
         text = getattr(error, "object", b"")
         near = not_utf8(text.decode(errors="surrogateescape") if isinstance(text, bytes) else text)
         return _say(f"{near or 'The input'} is not UTF-8 text: rename the file, or save it as UTF-8.", USER_MISTAKE)
-    except Exception as error:
-        if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow may not be loaded
-            raise
-        return _say(f"out of memory ({reason(error)}): lower --units, --batch-size or --window-length.", USER_MISTAKE)
 
 
 def _say(message: str, status: int) -> int:

@@ -1,4 +1,4 @@
-"""Checks what was typed, once, before any command sees it.
+"""Checks what was typed, once, before any command sees it, and fits advice to the command.
 
 `app.run` passes the words and the environment through `check_words` and `check_environment`; every command is a
 `Command`, which refuses an empty text where it means nothing.
@@ -12,19 +12,35 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from charflow.pipeline.errors import UserError, not_utf8
+from charflow.pipeline.errors import UserError, not_utf8, reason
 
 # The variables that are read here or in what charflow is built on, by how they begin.
 _READ = ("CHARFLOW_", "TF_CONFIG", "SLURM", "XDG_CACHE_HOME", "HOME", "TMPDIR", "CUDA_VISIBLE_DEVICES")
 _MAY_BE_EMPTY = ("prompt", "stop", "user", "drop_user")  # the start of a message, nothing, and the id of nobody
+_SMALLER = ("--units", "--batch-size", "--window-length")  # what takes less memory
 _ALIKE = 0.75  # of 1; at difflib's 0.6 --temprature is like --strategy
 
 
 class Command(TyperCommand):
-    """A command that refuses an empty text, as an unset variable of the shell leaves it.
+    """A command that refuses an empty text, and gives no advice that it has no option for.
 
-    As a path that would be the folder one stands in, and as an option often the same as none.
+    An unset variable of the shell leaves an empty text. As a path that would be the folder one stands in, and as an
+    option often the same as none.
     """
+
+    def invoke(self, ctx: Any) -> Any:
+        options = {option for parameter in self.params for option in parameter.opts}
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            error.fit_to(options)
+            raise
+        except Exception as error:
+            if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow may not be loaded
+                raise
+            smaller = [option for option in _SMALLER if option in options]
+            advice = f": lower {' or '.join([', '.join(smaller[:-1]), smaller[-1]])}" if len(smaller) > 1 else ""
+            raise UserError(f"Out of memory ({reason(error)}){advice}.") from error
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # the shell completes a line that is still being typed

@@ -32,6 +32,7 @@ def explore(
         int, typer.Option(metavar="N", help="Characters in a training window."), Bounds(at_least=1)
     ] = 40,
     window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows."), Bounds(at_least=1)] = 3,
+    min_count: options.MinCount = None,
     keep_case: options.KeepCase = None,
     unicode_form: options.UnicodeForm = None,
     case_fold: options.CaseFold = None,
@@ -69,7 +70,9 @@ def explore(
         raise UserError(f"{plot.parent} is not a folder: --plot cannot write there.")
     wanted = None
     if user is not None:
-        wanted = CorpusSettings(users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv)
+        wanted = CorpusSettings(
+            users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv, **options.given(min_count=min_count)
+        )
     described, odd = None, []
     with waiting("reading"):
         files = find_inputs(data)

@@ -124,7 +124,9 @@ class RunDir:
             UserError: there is no run here, or its files are damaged.
         """
         if not self.config_file.exists():
-            raise UserError(f"{self.path} holds no run: it has no {self.config_file.name}. Train one with --out.")
+            raise UserError(
+                f"{self.path} holds no run: it has no {self.config_file.name}. Make one with charflow train."
+            )
         # Every key is in the file, so what the preset-less Config starts from does not matter.
         config = override(Config(), load_toml(self.config_file), source=str(self.config_file))
         return config, Vocabulary.load(self.vocabulary_file)

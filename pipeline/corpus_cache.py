@@ -76,6 +76,6 @@ class CorpusCache:
             if entry.exists():  # another run stored the same corpus meanwhile
                 return
             raise UserError(
-                f"The corpus cache {self.folder} cannot be written ({reason(error)}): free some room, "
-                "name another folder with --cache, or pass --no-cache."
+                f"The corpus cache {self.folder} cannot be written ({reason(error)}): free some room.",
+                advice="Or name another folder with --cache, or pass --no-cache.",
             ) from error

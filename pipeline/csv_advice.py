@@ -221,4 +221,4 @@ def _likely(role: str, wanted: str, names: list[str]) -> str | None:
 
 
 def _can_be_typed(name: str) -> bool:
-    return name.isprintable() and len(name) <= _LONGEST_NAME
+    return name.isprintable() and 0 < len(name) <= _LONGEST_NAME  # an empty one cannot

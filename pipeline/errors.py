@@ -26,12 +26,13 @@ class UserError(ValueError):
     Args:
         message: where, what rule, what was found.
         advice: sentences on what to do next, each with the options it names. They stand apart because a layer that
-            several commands share does not know which of these has the options: `for_command` leaves out the others.
+            several commands share does not know which of these has the options: `fit_to` leaves out the others.
 
     >>> error = UserError("chat.csv: no column 'text'.", advice="Pass --text-column message.")
     >>> str(error)
     "chat.csv: no column 'text'. Pass --text-column message."
-    >>> error.for_command({"--json"})
+    >>> error.fit_to({"--json"})
+    >>> str(error)
     "chat.csv: no column 'text'."
     """
 
@@ -42,10 +43,11 @@ class UserError(ValueError):
     def __str__(self) -> str:
         return " ".join((*map(str, self.args), *self.advice))
 
-    def for_command(self, options: Container[str]) -> str:
-        """Writes the message with the advice that a command with these options can follow."""
-        fits = (advice for advice in self.advice if all(option in options for option in OPTION.findall(advice)))
-        return " ".join((*map(str, self.args), *fits))
+    def fit_to(self, options: Container[str]) -> None:
+        """Keeps the advice that a command with these options can follow."""
+        self.advice = tuple(
+            advice for advice in self.advice if all(option in options for option in OPTION.findall(advice))
+        )
 
 
 class SettingError(UserError):

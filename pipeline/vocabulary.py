@@ -57,7 +57,7 @@ class Vocabulary:
         """Keeps the characters that occur at least `min_count` times; the others become `[UNK]`."""
         kept = [char for char, count in counts.items() if count >= min_count]
         if not kept:
-            raise UserError(f"No character occurs {min_count:,} times: lower --min-count.")
+            raise UserError(f"No character occurs {min_count:,} times.", advice="Lower --min-count.")
         return cls(kept)
 
     @property

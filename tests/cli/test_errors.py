@@ -299,7 +299,7 @@ def test_folder_without_a_run_is_refused(
     monkeypatch.chdir(tmp_path)
     command, *options = arguments
     message = refused(command, tmp_path, *options)
-    assert message == f"{tmp_path} holds no run: it has no config.toml. Train one with --out."
+    assert message == f"{tmp_path} holds no run: it has no config.toml. Make one with charflow train."
     assert list(tmp_path.iterdir()) == []
 
 

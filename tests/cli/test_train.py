@@ -346,7 +346,7 @@ def test_resume_refuses_another_text(refused: Callable, own_run: Path, sample_ch
 
 def test_resume_refuses_a_folder_without_a_run(refused: Callable, sample_chat: str, tmp_path: Path) -> None:
     message = refused("train", sample_chat, "--out", tmp_path / "none", "--resume")
-    assert message == f"{tmp_path}/none holds no run: it has no config.toml. Train one with --out."
+    assert message == f"{tmp_path}/none holds no run: it has no config.toml. Make one with charflow train."
     assert not (tmp_path / "none").exists()
 
 

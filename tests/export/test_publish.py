@@ -222,7 +222,7 @@ def test_export_run_refuses_settings_outside_the_limits(
 def test_export_run_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         export_run(tmp_path, tmp_path / "model")
-    assert str(error.value) == f"{tmp_path} holds no run: it has no config.toml. Train one with --out."
+    assert str(error.value) == f"{tmp_path} holds no run: it has no config.toml. Make one with charflow train."
     assert not (tmp_path / "model").exists()
 
 

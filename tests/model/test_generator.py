@@ -185,7 +185,7 @@ def test_load_of_a_moved_run_folder(run_path: Path, tmp_path: Path) -> None:
 
 
 def test_load_without_a_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a holds no run: it has no config\.toml\. Train one with --out\.$"):
+    with pytest.raises(UserError, match=r"a holds no run: it has no config\.toml\. Make one with charflow train\.$"):
         Generator.load(tmp_path / "a")
 
 

@@ -70,7 +70,7 @@ def test_locked_refuses_a_file(tmp_path: Path) -> None:
 
 
 def test_load_without_a_run_says_so(tmp_path: Path) -> None:
-    message = r" holds no run: it has no config\.toml\. Train one with --out\.$"
+    message = r" holds no run: it has no config\.toml\. Make one with charflow train\.$"
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(UserError, match=message):
             RunDir(path).load()
