@@ -125,7 +125,11 @@ class ModelService:
             if unreached and unreached.trouble is not Trouble.NO_SERVER:
                 advice = {Trouble.REST_ANSWERS.name: "Pass the gRPC port with --server (8500 by habit)."}
                 raise UsageError(unreached.for_command(**advice)) from error
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and error.details() in ("", "Deadline Exceeded"):
+                raise UsageError(
+                    f"{self.address} has not answered within {_CALL_SECONDS:g} s: its log says what it does."
+                ) from error
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
                 raise UsageError(
                     f"No server answers at {self.address}: start it, or pass its gRPC address with --server."
                 ) from error

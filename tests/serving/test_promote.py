@@ -568,3 +568,25 @@ def test_promote_brings_a_server_that_lost_its_labels_in_step(start: Callable) -
     fake.config.model_config_list.config[0].version_labels.clear()
     assert promote(place, 2, None).after == 2
     assert fake.labels == {"stable": 2}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "1 model(s) did not become available in time: b: /b does not exist",
+            "{} refuses the configuration: 1 model(s) did not become available in time: b: /b does not exist.",
+        ),
+        ("Deadline Exceeded", "{} has not answered within 60 s: its log says what it does."),
+    ],
+    ids=["of the server", "of the client"],
+)
+def test_promote_says_what_was_not_there_in_time(
+    start: Callable, monkeypatch: pytest.MonkeyPatch, said: str, expected: str
+) -> None:
+    def late(_: FakeServer, request, context):  # type: ignore[no-untyped-def]
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, said)
+
+    monkeypatch.setattr(FakeServer, "HandleReloadConfigRequest", late)
+    _, place = start()
+    assert refusal(lambda: promote(place, 2, None)).startswith(expected.format(place.server))
