@@ -65,8 +65,10 @@ def complete(
     if not rest:
         _load_grpc()
     from charflow.serving import Client, Tls
+    from charflow.serving.client.arguments import setting_columns
 
     with _told(address):
+        setting_columns(given, len(prompts) * count)  # before anything is asked of a server
         certificates = Tls(ca=ca, cert=cert, key=key) if tls or ca or cert or key else None
         protocol: Any = "rest" if rest else "grpc"
         with Client(
@@ -95,7 +97,7 @@ def _told(address: str) -> Iterator[None]:
     try:
         yield
     except ArgumentError as error:
-        raise UserError(str(error)) from error
+        raise UserError(error.told(options.spelled)) from error
     except Unreachable as error:
         raise UserError(error.for_command()) from error
     except NotFound as error:

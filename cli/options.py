@@ -70,7 +70,9 @@ Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where encoded c
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the corpus cache.")]
 
 TextCount = Annotated[
-    int, typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on."), Bounds(at_least=1)
+    int,
+    typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on."),
+    Bounds(at_least=1, at_most=100_000),
 ]
 Context = Annotated[
     str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")

@@ -10,6 +10,8 @@ from charflow.cli import console, options
 from charflow.cli.lines import read_lines
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.settings import checked
 from charflow.serving.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from charflow.serving.promote import Move
 
 
+@checked
 def promote(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="Folder of the model's versions.")],
     version: Annotated[int | None, typer.Argument(metavar="VERSION", help="The candidate.")] = None,
@@ -35,8 +38,12 @@ def promote(
     prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Prompts, one a line. [default: an empty one]")
     ] = None,
-    samples: Annotated[int, typer.Option(metavar="N", help="Completions of 100 characters to time.")] = 200,
-    max_slowdown: Annotated[float, typer.Option(metavar="R", help="How many times as long they may take.")] = 1.5,
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Completions of 100 characters to time."), Bounds(at_least=1)
+    ] = 200,
+    max_slowdown: Annotated[
+        float, typer.Option(metavar="R", help="How many times as long they may take."), Bounds(above=0)
+    ] = 1.5,
     force: Annotated[bool, typer.Option("--force", help="Move the label without a comparison.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Move it to the version it was before.")] = False,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")] = False,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.settings import checked
 
 _FORBIDDEN = ("Cudnn", "PyFunc", "EagerPyFunc", "PyFuncStateless")
 _TOLERANCE = 1e-4  # relative and absolute
@@ -32,6 +33,7 @@ class Finding:
     seen: str
 
 
+@checked
 def check_in_fresh_process(version_folder: Path) -> list[Finding]:
     """Runs `check` in a new Python process that sees no GPU.
 

@@ -17,6 +17,7 @@ from charflow.model.generator import Generator, SamplingSettings
 from charflow.model.run_dir import RunDir
 from charflow.model.text_model import TextModel
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import checked
 
 _SELF_TEST_CHARS = 60
 
@@ -71,6 +72,7 @@ def write_model_card(card: dict[str, Any], version_folder: Path) -> None:
     path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+@checked
 def read_model_card(version_folder: Path) -> dict[str, Any]:
     """Reads the card of a version.
 

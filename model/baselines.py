@@ -18,16 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.settings import Count, checked
 
 HIGHEST_ORDER = 4
 _UNSEEN = -1  # rank of a gram that does not occur in the training text
 
 
+@checked
 def baselines(
     train_ids: NDArray[np.integer],
     held_out_ids: NDArray[np.integer],
     *,
-    vocabulary_size: int,
+    vocabulary_size: Count,
     decode: Callable[[NDArray[np.integer]], str],
 ) -> dict[str, float]:
     """Bits per character of the held-out text under each baseline: `order-0` to `order-4`, and `gzip`.

@@ -12,7 +12,7 @@ from charflow.model.config import NetworkConfig, Precision
 from charflow.model.contexts import Context, ContextKind, StreamContext, WindowContext
 from charflow.model.decoder import Decoder
 from charflow.model.fused_lstm import loss_and_gradients
-from charflow.pipeline.settings import Count, checked
+from charflow.pipeline.settings import Count, Natural, checked
 from charflow.pipeline.windows import Targets
 
 
@@ -32,13 +32,14 @@ class Network:
             faster way.
     """
 
+    @checked
     def __init__(
         self,
         config: NetworkConfig,
-        vocabulary_size: int,
+        vocabulary_size: Count,
         *,
         targets: Targets,
-        seed: int,
+        seed: Natural,
         precision: Precision = "float32",
     ) -> None:
         self.config = config

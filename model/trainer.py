@@ -34,6 +34,7 @@ from charflow.model.timetable import Timetable
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.errors import reason as cause
+from charflow.pipeline.settings import checked
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -63,6 +64,7 @@ class Trainer:
         PeerError: another worker is gone.
     """
 
+    @checked
     def __init__(
         self, config: Config, text: TrainingText, run_dir: RunDir, strategy: tf.distribute.Strategy, listener: Listener
     ) -> None:

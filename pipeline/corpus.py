@@ -31,7 +31,7 @@ from charflow.pipeline.kept_texts import (
 )
 from charflow.pipeline.long_messages import Noticed
 from charflow.pipeline.messages import Messages, read_messages
-from charflow.pipeline.settings import Count, Natural, Paths, Texts, check, checked
+from charflow.pipeline.settings import Count, Natural, Paths, Texts, Total, check, checked
 from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -156,11 +156,13 @@ class Corpus:
         """How many the tail has."""
         return len(self.ids) - self.split
 
-    def held_out_start(self, most: int) -> np.ndarray:
+    @checked
+    def held_out_start(self, most: Total) -> np.ndarray:
         """The first `most` ids of the tail, or all where it has fewer."""
         return self.ids[self.split :][:most]
 
-    def train_end(self, most: int) -> np.ndarray:
+    @checked
+    def train_end(self, most: Total) -> np.ndarray:
         """The last `most` training ids: what an evaluation of the tail begins with."""
         return self.ids[max(0, self.split - most) : self.split]
 

@@ -16,7 +16,7 @@ from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.long_messages import Noticed
 from charflow.pipeline.manifest import MANIFEST, PROGRESS, VOCABULARY, Manifest, Shard, sha256_of
-from charflow.pipeline.settings import Count, Natural, checked
+from charflow.pipeline.settings import Count, Natural, Total, checked
 from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import count_windows
@@ -46,6 +46,7 @@ class PreparedCorpus:
         self._damage: UserError | None = None
 
     @staticmethod
+    @checked
     def is_at(folder: str | Path) -> bool:
         """Says whether a folder was written by `charflow prepare`, finished or not."""
         return any((Path(folder) / name).is_file() for name in (MANIFEST, PROGRESS))
@@ -129,7 +130,8 @@ class PreparedCorpus:
             "distinct_characters": len(self.vocabulary.chars),
         }
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    @checked
+    def read(self, start: Total, stop: Total) -> np.ndarray:
         """Reads the ids from `start` to before `stop`, [stop - start]; nothing else is held in memory.
 
         Raises:
@@ -157,11 +159,13 @@ class PreparedCorpus:
         """How many the tail has."""
         return self.characters - self.split
 
-    def held_out_start(self, most: int) -> np.ndarray:
+    @checked
+    def held_out_start(self, most: Total) -> np.ndarray:
         """The first `most` ids of the tail, or all where it has fewer."""
         return self.read(self.split, min(self.split + most, self.characters))
 
-    def train_end(self, most: int) -> np.ndarray:
+    @checked
+    def train_end(self, most: Total) -> np.ndarray:
         """The last `most` training ids: what an evaluation of the tail begins with."""
         return self.read(max(0, self.split - most), self.split)
 
@@ -274,7 +278,8 @@ class _PreparedPart(Corpus):
 
     whole: PreparedCorpus
 
-    def train_end(self, most: int) -> np.ndarray:
+    @checked
+    def train_end(self, most: Total) -> np.ndarray:
         return self.whole.train_end(most)  # the part's own end is not what the tail continues
 
     @property

@@ -148,7 +148,7 @@ def _kinds(hint: Any, bounds: Bounds | None) -> list[_Kind]:
     }
     if hint in plain:
         return [plain[hint]]
-    if isinstance(hint, type) and hint.__module__.startswith("charflow."):
+    if isinstance(hint, type) and hint.__module__.startswith("charflow.") and not getattr(hint, "_is_protocol", False):
         return [_Kind(f"a {hint.__name__}", functools.partial(_instance, hint))]
     return []
 

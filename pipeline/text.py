@@ -9,7 +9,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from charflow.pipeline.settings import check
+from charflow.pipeline.settings import check, checked
 
 UnicodeForm = Literal["", "NFC", "NFKC"]
 
@@ -46,6 +46,7 @@ class TextSettings:
         check(self)
 
 
+@checked
 def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     """Applies `settings` to a string tensor of any shape; the shape stays.
 

@@ -3,9 +3,12 @@
 `calls` and `stream` use it before they send anything. B is the number of rows.
 """
 
+import math
 import operator
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias, TypedDict
 
 Texts: TypeAlias = list[str] | tuple[str, ...]  # Sequence[str] would include str
@@ -14,11 +17,25 @@ Floats: TypeAlias = float | Sequence[float] | None
 Strings: TypeAlias = str | Sequence[str] | None
 
 _SEEDS_END = 2**63
-_LARGEST_FLOAT32 = 3.4028234663852886e38
+_SMALLEST_FLOAT32, _LARGEST_FLOAT32 = 2.0**-126, 3.4028234663852886e38
+_LONGEST_TIME = 10**9  # seconds
 
 
 class ArgumentError(ValueError):
-    """An argument that no request can be made of; one sentence says which and why."""
+    """An argument that no request can be made of, of whatever type it is; one sentence says which and why.
+
+    Args:
+        message: the sentence.
+        name: of the argument that the sentence begins with, if it does.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self._name = name
+
+    def told(self, spell: Callable[[str], str]) -> str:
+        """The sentence with the argument's name as `spell` writes it."""
+        return spell(self._name) + str(self).removeprefix(self._name) if self._name else str(self)
 
 
 class Settings(TypedDict, total=False):
@@ -63,10 +80,11 @@ def texts_of(given: str | Texts, what: str) -> tuple[list[str], bool]:
         ArgumentError: there is none, or one is not a str.
     """
     if isinstance(given, str):
-        return [_text(what, given)], True
+        return [text(what, given)], True
+    given = _listed(given)
     if not isinstance(given, (list, tuple)):
         raise ArgumentError(f"Pass a {what} as a str, or several as a list of str, not {type(given).__name__}.")
-    rows = [_text(f"{what} {index}", text) for index, text in enumerate(given)]
+    rows = [text(f"{what} {index}", each) for index, each in enumerate(given)]
     if not rows:
         raise ArgumentError(f"There is no {what}: the list is empty.")
     return rows, False
@@ -86,6 +104,7 @@ def setting_columns(settings: Mapping[str, Any], n_rows: int) -> dict[str, Tenso
         if value is None:
             continue
         dtype, check = SETTINGS[name]
+        value = _listed(value)
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             if len(value) != n_rows:
                 raise ArgumentError(f"{name} has {len(value)} values where there are {n_rows} prompts.")
@@ -104,11 +123,25 @@ def repeated(name: str, value: Any, n_rows: int) -> list[Any]:
     if name != "seed":
         return [value] * n_rows
     if value + n_rows > _SEEDS_END:
-        raise ArgumentError(
-            f"seed must be at most {_SEEDS_END - n_rows:,} for {n_rows:,} prompts, of which each has the next seed, "
-            f"not {value:,}."
-        )
+        rule = f"at most {_SEEDS_END - n_rows:,} for {n_rows:,} prompts, of which each has the next seed"
+        raise wrong("seed", rule, value)
     return list(range(value, value + n_rows))
+
+
+def _listed(value: Any) -> Any:
+    """The members of a column of NumPy or pandas; anything else as it is."""
+    return value.tolist() if getattr(value, "ndim", None) == 1 else value
+
+
+def wrong(name: str, rule: str, value: Any, note: str = "") -> ArgumentError:
+    """Makes the error of an argument, with what was found, however large it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**21:
+        found = f"a number of {int(value.bit_length() * math.log10(2)) + 1:,} digits"
+    elif isinstance(value, (bool, int, float, str, bytes)) or value is None:
+        found = f"{value:,}" if type(value) is int else reprlib.repr(value)
+    else:
+        found = f"of type {type(value).__name__}"
+    return ArgumentError(f"{name} must be {rule}, not {found}{note}.", name)
 
 
 def int_between(lowest: int, highest: int) -> Callable[[str, Any], int]:
@@ -120,45 +153,55 @@ def int_between(lowest: int, highest: int) -> Callable[[str, Any], int]:
                 raise TypeError
             number = operator.index(value)  # NumPy's integers too
         except TypeError:
-            raise ArgumentError(f"{name} must be an integer, not {value!r}.") from None
+            raise wrong(name, "a whole number", value) from None
         if not lowest <= number <= highest:
-            raise ArgumentError(f"{name} must be from {lowest} to {highest}, not {number}.")
+            raise wrong(name, f"at least {lowest:,} and at most {highest:,}", number)
         return number
 
     return check
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, (bool, str, bytes)):
-        raise ArgumentError(f"{name} must be a number, not {value!r}.")
+def seconds(name: str, value: Any) -> float:
+    """Checks a time, which sockets take no longer than some hundred years."""
+    number = _number(name, value)
+    if not 0 < number <= _LONGEST_TIME:
+        raise wrong(name, f"a number of seconds above 0 and at most {_LONGEST_TIME:,}", value)
+    return number
+
+
+def text(name: str, value: Any) -> str:
+    """Checks a text."""
+    if not isinstance(value, str):
+        raise wrong(name, "a text", value)
     try:
-        return float(value)
-    except (TypeError, OverflowError):
-        raise ArgumentError(f"{name} must be a number, not {value!r}.") from None
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name} cannot be written as UTF-8: {error.reason}.", name) from None
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise wrong(name, "a number", value)
+    try:
+        number = float(value)
+    except OverflowError:  # of a whole number
+        return math.inf if operator.gt(value, 0) else -math.inf
+    return 0.0 if abs(number) < _SMALLEST_FLOAT32 else number  # what the device makes of it
 
 
 def _temperature(name: str, value: Any) -> float:
     number = _number(name, value)
     if not 0 <= number <= _LARGEST_FLOAT32:
-        raise ArgumentError(f"{name} must be a finite number of at least 0, not {number:g} (0 is greedy).")
+        raise wrong(name, f"at least 0 and at most {_LARGEST_FLOAT32:g}", value, " (0 is greedy)")
     return number
 
 
 def _top_p(name: str, value: Any) -> float:
     number = _number(name, value)
     if not 0 < number <= 1:
-        raise ArgumentError(f"{name} must be above 0 and at most 1, not {number:g} (1 is off).")
+        raise wrong(name, "above 0 and at most 1", value, " (1 is off)")
     return number
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ArgumentError(f"{name} must be a str, not {type(value).__name__}.")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError(f"{name} cannot be written as UTF-8: {error.reason}.") from None
-    return value
 
 
 SETTINGS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
@@ -167,5 +210,5 @@ SETTINGS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "top_k": ("DT_INT32", int_between(0, 2**31 - 1)),
     "top_p": ("DT_FLOAT", _top_p),
     "seed": ("DT_INT64", int_between(-(2**63), 2**63 - 1)),
-    "stop": ("DT_STRING", _text),
+    "stop": ("DT_STRING", text),
 }

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from charflow.serving.client import answers
 from charflow.serving.client.arguments import (
     SETTINGS,
-    ArgumentError,
     Tensor,
     Texts,
+    int_between,
     repeated,
     setting_columns,
     texts_of,
@@ -44,8 +44,7 @@ class Calls:
     _metadata: ModelMetadata | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_batch, bool) or not isinstance(self.max_batch, int) or self.max_batch < 1:
-            raise ArgumentError(f"max_batch must be an integer of at least 1, not {self.max_batch!r}.")
+        self.max_batch = int_between(1, 2**31 - 1)("max_batch", self.max_batch)
 
     async def complete(self, prompts: str | Texts) -> Any:
         """A text, or a list of them."""

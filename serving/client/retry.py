@@ -7,14 +7,13 @@ so it is tried as long as the deadline allows.
 Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from charflow.serving.client.arguments import ArgumentError
+from charflow.serving.client.arguments import int_between, seconds
 from charflow.serving.errors import DeadlineExceeded, Unavailable
 
 Answer = TypeVar("Answer")
@@ -39,10 +38,8 @@ class Retry:
     pause: Callable[[float], Awaitable[None]]
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout < math.inf:
-            raise ArgumentError(f"timeout must be a finite number of seconds above 0, not {self.timeout!r}.")
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
-            raise ArgumentError(f"retries must be an integer of at least 0, not {self.retries!r}.")
+        object.__setattr__(self, "timeout", seconds("timeout", self.timeout))
+        object.__setattr__(self, "retries", int_between(0, 2**31 - 1)("retries", self.retries))
 
     def deadline(self) -> float:
         """When a call that begins now must end, on the monotonic clock."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from charflow.serving.client.arguments import ArgumentError, Tensor
+from charflow.serving.client.arguments import ArgumentError, Tensor, int_between, text
 from charflow.serving.client.results import ModelMetadata, VersionStatus
 from charflow.serving.client.trouble import Trouble
 from charflow.serving.errors import Unavailable
@@ -48,12 +48,15 @@ class Target:
     label: str | None = None
 
     def __post_init__(self) -> None:
+        text("model", self.model)
+        if self.version is not None:
+            object.__setattr__(self, "version", int_between(0, 2**63 - 1)("version", self.version))
+        if self.label is not None:
+            text("label", self.label)
         if not self.model:
             raise ArgumentError("model must not be empty: name the model as the server does.")
         if self.version is not None and self.label is not None:
             raise ArgumentError("Pass a version or a label, not both.")
-        if self.version is not None and not 0 <= self.version < 2**63:
-            raise ArgumentError(f"version must be at least 0 and fit 64 bits, not {self.version}.")
 
 
 class Transport(Protocol):

@@ -323,14 +323,14 @@ def test_complete_passes_on_what_the_server_says(
 
 
 OPTIONS: dict[str, tuple[list[Any], str]] = {
-    "count": (["--count", 0], "--count must be at least 1, not 0."),
+    "count": (["--count", 0], "--count must be at least 1 and at most 100,000, not 0."),
     "stream and json": (["--stream", "--json"], "Pass --stream or --json, not both."),
     "temperature": (
         ["--temperature", "nan"],
-        "temperature must be a finite number of at least 0, not nan (0 is greedy).",
+        "--temperature must be at least 0 and at most 3.40282e+38, not nan (0 is greedy).",
     ),
-    "length": (["--length", -1], "max_chars must be from 0 to 2147483647, not -1."),
-    "timeout": (["--timeout", 0], "timeout must be a finite number of seconds above 0, not 0.0."),
+    "length": (["--length", -1], "--length must be at least 0 and at most 2,147,483,647, not -1."),
+    "timeout": (["--timeout", 0], "--timeout must be a number of seconds above 0 and at most 1,000,000,000, not 0.0."),
     "version and label": (["--version", 1, "--label", "a"], "Pass a version or a label, not both."),
     "certificate alone": (["--cert", "a.pem"], "Pass a certificate and its key together."),
     "address": (["--server", "here"], "The address must be HOST:PORT, such as 127.0.0.1:8500, not 'here'."),

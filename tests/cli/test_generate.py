@@ -167,7 +167,7 @@ OPTIONS = {
     "top-p": (["--top-p", 0], "--top-p must be above 0 and at most 1, not 0 (1 is off)."),
     "stop": (["--stop", "x" * 33], "--stop has 33 characters; at most 32 are compared."),
     "seed": (["--seed", 2**63], f"--seed must be at most {2**63 - 1:,}, not {2**63:,}."),
-    "count": (["--count", 0], "--count must be at least 1, not 0."),
+    "count": (["--count", 0], "--count must be at least 1 and at most 100,000, not 0."),
     "context": (["--context", "all"], "--context must be stream or window, not 'all'."),
     "unknown": (
         ["--unknown", "no"],

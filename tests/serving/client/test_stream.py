@@ -125,8 +125,11 @@ def test_stream_refuses_more_characters_than_it_asked_for(client: Any, backend: 
 ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "list of prompts": ({"prompt": ["a"]}, "A stream has one prompt, a str, not list."),
     "list of a setting": ({"seed": [1]}, "seed must be one value, not a list: a stream has one prompt."),
-    "no chunk": ({"chunk_chars": 0}, "chunk_chars must be from 1 to 2147483647, not 0."),
-    "temperature": ({"temperature": -1}, "temperature must be a finite number of at least 0, not -1 (0 is greedy)."),
+    "no chunk": ({"chunk_chars": 0}, "chunk_chars must be at least 1 and at most 2,147,483,647, not 0."),
+    "temperature": (
+        {"temperature": -1},
+        "temperature must be at least 0 and at most 3.40282e+38, not -1 (0 is greedy).",
+    ),
 }
 
 
