@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import CorpusSettings
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.inputs import find_inputs
 from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named
 from charflow.pipeline.manifest import (
@@ -40,6 +40,7 @@ from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
 SHARD_CHARACTERS = 32 << 20
+_MOST_SHARDS = 10_000  # their table is written after each
 _OURS = ("shard-*.ids", ".shard-*", VOCABULARY, f".{VOCABULARY}.*", f".{MANIFEST}.*", f".{PROGRESS}.*")
 
 # Is told what is being done ("checking", "counting" or "encoding") and which share of it is done.
@@ -136,6 +137,7 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
     vocabulary = Vocabulary.from_counts(named(counts), min_count=settings.min_count)
     with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
+    _check_shards(int(counts.sum()), origin.shard_characters)
     manifest = Manifest(
         origin=origin,
         vocabulary_sha256=sha256_of(folder / VOCABULARY),
@@ -149,6 +151,17 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
     )
     manifest.save(folder / PROGRESS)
     return manifest
+
+
+def _check_shards(characters: int, size: int) -> None:
+    """Refuses more files than a folder should hold."""
+    if (n_shards := -(-characters // size)) > _MOST_SHARDS:
+        raise SettingError(
+            "{shard_characters} is {size}, which makes {count} shards: set it to at least {least}.",
+            size=f"{size:,}",
+            count=f"{n_shards:,}",
+            least=f"{-(-characters // _MOST_SHARDS):,}",
+        )
 
 
 def _count_first(

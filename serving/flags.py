@@ -17,6 +17,8 @@ from charflow.serving.errors import UsageError
 Value = int | float | str | bool
 T = TypeVar("T", int, float, str, bool)
 
+LARGEST_INT = 2**31 - 1  # what tensorflow_model_server reads its numbers into
+MOST_THREADS = 4096  # of a pool: TensorFlow starts them all at once
 LARGEST_MESSAGE = 2**31 - 1  # bytes: the most that a proto, and so gRPC, can hold; TensorFlow Serving's limit too
 
 
@@ -71,18 +73,20 @@ class ServerFlags:
     file_system_poll_wait_seconds: int = _flag(1, "How often to look for new versions; 0 is never.", least=0)
     saved_model_tags: str = _flag("serve", "Tags of the graph to load, separated by commas.")
     max_num_load_retries: int = _flag(5, "How often to try loading again before giving up.", least=0)
-    load_retry_interval_micros: int = _flag(60_000_000, "Time between them; below 0 is none.")
+    load_retry_interval_micros: int = _flag(
+        60_000_000, "Time between them; below 0 is none.", least=-(2**63), most=10**15
+    )
     allow_version_labels_for_unavailable_models: bool = _flag(False, "Accept labels of versions not loaded yet.")
     enable_model_warmup: bool = _flag(True, "Replay the model's warm-up file before it is available.")
     num_request_iterations_for_warmup: int = _flag(0, "How often to replay it; 0 is once.")
     enable_batching: bool = _flag(False, "Run requests of several callers together.")
     batching_parameters_file: str = _flag("", "Text BatchingParameters.", path=True)
     grpc_channel_arguments: str = _flag("", "Arguments of the gRPC server: name=value,name=value.")
-    grpc_max_threads: int = _flag(0, "Threads of gRPC; 0 lets the server choose.", least=0)
+    grpc_max_threads: int = _flag(0, "Threads of gRPC; 0 lets the server choose.", least=0, most=MOST_THREADS)
     enable_grpc_healthcheck_service: bool = _flag(False, "Offer the standard gRPC health service.")
     ssl_config_file: str = _flag("", "Text SSLConfig: gRPC over TLS.", path=True)
     enable_serialization_as_tensor_content: bool = _flag(False, "Answer Predict in tensor_content.")
-    rest_api_num_threads: int = _flag(0, "Threads of REST; 0 lets the server choose.", least=0)
+    rest_api_num_threads: int = _flag(0, "Threads of REST; 0 lets the server choose.", least=0, most=MOST_THREADS)
     rest_api_timeout_in_ms: int = _flag(30_000, "Longest run of a REST call; 0 is no limit.", least=0)
     rest_api_enable_cors_support: bool = _flag(False, "Let pages of other origins call REST.")
     monitoring_config_file: str = _flag("", "Text MonitoringConfig: metrics for Prometheus.", path=True)
@@ -97,9 +101,11 @@ class ServerFlags:
     )
     max_queued_requests: int = _flag(1024, "Calls that may wait for a thread; more are refused.", ours=True, least=0)
     tensorflow_session_config_file: str = _flag("", "Text ConfigProto of the sessions.", path=True)
-    tensorflow_session_parallelism: int = _flag(0, "Threads in an op and of ops; 0 is automatic.", least=0)
-    tensorflow_intra_op_parallelism: int = _flag(0, "Threads in an op; 0 is automatic.", least=0)
-    tensorflow_inter_op_parallelism: int = _flag(0, "Ops at the same time; 0 is automatic.", least=0)
+    tensorflow_session_parallelism: int = _flag(
+        0, "Threads in an op and of ops; 0 is automatic.", least=0, most=MOST_THREADS
+    )
+    tensorflow_intra_op_parallelism: int = _flag(0, "Threads in an op; 0 is automatic.", least=0, most=MOST_THREADS)
+    tensorflow_inter_op_parallelism: int = _flag(0, "Ops at the same time; 0 is automatic.", least=0, most=MOST_THREADS)
     per_process_gpu_memory_fraction: float = _flag(0.0, "Share of GPU memory; 0 is automatic.", least=0, most=1)
     enable_signature_method_name_check: bool = _flag(False, "Check method names (embedded: only false).")
 
@@ -213,3 +219,6 @@ def _check_range(flag: Flag, value: float) -> None:
         raise UsageError(f"--{flag.name} must be between {low} and {high}, not {value}.")
     if low is not None and not low <= value:
         raise UsageError(f"--{flag.name} must be at least {low}, not {value}.")
+    if high is None and isinstance(value, int) and not -LARGEST_INT - 1 <= value <= LARGEST_INT:
+        end = f"at most {LARGEST_INT}" if value > 0 else f"at least {-LARGEST_INT - 1}"
+        raise UsageError(f"--{flag.name} must be {end}, not {value}.")

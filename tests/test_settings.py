@@ -51,7 +51,7 @@ def public_functions() -> Iterator[tuple[str, Any]]:
             value = getattr(package, name)
             if inspect.isfunction(value):
                 yield name, value
-            elif inspect.isclass(value):
+            elif inspect.isclass(value) and not issubclass(value, Exception):
                 for attribute, member in vars(value).items():
                     function = getattr(member, "__func__", member)
                     ours = attribute == "__init__" if attribute.startswith("_") else True

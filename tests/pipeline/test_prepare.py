@@ -354,3 +354,10 @@ def test_prepare_refuses_what_build_corpus_refuses(options: dict, chat: str, tmp
 def test_prepare_refuses_empty_shards(chat: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^shard_characters must be at least 1, not 0\.$"):
         prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_characters=0)
+
+
+def test_prepare_refuses_more_shards_than_a_folder_should_hold(sample_chat: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^shard_characters is 1, which makes [\d,]+ shards: set it to at least \d\.$"):
+        prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_characters=1)
+    prepared = prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_characters=40_000)
+    assert prepared.characters > 10_000

@@ -127,6 +127,11 @@ def test_configuration_file_wins_over_the_base_path() -> None:
             {"model_base_path": "~/models/a"},  # the shell expands no ~ after an equals sign
             "--model_base_path must be an absolute path, not '~/models/a': give $HOME/models/a.",
         ),
+        ({"rest_api_timeout_in_ms": 2**31}, f"--rest_api_timeout_in_ms must be at most {2**31 - 1}, not {2**31}."),
+        (
+            {"tensorflow_intra_op_parallelism": 10**12},
+            "--tensorflow_intra_op_parallelism must be between 0 and 4096, not 1000000000000.",
+        ),
         ({"rest_api_timeout_in_ms": -1}, "--rest_api_timeout_in_ms must be at least 0, not -1."),
         ({"file_system_poll_wait_seconds": -1}, "--file_system_poll_wait_seconds must be at least 0, not -1."),
         ({"max_num_load_retries": -2}, "--max_num_load_retries must be at least 0, not -2."),
