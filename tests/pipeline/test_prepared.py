@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,9 +102,16 @@ def test_load_part_trains_like_any_corpus(alphabet: PreparedCorpus) -> None:
     assert text_of(alphabet, targets) == "mq"
 
 
-@pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 2), (0, 0)])
-def test_load_part_refuses_a_part_that_is_none(alphabet: PreparedCorpus, index: int, count: int) -> None:
-    with pytest.raises(UserError, match=rf"^There is no part {index} of {count}: parts are counted from 0\.$"):
+@pytest.mark.parametrize(
+    ("index", "count", "message"),
+    [
+        (2, 2, "There is no part 2 of 2: parts are counted from 0."),
+        (-1, 2, "index must be at least 0, not -1."),
+        (0, 0, "count must be at least 1, not 0."),
+    ],
+)
+def test_load_part_refuses_a_part_that_is_none(alphabet: PreparedCorpus, index: int, count: int, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         alphabet.load_part(index, count, length=4, shift=1)
 
 
