@@ -471,7 +471,7 @@ def test_cache_on_a_full_disk_is_named(
         message = refused(*command)
     assert message.startswith(f"The corpus cache {tmp_path}/cache cannot be written (")
     assert "(None)" not in message
-    assert message.endswith("): free some room, name another folder with --cache, or pass --no-cache.")
+    assert message.endswith("): free some room. Or name another folder with --cache, or pass --no-cache.")
     assert everything_in(tmp_path / "cache") == {}
     assert not (tmp_path / "run").exists()
 
