@@ -25,6 +25,9 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "").isascii():  # rich takes every sign that Unicode calls a digit for one
+            del os.environ[name]
     codecs.register_error("charflow", _in_its_place)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="charflow")  # type: ignore[union-attr]

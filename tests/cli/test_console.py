@@ -258,6 +258,15 @@ def test_every_encoding_takes_every_text(encoding: str, written: str) -> None:
     assert (done.stdout.decode(encoding), done.stderr) == (f"{written}\n", b"said\n")
 
 
+@pytest.mark.parametrize("columns", ["", "0", "1", "-5", "x", "²", "9" * 30])
+def test_every_width_is_one(columns: str) -> None:
+    environment = {**os.environ, "COLUMNS": columns, "LINES": columns}
+    command = [sys.executable, "-m", "charflow", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Commands:" in done.stdout
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_stream_takes_no_other_file_s_number(closed: str) -> None:
     script = STREAMS + "assert os.open(os.devnull, os.O_RDONLY) > 2\nassert sys.stdin.read() == ''\n"
