@@ -301,6 +301,8 @@ OVER_REST: dict[str, tuple[str, str, bytes, int, str]] = {
     "number for text": ("POST", CHAT_PREDICT, rows(1), 400, "is not of expected type: string"),
     "ragged rows": ("POST", HALF_PREDICT, rows([1.0], [1.0, 2.0]), 400, "Failed to process element: 1"),
     "wrong shape": ("POST", "/v1/models/shapes:predict", rows([1.0, 2.0]), 400, "Matrix size"),
+    "33 dimensions": ("POST", "/v1/models/chat:predict", b'{"inputs":%s"a"%s}' % (b"[" * 33, b"]" * 33), 400, ""),
+    "64 dimensions": ("POST", "/v1/models/chat:predict", b'{"inputs":%s"a"%s}' % (b"[" * 64, b"]" * 64), 400, ""),
     "wrong rank": ("POST", "/v1/models/shapes:predict", rows(1.0, 2.0, 3.0), 400, ""),
     "bad base64": ("POST", CHAT_PREDICT, rows({"b64": "!!!"}), 400, "base64"),
     "half floats": ("POST", "/v1/models/shapes:predict", rows(1.0, signature_name="half"), 501, "half"),
