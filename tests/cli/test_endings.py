@@ -41,7 +41,7 @@ STRATEGIES = {
     "workers": [*CHARFLOW, "launch", "--workers", "2", "--", "train", "CHAT"],
     "streaming": [*CHARFLOW, "train", "CORPUS", "--streaming"],
 }
-SMALL = ["--units", "16", "--window-length", "20", "--batch-size", "16", "--seed", "3"]
+SMALL = ["--units", "16", "--window-length", "20", "--batch-size", "16", "--seed", "3", "--no-cache"]
 ENDLESS = ["--steps", "1000000", "--evaluations", "4"]
 
 
