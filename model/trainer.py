@@ -22,6 +22,7 @@ from charflow.model.config import Config
 from charflow.model.curves import plot_curves
 from charflow.model.divergence import LossWatch, guess_bits
 from charflow.model.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
+from charflow.model.event_log import log_evaluation, log_result, log_sample, log_settings, log_steps
 from charflow.model.network import Network
 from charflow.model.optimizer import learning_rate, make_optimizer
 from charflow.model.plan import check_memory, make_plan
@@ -135,6 +136,8 @@ class Trainer:
         try:
             with self._signals(), writer.as_default(), naming_lost_peers(self._placement), self._text.naming_errors():
                 self._check_together()
+                if self._placement.chief:
+                    log_settings(self._config, run=self._run_dir.path.resolve().name)
                 reason, windows_per_second = self._loop()
                 step, elapsed = int(self._progress.step), float(self._progress.elapsed)
                 if self._placement.chief and reason in ("finished", "stopped early"):
@@ -165,6 +168,9 @@ class Trainer:
         self._sample(best, best=True)
         self._to_judge = min(self._text.held_out_characters, MOST_SCORED)
         held_out = evaluate_held_out(self._evaluate, self._text, MOST_SCORED)
+        log_result(held_out, best)
+        if held_out:
+            self._draw((best, held_out.bits_per_char))
         self._run_dir.write_result(
             {"step": step, "reason": reason, "best_step": best, "held_out": asdict(held_out) if held_out else None}
         )
@@ -260,6 +266,7 @@ class Trainer:
             )
             if self._placement.chief:
                 self._run_dir.append_losses(losses)
+                log_steps(step, losses, rates)
             # Time passes differently for each worker: all go by the chief's.
             elapsed, rate, interrupted, preempted, _ = self._steps.agree(
                 elapsed=elapsed,
@@ -323,9 +330,7 @@ class Trainer:
             "windows_per_second": rate * self.plan.batch_size,
             "learning_rate": learning_rate,
         }
-        for name, value in row.items():
-            if name not in ("step", "epoch", "elapsed", "held_out_part_characters") and value is not None:
-                tf.summary.scalar(name, value, step=step)
+        log_evaluation(row)
         judged = found.bits_per_char if found and training.best_by == "held-out" else train_bits
         better = judged < float(self._progress.best)
         if better:
@@ -337,13 +342,19 @@ class Trainer:
         if better:
             self._checkpoints.save_best(step)
         self._checkpoints.save_latest(step)
-        plot_curves(
-            self._run_dir.read_metrics(),
-            self._run_dir.curves_file,
-            title=f"{self._run_dir.path.name}: {self.plan.weights:,} weights",
-        )
+        self._draw()
         self._listener.evaluated(row)
         return bool(training.patience) and int(self._progress.stale) >= training.patience
+
+    def _draw(self, judged: tuple[int, float] | None = None) -> None:
+        plot_curves(
+            self._run_dir.read_metrics(),
+            self._run_dir.read_losses(),
+            self._run_dir.curves_file,
+            title=f"{self._run_dir.path.resolve().name}: {self.plan.weights:,} weights",
+            held_out_characters=self._text.held_out_characters,
+            judged=judged,
+        )
 
     def _save(self, step: int) -> None:
         if self._placement.chief:
@@ -360,6 +371,7 @@ class Trainer:
             return
         for sample in self._sampler(step, epoch=step / self.plan.steps_per_epoch, best=best):
             self._listener.sampled(sample)
+            log_sample(sample)
             path = self._run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
             path.write_text(f"{sample.seed_text}|{sample.text}\n", encoding="utf-8")
 

@@ -28,6 +28,7 @@ from charflow.pipeline.kept_texts import (
     kept_texts,
     named,
     separated,
+    tail_start,
 )
 from charflow.pipeline.long_messages import Noticed
 from charflow.pipeline.messages import Messages, read_messages
@@ -51,7 +52,8 @@ class CorpusSettings:
         fraction: the first `int(n * fraction)` of the n messages kept so far are used.
         min_length: least code points in a message; empty messages never count.
         min_count: characters that occur less often become `[UNK]`.
-        held_out: share of the messages, at the end, that is never trained on.
+        held_out: share of the messages, at the end, that is never trained on; of the characters where these messages
+            have hardly any (see `tail_start`).
         text: normalisation of the characters.
         csv: columns and form of the files.
     """
@@ -82,7 +84,7 @@ class Corpus:
         rows: rows read, bad ones included.
         dropped: number of rows left out, by reason.
         messages: messages in the text; `rows` minus all that were dropped.
-        held_out_messages: how many of them are in the tail.
+        held_out_messages: how many of them are that share; the tail begins in an earlier one if they are too short.
         noticed: the longest message of the files, and fields of them that may have swallowed rows.
         fingerprint: SHA-256 of vocabulary, ids and split, in hexadecimal: equal for equal training data.
     """
@@ -143,7 +145,7 @@ class Corpus:
 
     @property
     def train_ids(self) -> np.ndarray:
-        """The training part, [split]; it ends with the separator before the tail."""
+        """The training part, [split]."""
         return self.ids[: self.split]
 
     @property
@@ -230,7 +232,7 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
     ids, lengths = _encode(pieces, vocabulary)
     return Corpus(
         ids=ids,
-        split=len(ids) - int(lengths[len(lengths) - n_tail :].sum()),
+        split=tail_start(len(ids), len(ids) - int(lengths[len(lengths) - n_tail :].sum()), settings.held_out),
         vocabulary=vocabulary,
         rows=messages.all_rows,
         dropped=tally.dropped(n_used),

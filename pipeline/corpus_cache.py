@@ -20,7 +20,7 @@ from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
 FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"})
-_FORMAT = 2  # raise it when what `corpus` computes from the same input changes
+_FORMAT = 3  # raise it when what `corpus` computes from the same input changes
 
 
 class CorpusCache:

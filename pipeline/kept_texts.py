@@ -19,6 +19,7 @@ from charflow.pipeline.users import most_active, refuse_absent
 if TYPE_CHECKING:
     from charflow.pipeline.corpus import CorpusSettings
 
+LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth of a bit and more
 SEPARATOR = " "  # between messages, as in the tutorial recipe
 CODE_POINTS = 0x110000
 _BYTES_AT_ONCE = 1 << 20
@@ -110,6 +111,23 @@ class Tally:
         settings, counts = self._settings, count_users(self._messages)
         refuse_absent([user for user in settings.users if user not in counts], counts)
         refuse_absent([user for user in settings.drop_users if user not in counts], counts, left_out=True)
+
+
+def tail_start(characters: int, by_messages: int, share: float) -> int:
+    """Says where the held-out tail begins: at a message, or inside of one where the last messages are next to nothing.
+
+    Fewer than ten messages, or a long one before some short ones, would leave nothing to judge by.
+
+    Args:
+        characters: N.
+        by_messages: where the share of the messages begins.
+        share: of the messages that is held out.
+
+    >>> tail_start(50_000, 49_998, 0.1)
+    45000
+    """
+    asked, found = int(characters * share), characters - by_messages
+    return characters - asked if found < LITTLE and 2 * found < asked else by_messages
 
 
 def separated(batches: list[tf.Tensor], n_used: int) -> Iterator[tf.Tensor]:

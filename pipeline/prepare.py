@@ -22,7 +22,7 @@ from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import CorpusSettings
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.inputs import find_inputs
-from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named
+from charflow.pipeline.kept_texts import CODE_POINTS, SEPARATOR, Tally, count_points, kept_texts, named, tail_start
 from charflow.pipeline.manifest import (
     MANIFEST,
     PROGRESS,
@@ -199,7 +199,8 @@ def _write_shards(
         shard = Shard(name=name, characters=n_ids, sha256=digest.hexdigest(), ended_in=text.position)
         manifest = replace(manifest, split=text.split, shards=(*manifest.shards, shard))
         manifest.save(folder / PROGRESS)
-    split = manifest.characters if manifest.split is None else manifest.split
+    by_messages = manifest.characters if manifest.split is None else manifest.split
+    split = tail_start(manifest.characters, by_messages, settings.held_out)
     fingerprint.update(str(split).encode())
     return replace(manifest, split=split, fingerprint=fingerprint.hexdigest())
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.errors import counted
+from charflow.pipeline.kept_texts import LITTLE
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 
@@ -29,7 +31,13 @@ def remarks(corpus: Corpus | PreparedCorpus) -> list[str]:
     counts = np.zeros(corpus.vocabulary.size, np.int64)
     for ids in _pieces(corpus):
         counts += np.bincount(ids, minlength=len(counts))
-    found = [_on_rare(counts), _on_unknown(counts), _on_digits(counts, corpus.vocabulary), _on_sameness(corpus)]
+    found = [
+        _on_held_out(corpus),
+        _on_rare(counts),
+        _on_unknown(counts),
+        _on_digits(counts, corpus.vocabulary),
+        _on_sameness(corpus),
+    ]
     return [remark for remark in found if remark]
 
 
@@ -41,6 +49,15 @@ def _pieces(corpus: Corpus | PreparedCorpus) -> Iterator[np.ndarray]:
 
 def _length(corpus: Corpus | PreparedCorpus) -> int:
     return corpus.characters if isinstance(corpus, PreparedCorpus) else len(corpus.ids)
+
+
+def _on_held_out(corpus: Corpus | PreparedCorpus) -> str:
+    if not 0 < corpus.held_out_characters < LITTLE:
+        return ""
+    return (
+        f"{counted(corpus.held_out_characters, 'held-out character')} are too few to judge by, or to choose the best "
+        "weights by: take more messages, or hold out a larger share of them."
+    )
 
 
 def _on_rare(counts: np.ndarray) -> str:

@@ -16,6 +16,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from charflow.model.checkpoints import best_step
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
@@ -224,16 +225,62 @@ def test_train_draws_its_curves(finished: Run) -> None:
     assert matplotlib.image.imread(finished.path / "curves.png").shape[:2] == (675, 1200)
 
 
-def test_train_writes_tensorboard_events(finished: Run) -> None:
+@pytest.fixture(scope="module")
+def events(finished: Run) -> list:
+    """What TensorBoard reads, (step, value) each."""
     (file,) = (finished.path / "logs").iterdir()
-    values = {
-        (event.step, value.tag): float(tf.make_ndarray(value.tensor))
-        for event in tf.compat.v1.train.summary_iterator(str(file))
-        for value in event.summary.value
-    }
-    names = ("train_bits", "held_out_part_bits", "held_out_part_accuracy", "windows_per_second", "learning_rate")
+    all_events = tf.compat.v1.train.summary_iterator(str(file))
+    return [(event.step, value) for event in all_events for value in event.summary.value]
+
+
+def test_train_logs_its_evaluations_and_what_it_came_to(finished: Run, events: list) -> None:
+    names = ("train_bits", "held_out_part_bits", "held_out_part_accuracy", "windows_per_second")
     expected = {(row["step"], name): row[name] for row in finished.heard.rows for name in names}
+    result = finished.result
+    expected[result.best_step, "held_out_bits"] = result.held_out.bits_per_char
+    expected[result.best_step, "held_out_accuracy"] = result.held_out.accuracy
+    tags = {name for _, name in expected}
+    values = {(step, value.tag): float(tf.make_ndarray(value.tensor)) for step, value in events if value.tag in tags}
     assert values == pytest.approx(expected, rel=1e-5)
+
+
+def test_train_logs_the_loss_and_the_learning_rate_of_its_steps(finished: Run, events: list) -> None:
+    found = {
+        name: [(step, float(tf.make_ndarray(value.tensor))) for step, value in events if value.tag == name]
+        for name in ("step_train_bits", "learning_rate")
+    }
+    assert found["step_train_bits"] == [
+        (report.step, pytest.approx(report.train_bits, rel=1e-5)) for report in finished.heard.reports
+    ]
+    rates = [learning_rate(CONFIG.training, step=step, progress=step / 60) for step in range(60)]
+    assert found["learning_rate"] == [(step, pytest.approx(rate, rel=1e-5)) for step, rate in enumerate(rates, 1)]
+
+
+def test_train_logs_its_samples_as_they_stand(finished: Run, events: list) -> None:
+    texts = {
+        (step, value.tag.removeprefix("samples/temperature ")): tf.make_ndarray(value.tensor).item().decode()
+        for step, value in events
+        if value.metadata.plugin_data.plugin_name == "text"
+    }
+    assert texts == {
+        (sample.step, f"{sample.temperature:g}"): f"    {sample.seed_text}|{sample.text}"
+        for sample in finished.heard.samples
+    }
+
+
+def test_train_logs_its_settings_so_that_runs_compare(finished: Run, events: list) -> None:
+    infos = [
+        plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+        for _, value in events
+        if value.metadata.plugin_data.plugin_name == "hparams"
+    ]
+    begun, ended = infos
+    settings = begun.session_start_info.hparams
+    assert begun.session_start_info.group_name == finished.path.name
+    assert settings["units"].number_value == 8
+    assert settings["learning_rate"].number_value == 0.05
+    assert settings["optimizer"].string_value == "adam"
+    assert ended.session_end_info.status == api_pb2.STATUS_SUCCESS
 
 
 def test_train_keeps_the_best_and_the_latest_checkpoint(finished: Run) -> None:

@@ -115,7 +115,8 @@ def test_corpus_does_not_depend_on_the_batch(
     corpus = Corpus.from_csv(chat, fraction=fraction, held_out=0.5)
     kept = ["one", "two", "three", "4", "five"][: int(5 * fraction)]
     assert text_of(corpus.ids, corpus) == " ".join(kept)
-    assert text_of(corpus.held_out_ids, corpus) == " ".join(kept[-(len(kept) // 2) or len(kept) :])
+    tail = kept[-(len(kept) // 2) :] if len(kept) > 1 else ["e"]  # half of one message's characters, rounded down
+    assert text_of(corpus.held_out_ids, corpus) == " ".join(tail)
 
 
 def test_corpus_counts_dropped_rows_by_reason(small_chat: str) -> None:
@@ -170,6 +171,36 @@ def test_corpus_facts_sum_it_up(small_chat: str) -> None:
         "held_out_characters": len("four"),
         "distinct_characters": len(set("one three four")),
     }
+
+
+@pytest.mark.parametrize(
+    ("texts", "held_out", "characters"),
+    [
+        (["x" * 5000], 0.1, 500),
+        (["x" * 5000, "no", "yes"], 0.1, 500),
+        (["x" * 5000, *["ok"] * 30], 0.1, 509),
+        (["x" * 5000, *["ok"] * 30], 0.0, 0),
+        (["ok"] * 30, 0.1, 8),
+        ([*["x" * 50] * 90, *["y" * 120] * 10], 0.1, 1209),
+        (["x" * 9], 0.1, 0),
+    ],
+    ids=[
+        "one message",
+        "a few",
+        "short ones at the end",
+        "none asked for",
+        "equal ones",
+        "long ones",
+        "next to nothing",
+    ],
+)
+def test_corpus_holds_out_characters_where_the_last_messages_have_hardly_any(
+    texts: list[str], held_out: float, characters: int, tmp_path: Path
+) -> None:
+    chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
+    corpus = Corpus.from_csv(str(chat), held_out=held_out)
+    assert corpus.held_out_characters == characters == len(corpus.held_out_ids)
+    assert corpus.split == len(corpus.ids) - characters
 
 
 def test_corpus_vocabulary_knows_the_held_out_text(tmp_path: Path) -> None:
@@ -230,7 +261,7 @@ def test_corpus_normalises_each_message(settings: TextSettings, expected: list[s
 
 def test_corpus_fingerprint_is_the_same_on_every_machine(small_chat: str) -> None:
     known = "5061be1d1a3a2191ffce0e5751bcec80d83fe54ac38403b350f3ee7bcd282616"
-    assert Corpus.from_csv(small_chat).fingerprint == known
+    assert Corpus.from_csv(small_chat, held_out=0.0).fingerprint == known
 
 
 def test_corpus_fingerprint_depends_on_what_is_trained_on_alone(tmp_path: Path, small_chat: str) -> None:

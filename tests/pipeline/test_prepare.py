@@ -104,6 +104,21 @@ def test_prepare_does_not_depend_on_batches_and_shards(
     assert len(prepared.shards) == -(-prepared.characters // shard_characters)
 
 
+@pytest.mark.parametrize("shard_characters", [7, 500, 10_000])
+@pytest.mark.parametrize(
+    "texts",
+    [["a long tale " * 50], ["a long tale " * 90, "no", "yes"], ["no", *["a long tale " * 90] * 9, *["ok"] * 5]],
+    ids=["one message", "three", "a few short ones at the end"],
+)
+def test_prepare_holds_out_as_much_as_a_corpus_in_memory_does(
+    texts: list[str], shard_characters: int, tmp_path: Path
+) -> None:
+    chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
+    prepared = prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_characters=shard_characters)
+    assert_equal(prepared, build_corpus(chat, CorpusSettings()))
+    assert prepared.held_out_characters == prepared.characters // 10
+
+
 def test_prepare_keeps_awkward_characters(tmp_path: Path) -> None:
     texts = [
         "\n",

@@ -58,10 +58,27 @@ def test_remarks_name_what_is_odd(case: str, way: str, tmp_path: Path, monkeypat
     chat = tmp_path / "chat.csv"
     chat.write_text("fromUser.id,text\n" + "".join(f'mira,"{text}"\n' for text in texts))
     if way == "in memory":
-        assert remarks(Corpus.from_csv(str(chat), **options)) == expected
+        assert remarks(Corpus.from_csv(str(chat), held_out=0.0, **options)) == expected
     else:
         monkeypatch.setattr(module, "_AT_ONCE", 100_000)
-        assert remarks(prepare_corpus(str(chat), CorpusSettings(**options), tmp_path / "new")) == expected
+        settings = CorpusSettings(held_out=0.0, **options)
+        assert remarks(prepare_corpus(str(chat), settings, tmp_path / "new")) == expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "share", "characters"),
+    [(20, 0.1, "21 held-out characters"), (1, 0.1, "1 held-out character"), (20, 0.0, ""), (2000, 0.1, "")],
+    ids=["a few", "one message", "none asked for", "enough"],
+)
+def test_remarks_name_a_tail_that_is_too_short_to_judge_by(
+    messages: int, share: float, characters: str, tmp_path: Path
+) -> None:
+    texts = [f"plan {'abcdefghij'[index % 10]}{index % 7}xy" for index in range(messages)]
+    chat = tmp_path / "chat.csv"
+    chat.write_text("fromUser.id,text\n" + "".join(f"mira,{text}\n" for text in texts))
+    corpus = Corpus.from_csv(str(chat), held_out=share)
+    said = f"{characters} are too few to judge by, or to choose the best weights by: take more messages, or hold out a"
+    assert remarks(corpus) == ([f"{said} larger share of them."] if characters else [])
 
 
 def test_remarks_on_the_real_chat(gitter_csv: str) -> None:
