@@ -55,8 +55,8 @@ def _on_held_out(corpus: Corpus | PreparedCorpus) -> str:
     if not 0 < corpus.held_out_characters < LITTLE:
         return ""
     return (
-        f"{counted(corpus.held_out_characters, 'held-out character')} are too few to judge by, or to choose the best "
-        "weights by: take more messages, or hold out a larger share of them."
+        "Too little is held out to judge by, or to choose the best weights by "
+        f"({counted(corpus.held_out_characters, 'character')}): take more messages, or hold out a larger share of them."
     )
 
 

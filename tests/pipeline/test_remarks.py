@@ -67,8 +67,8 @@ def test_remarks_name_what_is_odd(case: str, way: str, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("messages", "share", "characters"),
-    [(20, 0.1, "21 held-out characters"), (1, 0.1, "1 held-out character"), (20, 0.0, ""), (2000, 0.1, "")],
-    ids=["a few", "one message", "none asked for", "enough"],
+    [(20, 0.1, "19 characters"), (2, 0.1, "1 character"), (20, 0.0, ""), (2000, 0.1, "")],
+    ids=["a few", "two messages", "none asked for", "enough"],
 )
 def test_remarks_name_a_tail_that_is_too_short_to_judge_by(
     messages: int, share: float, characters: str, tmp_path: Path
@@ -77,8 +77,11 @@ def test_remarks_name_a_tail_that_is_too_short_to_judge_by(
     chat = tmp_path / "chat.csv"
     chat.write_text("fromUser.id,text\n" + "".join(f"mira,{text}\n" for text in texts))
     corpus = Corpus.from_csv(str(chat), held_out=share)
-    said = f"{characters} are too few to judge by, or to choose the best weights by: take more messages, or hold out a"
-    assert remarks(corpus) == ([f"{said} larger share of them."] if characters else [])
+    remark = (
+        f"Too little is held out to judge by, or to choose the best weights by ({characters}): take more messages, or "
+        "hold out a larger share of them."
+    )
+    assert remarks(corpus) == ([remark] if characters else [])
 
 
 def test_remarks_on_the_real_chat(gitter_csv: str) -> None:
