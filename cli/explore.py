@@ -81,7 +81,7 @@ def explore(
         if wanted and user is not None:
             corpus = build_corpus(files, wanted, read=lambda: messages)
             described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
-            odd = remarks(corpus)
+            odd = remarks(corpus, judged=False)
     console.remark(odd)
     if plot:
         title = f"Most active of {counted(len(chat.users), 'user')}"

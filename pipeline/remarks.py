@@ -22,8 +22,12 @@ _MOST_UNKNOWN = 1 / 100  # of the text
 _MOST_DIGITS = 2 / 5  # of what is no blank; hexadecimal ids and dates have more, talk has less
 
 
-def remarks(corpus: Corpus | PreparedCorpus) -> list[str]:
+def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[str]:
     """Looks at the characters of a corpus, each remark a sentence; there are none on most.
+
+    Args:
+        corpus: whose text it is.
+        judged: whether a model is to be judged by what is held out of it.
 
     >>> remarks(Corpus.from_csv("chat.csv"))  # doctest: +SKIP
     ['809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text: --min-count 50 ...']
@@ -32,7 +36,7 @@ def remarks(corpus: Corpus | PreparedCorpus) -> list[str]:
     for ids in _pieces(corpus):
         counts += np.bincount(ids, minlength=len(counts))
     found = [
-        _on_held_out(corpus),
+        _on_held_out(corpus) if judged else "",
         _on_rare(counts),
         _on_unknown(counts),
         _on_digits(counts, corpus.vocabulary),

@@ -84,9 +84,17 @@ def test_sweep_prints_a_command_that_train_takes(
 def test_sweep_tells_each_trial_as_it_ends(call: Callable, scripted: list, chat: Path, tmp_path: Path) -> None:
     scripted[:] = [3.0]
     done = call("sweep", chat, "--out", tmp_path / "s", "--trials", 1, "--time-limit", 30, "--search", "units=256")
-    assert done.err == (
+    assert done.err.endswith(
         "1 to go, 30 s of training at most.\ntrial 1 (1 of 1): 3.000 bits/char, the best so far, finished; units 256\n"
     )
+
+
+def test_sweep_says_how_little_its_trials_are_judged_by(
+    call: Callable, scripted: list, chat: Path, tmp_path: Path
+) -> None:
+    scripted[:] = [3.0]
+    done = call("sweep", chat, "--out", tmp_path / "s", "--trials", 1, "--time-limit", 30, "--search", "units=256")
+    assert done.err.startswith("charflow: note: Too little is held out to judge by, or to choose the best weights by (")
 
 
 def test_sweep_goes_on_after_ctrl_c(call: Callable, scripted: list, chat: Path, tmp_path: Path) -> None:
@@ -99,7 +107,7 @@ def test_sweep_goes_on_after_ctrl_c(call: Callable, scripted: list, chat: Path, 
     )
     done = call(*command)
     assert (done.status, scripted) == (0, [])
-    assert done.err.splitlines()[0] == "1 trial is there; 2 to go, 2 min 0 s of training at most."
+    assert "1 trial is there; 2 to go, 2 min 0 s of training at most." in done.err.splitlines()
     assert [line.split()[1] for line in done.out.splitlines()[2:5]] == ["finished", "finished", "cut"]
 
 
