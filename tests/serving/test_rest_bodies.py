@@ -275,8 +275,8 @@ def test_format_metadata_is_proto_json_without_type() -> None:
 
 @pytest.mark.parametrize("value", ["[]", "{}", "[[0]]", '{"a":0}', "0"])
 def test_bodies_whose_values_would_fill_the_memory_are_refused_before_they_are_parsed(value: str) -> None:
-    few, many = (b'{"instances":[%s]}' % b",".join([value.encode()] * count) for count in (2**16, 2**25))
-    assert len(rest_bodies.parse_predict(few).document["instances"]) == 2**16
+    few, many = (b'{"instances":[%s]}' % b",".join([value.encode()] * count) for count in (2**10, 2**23))
+    assert len(rest_bodies.parse_predict(few).document["instances"]) == 2**10
     with pytest.raises(ResourceExhausted, match=r"^The values of the body would take about \d+ bytes, more than"):
         rest_bodies.parse_predict(many)
 
