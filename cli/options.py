@@ -27,7 +27,11 @@ DropUsers = Annotated[
 ]
 Fraction = Annotated[float | None, typer.Option(metavar="F", help="Use the first F of the messages, 0 to 1.")]
 MinLength = Annotated[int | None, typer.Option(metavar="N", help="Leave out messages of fewer characters.")]
-MinCount = Annotated[int | None, typer.Option(metavar="N", help="Characters that occur less often become [UNK].")]
+MinCount = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Characters that occur less often become [UNK]."),
+    Bounds(at_least=1),
+]
 HeldOut = Annotated[float | None, typer.Option(metavar="F", help="Share of the messages, at the end, to test on.")]
 KeepCase = Annotated[bool | None, typer.Option("--keep-case", help="Do not lowercase.", show_default=False)]
 UnicodeForm = Annotated[str | None, typer.Option(metavar="NFC|NFKC", help="Normalise Unicode.")]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charflow.pipeline.settings import checked
+from charflow.pipeline.settings import AnyText, checked
 
 _ABSENT = -1  # rank of a piece of corpus that does not occur in the generated text
 # Measured on one core with n = 10,000 and N = 10 million characters of chat: 0.7 s; 1.1 s in a single block
@@ -33,7 +33,7 @@ class CopiedRun:
 
 
 @checked
-def longest_copied_run(generated: str, corpus: str) -> CopiedRun:
+def longest_copied_run(generated: AnyText, corpus: AnyText) -> CopiedRun:
     """The longest substring of `generated` that occurs in `corpus`, exactly; all figures are in characters.
 
     Of several of that length it is the first in `generated`, at its first place in `corpus`. Without a shared
