@@ -38,6 +38,11 @@ class Context(ABC):
         return ready
 
     @property
+    def reach(self) -> int | None:
+        """How many characters before the next one matter; None: all."""
+        return None
+
+    @property
     @abstractmethod
     def state_size(self) -> int:
         """Floats in one row's packed state."""
@@ -115,6 +120,10 @@ class WindowContext(Context):
     def __init__(self, kind: CellKind, layers: Sequence[CellWeights], length: int) -> None:
         super().__init__(kind, layers)
         self.length = length
+
+    @property
+    def reach(self) -> int | None:
+        return self.length
 
     @property
     def state_size(self) -> int:

@@ -239,8 +239,14 @@ class TextModel(tf.Module):
 
     def _read(self, state: State, prompt: tf.Tensor, begin: tf.Tensor) -> State:
         prompt = tf.where(begin & (tf.strings.length(prompt) == 0), SEPARATOR, prompt)
-        ids = self._ids_of(_last_bytes(prompt, self.limits.prompt_chars))[:, -self.limits.prompt_chars :]
+        ids = self._ids_of(_last_bytes(prompt, self.limits.prompt_chars))[:, -self._most_read :]
         return self._decoder.read(state, ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32))
+
+    @property
+    def _most_read(self) -> int:
+        """Characters of a prompt that count: a window forgets what is before it."""
+        reach, limit = self._decoder.context.reach, self.limits.prompt_chars
+        return limit if reach is None else min(reach, limit)
 
     def _unpack(self, packed: tf.Tensor) -> tuple[State, tf.Tensor]:
         packed = tf.clip_by_value(tf.where(tf.math.is_nan(packed), 0.0, packed), -_STATE_STEP, _STATE_STEP)

@@ -384,3 +384,13 @@ def test_requests_that_would_take_too_much_memory_are_refused(
 def test_a_single_prompt_may_be_longer_than_a_request(make_network: Callable, make_generator: Callable) -> None:
     model = bounded(make_generator(make_network("lstm", 2), " abc").text_model, LargestRequest(chars=10))
     assert texts_of(complete(model, "b" * 5000 + "ab")) == texts_of(complete(model, "b" * 48 + "ab"))
+
+
+def test_text_model_reads_no_more_of_a_prompt_than_a_window_sees(
+    make_generator: Callable, make_network: Callable
+) -> None:
+    generator = make_generator(make_network(), "abcd", context="window")  # windows of 4
+    assert generator.text_model._most_read == 4
+    assert make_generator(make_network(), "abcd").text_model._most_read == 1 << 20
+    texts = [generator.generate(prompt, max_chars=20, seed=3)[0] for prompt in ("dcab", "abcd" * 5000 + "dcab")]
+    assert texts[0] == texts[1]
