@@ -24,9 +24,9 @@ MEND = "run the same charflow prepare again, it writes anew what is missing or c
 
 @pytest.fixture(scope="module")
 def alphabet(tmp_path_factory: pytest.TempPathFactory) -> PreparedCorpus:
-    """The letters, the last six held out, in shards of 7: one message of 20, a separator, one of 6."""
+    """The letters, the last seven held out, in shards of 7: one message of 19, a separator, one of 7."""
     folder = tmp_path_factory.mktemp("alphabet")
-    (folder / "chat.csv").write_text(f"fromUser.id,text\na,{TEXT[:20]}\na,{TEXT[20:]}\n")
+    (folder / "chat.csv").write_text(f"fromUser.id,text\na,{TEXT[:19]}\na,{TEXT[19:]}\n")
     return prepare_corpus(str(folder / "chat.csv"), CorpusSettings(held_out=0.5), folder / "to", shard_characters=7)
 
 
@@ -47,7 +47,7 @@ def text_of(prepared: PreparedCorpus, ids: np.ndarray) -> str:
 @given(start=st.integers(0, 27), stop=st.integers(0, 27))
 def test_read_gives_any_stretch(alphabet: PreparedCorpus, start: int, stop: int) -> None:
     start, stop = min(start, stop), max(start, stop)
-    assert text_of(alphabet, alphabet.read(start, stop)) == f"{TEXT[:20]} {TEXT[20:]}"[start:stop]
+    assert text_of(alphabet, alphabet.read(start, stop)) == f"{TEXT[:19]} {TEXT[19:]}"[start:stop]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (4, 3), (0, 28)])
@@ -58,19 +58,19 @@ def test_read_refuses_what_is_not_in_the_text(alphabet: PreparedCorpus, start: i
 
 def test_prepared_knows_its_parts(alphabet: PreparedCorpus) -> None:
     again = PreparedCorpus.open(str(alphabet.folder))
-    assert (again.characters, again.split, again.messages, again.dtype) == (27, 21, 2, np.uint8)
-    assert text_of(again, again.held_out_ids) == "uvwxyz"
-    assert text_of(again, again.held_out_start(4)) == "uvwx"
-    assert text_of(again, again.held_out_start(400)) == "uvwxyz"
-    assert text_of(again, again.train_end(3)) == "st "
-    assert text_of(again, again.train_end(300)) == TEXT[:20] + " "
+    assert (again.characters, again.split, again.messages, again.dtype) == (27, 20, 2, np.uint8)
+    assert text_of(again, again.held_out_ids) == "tuvwxyz"
+    assert text_of(again, again.held_out_start(4)) == "tuvw"
+    assert text_of(again, again.held_out_start(400)) == "tuvwxyz"
+    assert text_of(again, again.train_end(3)) == "rs "
+    assert text_of(again, again.train_end(300)) == TEXT[:19] + " "
     assert again.settings == CorpusSettings(held_out=0.5)
 
 
 def test_load_is_the_whole_corpus(alphabet: PreparedCorpus) -> None:
     corpus = alphabet.load()
-    assert text_of(alphabet, corpus.train_ids) == TEXT[:20] + " "
-    assert text_of(alphabet, corpus.held_out_ids) == "uvwxyz"
+    assert text_of(alphabet, corpus.train_ids) == TEXT[:19] + " "
+    assert text_of(alphabet, corpus.held_out_ids) == "tuvwxyz"
     assert corpus.facts() == alphabet.facts()
 
 
@@ -83,7 +83,7 @@ def test_load_part_deals_the_windows_out(alphabet: PreparedCorpus, count: int, l
         with pytest.raises(UserError, match=rf"too few windows for {count} workers: let fewer train, or more text\.$"):
             alphabet.load_part(0, count, length=length, shift=shift)
         return
-    text = TEXT[:20] + " "
+    text = TEXT[:19] + " "
     for index in range(count):
         part = alphabet.load_part(index, count, length=length, shift=shift)
         own = text_of(alphabet, part.train_ids)
@@ -91,7 +91,7 @@ def test_load_part_deals_the_windows_out(alphabet: PreparedCorpus, count: int, l
         assert [own[i : i + length + 1] for i in range(0, len(own) - length, shift)] == [
             text[i : i + length + 1] for i in windows[index * each : (index + 1) * each]
         ]
-        assert text_of(alphabet, part.held_out_ids) == "uvwxyz"
+        assert text_of(alphabet, part.held_out_ids) == "tuvwxyz"
         assert (part.fingerprint, part.facts()) == (alphabet.fingerprint, alphabet.facts())
 
 
