@@ -62,7 +62,10 @@ class Screen:
 
     def table(self, table: Table) -> None:
         """Prints a table, wider than the terminal rather than with words and figures cut."""
-        needed = Measurement.get(self._rich, self._rich.options.update(max_width=_WIDEST), table)
+        needed = self._needed(table)
+        if needed.minimum > self.width:
+            table.padding = (0, 1, 0, 0)  # one blank between columns, where there are two
+            needed = self._needed(table)
         table.width = max(needed.minimum, min(needed.maximum, self.width))
         self._above_the_bar().print(table, crop=False)
 
@@ -93,6 +96,9 @@ class Screen:
         except OSError:
             if not self._stderr:
                 raise
+
+    def _needed(self, table: Table) -> Measurement:
+        return Measurement.get(self._rich, self._rich.options.update(max_width=_WIDEST), table)
 
     def _live(self, *columns: ProgressColumn, shown: bool) -> Progress:
         return _Bar(
@@ -203,15 +209,14 @@ def pairs(screen: Screen, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def columns(screen: Screen, names: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0) -> None:
-    """Prints a table; the last `right` columns are flush right, and never broken."""
+    """Prints a table; the last `right` columns are flush right, and only their names break where there is no room."""
     head, *cells = [[visible(cell).replace("\t", " ") for cell in row] for row in (names, *rows)]
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index, name in enumerate(head):
-        if index < len(head) - right:
-            table.add_column(Text(name))
-        else:
-            widest = max(cell_len(row[index]) for row in (head, *cells))
-            table.add_column(Text(name), justify="right", no_wrap=True, min_width=widest)
+        figures = index >= len(head) - right
+        whole = [*name.split(), *(part for row in cells for part in ([row[index]] if figures else row[index].split()))]
+        widest = max(map(cell_len, whole), default=0)
+        table.add_column(Text(name), justify="right" if figures else "left", min_width=widest)
     for row in cells:
         table.add_row(*map(Text, row))
     screen.table(table)

@@ -174,22 +174,21 @@ def _show(found: "Sweep", data: list[str]) -> None:
     names = list(all_trials[0].values)
     console.columns(
         console.out,
-        ["trial", "state", "held out", *(name.replace("_", " ") for name in names), "steps", "windows/s"],
+        ["trial", "state", "held out", *(name.replace("_", " ") for name in names), "steps"],
         [
             (
-                f"{trial.number}{' *' if trial == best else ''}",
-                trial.state + (", the preset" if trial.is_preset else ""),
+                f"{trial.number} {'*' if trial == best else ''}{'+' if trial.is_preset else ''}",
+                trial.state,
                 _bits(trial),
                 *(_text(trial.values[name]) if name in trial.values else "" for name in names),
                 f"{trial.steps:,}",
-                f"{trial.windows_per_second:,.0f}",
             )
             for trial in order
         ],
-        right=3 + len(names),
+        right=2 + len(names),
     )
     console.out.print()
-    rows: list[tuple[str, str]] = [("picture", Copied(found.picture_file))]
+    rows: list[tuple[str, str]] = [("+", "the preset's own settings"), ("picture", Copied(found.picture_file))]
     if best:
         command = ["charflow", "train", *data, "--config", str(found.best_file), "--out", "RUN"]
         rows += [
@@ -211,7 +210,7 @@ def _bits(trial: "Trial") -> str:
 
 
 def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _figures(found: "Sweep", config: "Config") -> dict[str, Any]:
