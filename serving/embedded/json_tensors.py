@@ -9,7 +9,8 @@ import binascii
 import itertools
 import json
 import math
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,13 +18,12 @@ import tensorflow as tf
 from charflow.serving.embedded.signature import MAX_RANK
 from charflow.serving.errors import InvalidArgument, Unimplemented
 
+T = TypeVar("T")
 Json = Any
 """What `json` parses: None, bool, int, float, str, list or dict."""
 
 _SHOWN = 256  # characters of a value in an error
-_CHUNK = (
-    8192  # numbers formatted at once: formatting holds the interpreter's lock, so the server stands still meanwhile
-)
+_CHUNK = 8192  # values read or written at once: that holds the interpreter's lock, so the server stands still meanwhile
 _TYPE_NAMES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
 _CONSTANT_NAMES = {None: "Null", True: "True", False: "False"}
 _DTYPE_NAMES = {tf.float32: "float", tf.float64: "double", tf.float16: "half"}
@@ -174,16 +174,16 @@ def _flatten(value: Json) -> tuple[list[Json], tuple[int, ...]]:
         raise InvalidArgument(f"JSON Value: {show(value)} has lists nested {rank} deep, more than {MAX_RANK}")
     items = [value]
     for level, size in enumerate(shape):
-        if set(map(type, items)) != {list}:
+        if _kinds(type, items) != {list}:
             odd = next(item for item in items if type(item) is not list)
             raise InvalidArgument(f"JSON Value: {show(odd)} found at incorrect level: {level + 1}, expected {rank + 1}")
-        if set(map(len, items)) != {size}:
+        if _kinds(len, items) != {size}:
             odd_size = next(len(item) for item in items if len(item) != size)
             raise InvalidArgument(
                 f"Encountered list at unexpected size: {odd_size} at level: {level} expected size: {size}"
             )
-        items = list(itertools.chain.from_iterable(items))
-    if list in map(type, items):
+        items = [item for piece in _pieces(items) for item in itertools.chain.from_iterable(piece)]
+    if list in _kinds(type, items):
         raise InvalidArgument(f"Encountered list at unexpected level: {rank} expected < {rank}")
     return items, tuple(shape)
 
@@ -218,14 +218,14 @@ def _read_leaves(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
         return _read_integers(leaves, dtype)
     if dtype == tf.bool:
         _check_types(leaves, {bool}, dtype)
-        return np.array(leaves, np.bool_)
+        return _array(leaves, np.bool_)
     raise Unimplemented(f"Conversion of JSON Value: {show(leaves[:1])} to type: {_dtype_name(dtype)}")
 
 
 def _read_floats(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
     _check_types(leaves, {int, float}, dtype)
     try:
-        values = np.array(leaves, np.float64)
+        values = _array(leaves, np.float64)
     except OverflowError:
         raise InvalidArgument("JSON Value: an integer is too big to be stored in double") from None
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, as in TensorFlow Serving
@@ -235,7 +235,7 @@ def _read_floats(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
 def _read_integers(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
     _check_types(leaves, {int}, dtype)
     try:
-        return np.array(leaves, dtype.as_numpy_dtype)
+        return _array(leaves, dtype.as_numpy_dtype)
     except OverflowError:
         odd = next(leaf for leaf in leaves if not dtype.min <= leaf <= dtype.max)
         raise _wrong_type(odd, dtype, f" from {dtype.min} to {dtype.max}") from None
@@ -243,16 +243,32 @@ def _read_integers(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
 
 def _read_strings(leaves: list[Json]) -> np.ndarray:
     kinds = _check_types(leaves, {str, dict}, tf.string)
-    array = np.empty(len(leaves), np.object_)
     if dict in kinds:
-        array[:] = [leaf.encode() if type(leaf) is str else read_base64(leaf) for leaf in leaves]
-    else:
-        array[:] = [leaf.encode() for leaf in leaves]
+        return _array([leaf.encode() if type(leaf) is str else read_base64(leaf) for leaf in leaves], np.object_)
+    return _array([leaf.encode() for leaf in leaves], np.object_)
+
+
+def _array(leaves: list[Any], dtype: Any) -> np.ndarray:
+    array = np.empty(len(leaves), dtype)
+    start = 0
+    for piece in _pieces(leaves):
+        array[start : start + len(piece)] = np.array(piece, dtype)
+        start += len(piece)
     return array
 
 
+def _kinds(kind: Callable[[Json], T], items: list[Json]) -> set[T]:
+    """What `kind` gives for the items, each once."""
+    return {found for piece in _pieces(items) for found in set(map(kind, piece))}
+
+
+def _pieces(items: list[Json]) -> Iterator[list[Json]]:
+    """Cuts a list up: between two pieces other threads run, which a call over millions of items would keep waiting."""
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
 def _check_types(leaves: list[Json], allowed: set[type], dtype: tf.DType) -> set[type]:
-    kinds = set(map(type, leaves))
+    kinds = _kinds(type, leaves)
     if not kinds <= allowed:
         raise _wrong_type(next(leaf for leaf in leaves if type(leaf) not in allowed), dtype)
     return kinds
