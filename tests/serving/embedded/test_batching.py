@@ -579,8 +579,11 @@ def test_outputs_come_in_the_order_asked(batch: Callable[..., BatchedRunner], ha
 def test_two_queues_share_the_threads_and_not_the_batches(
     doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
 ) -> None:
-    runner = batch(queues=[X_TO_Y, (["z:0"], ["y:0"])], num_batch_threads=1)
-    first = fill(runner, doubler, pool)
+    queues = [X_TO_Y, (["z:0"], ["y:0"])]
+    runner = batch(queues=queues, num_batch_threads=1, max_batch_size=2, batch_timeout_micros=60_000_000)
+    doubler.gate.clear()
+    first = pool.submit(ask, runner, rows(0, 0))  # full: it need not wait for company, and the others do
+    assert doubler.entered.acquire(timeout=10)
     x = [pool.submit(ask, runner, rows(number)) for number in (1, 2)]
     z = [pool.submit(runner.run, {"z:0": rows(number)}, ["y:0"]) for number in (3, 4)]
     waiting(runner, 5)
@@ -589,7 +592,7 @@ def test_two_queues_share_the_threads_and_not_the_batches(
     first.result(10)
     assert [future.result(10).item() for future in x] == [2, 4]
     assert [future.result(10)[0].item() for future in z] == [6, 8]
-    assert sorted((*batch, len(*batch.values())) for batch in doubler.batches) == [("x:0", 1), ("x:0", 2), ("z:0", 2)]
+    assert sorted((*batch, len(*batch.values())) for batch in doubler.batches) == [("x:0", 2), ("x:0", 2), ("z:0", 2)]
 
 
 def test_so_many_batches_run_at_once_as_there_are_threads(
