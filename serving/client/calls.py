@@ -77,8 +77,8 @@ class Calls:
         inputs = {"text": Tensor("DT_STRING", rows)}
         outputs = await self._predict("score", inputs, answers.SCORE, self.retry.deadline())
         found = [
-            Score(bits, tuple(log_probs[:length]), length, unknown)  # beyond its length a row is padding
-            for bits, log_probs, length, unknown in zip(*outputs.values())
+            Score(bits, tuple(log_probs[:length]), length, *rest)  # beyond its length a row is padding
+            for bits, log_probs, length, *rest in zip(*outputs.values())
         ]
         return _one_or_all(found, one)
 

@@ -46,12 +46,14 @@ class Score:
         char_log_probs: natural logarithms, one a character; 0 where the character is unknown.
         length: characters scored; a text over the limit of the export is scored up to it.
         unknown_chars: how many of them the model has never seen.
+        truncated: whether the text goes on after those; None from an export that does not say.
     """
 
     bits_per_char: float
     char_log_probs: tuple[float, ...]
     length: int
     unknown_chars: int
+    truncated: bool | None = None
 
 
 @dataclass(frozen=True)

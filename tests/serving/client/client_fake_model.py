@@ -40,6 +40,7 @@ class Backend:
 
     versions: list[int] = field(default_factory=lambda: [3])
     limit: int = 50  # the longest completion, as set at export
+    score_limit: int | None = None  # the longest text that is scored, as set at export
     labels: dict[str, int] = field(default_factory=lambda: {"stable": 3})
     asked: list[tuple[str, int | None, dict[str, list[Any]]]] = field(default_factory=list)
     errors: list[Refused] = field(default_factory=list)  # the next answers
@@ -118,13 +119,15 @@ class Backend:
         }
 
     def _score(self, version: int, inputs: dict[str, list[Any]]) -> dict[str, Any]:
-        longest = max(len(text) for text in inputs["text"])
-        rows = [[-0.25] * len(text) + [0.0] * (longest - len(text)) for text in inputs["text"]]
+        texts = [text[: self.score_limit] for text in inputs["text"]]
+        longest = max(map(len, texts))
+        rows = [[-0.25] * len(text) + [0.0] * (longest - len(text)) for text in texts]
         return {
-            "bits_per_char": np.array([0.25 if text else 0.0 for text in inputs["text"]], np.float32),
+            "bits_per_char": np.array([0.25 if text else 0.0 for text in texts], np.float32),
             "char_log_probs": np.array(rows, np.float32).reshape(len(rows), longest),
-            "length": np.array([len(text) for text in inputs["text"]], np.int32),
-            "unknown_chars": np.array([text.count("🌻") for text in inputs["text"]], np.int32),
+            "length": np.array([*map(len, texts)], np.int32),
+            "unknown_chars": np.array([text.count("🌻") for text in texts], np.int32),
+            "truncated": np.array([*map(str.__ne__, texts, inputs["text"])]),
         }
 
     def signatures(self, version: int) -> dict[str, meta_graph_pb2.SignatureDef]:

@@ -111,9 +111,25 @@ def test_next_char_ranks_the_characters(client: Any) -> None:
 
 def test_score_leaves_the_padding_out(client: Any) -> None:
     found = client.score(["abc", "", "🌻"])
-    assert found == [Score(0.25, (-0.25,) * 3, 3, 0), Score(0.0, (), 0, 0), Score(0.25, (-0.25,), 1, 1)]
+    assert found == [
+        Score(0.25, (-0.25,) * 3, 3, 0, False),
+        Score(0.0, (), 0, 0, False),
+        Score(0.25, (-0.25,), 1, 1, False),
+    ]
     assert client.score("abc") == found[0]
     assert client.score("") == found[1]
+
+
+def test_score_says_what_the_limit_of_the_export_cut_off(client: Any, backend: Any) -> None:
+    backend.score_limit = 2
+    found = client.score(["abc", "ab"])
+    assert found == [Score(0.25, (-0.25,) * 2, 2, 0, truncated) for truncated in (True, False)]
+
+
+def test_score_of_an_export_that_does_not_say_what_it_cut_off(client: Any, backend: Any) -> None:
+    backend.changes = {"truncated": None}
+    assert [found.truncated for found in client.score(["abc", "ab"])] == [None, None]
+    assert client.score("abc").length == 3
 
 
 def test_status_lists_the_versions(client: Any, backend: Any) -> None:
