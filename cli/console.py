@@ -66,6 +66,10 @@ class Screen:
         if needed.minimum > self.width:
             table.padding = (0, 1, 0, 0)  # one blank between columns, where there are two
             needed = self._needed(table)
+        if needed.maximum > self.width:
+            for column in table.columns:  # rich shares the room out without regard to the least width of a column
+                column.width = column.min_width if column.justify == "right" else None
+            needed = self._needed(table)
         table.width = max(needed.minimum, min(needed.maximum, self.width))
         self._above_the_bar().print(table, crop=False)
 

@@ -157,6 +157,16 @@ def test_tables_never_cut_words_or_figures(terminal: Callable, width: int) -> No
         assert word in stream.getvalue()
 
 
+@pytest.mark.parametrize("width", range(44, 70))
+def test_tables_are_no_wider_than_the_terminal_where_their_names_can_break(terminal: Callable, width: int) -> None:
+    screen, stream = terminal(width)
+    names = ["trial", "state", "held out", "layers", "learning rate", "batch size", "window length"]
+    columns(screen, names, [("3 *", "finished", "4.310", "2", "0.0212", "128", "125")], right=5)
+    assert max(map(len, plain(stream.getvalue()).split("\n"))) <= max(width, 49)
+    for word in ("finished", "4.310", "learning", "0.0212", "length"):
+        assert word in stream.getvalue()
+
+
 def test_no_color_leaves_colours_out(terminal: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     screen, stream = terminal(80)
