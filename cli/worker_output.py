@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 
 from charflow.cli import console
-from charflow.cli.console import Screen
+from charflow.cli.console import Screen, wrapped
 from charflow.cli.live_row import LiveRow
 from charflow.cli.runtime_log import RuntimeLog
 from charflow.model.cluster import CHIEF
@@ -65,7 +65,7 @@ class WorkerOutput:
 
     def _print(self, target: Screen, line: str) -> None:
         if self._live and target.is_terminal:
-            target.write(self._live.above(visible(line)))
+            target.write(self._live.above(wrapped(visible(line), target.width)))
         else:
             target.print(line)
 

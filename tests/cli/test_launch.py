@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from charflow.cli.worker_output import WorkerOutput
+
 WORKER = """
 import json, os, signal, sys, time
 code, *arguments = sys.argv[1:]
@@ -299,3 +301,10 @@ def test_launch_reads_as_json_from_outside(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert json.loads(out) == {"worker": 0}
     assert lines(err) == ["[0] bar", "[1] bar", '[1] {"worker": 1}']
+
+
+def test_worker_output_breaks_a_workers_lines_between_words_on_a_terminal(terminal: Callable) -> None:
+    terminal(24, "err")
+    _, shown = terminal(24, "out")
+    WorkerOutput(figures=False).wrote(1, "out", b"the toad is asleep by the garden gate\n")
+    assert shown.getvalue() == "[1] the toad is asleep\nby the garden gate\n"
