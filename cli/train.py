@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MOST_COMPARED = 1 << 25  # characters of the training text in which copied runs are looked for
 _COMPARED_AT_ONCE = 1 << 20
 _SURE_AFTER = 1.0  # seconds of training after which its pace says how long it will take
+_WORTH_TELLING = 5.0  # seconds left; who has fewer to wait sees the end before a forecast is of use
 
 
 def train(
@@ -397,7 +398,8 @@ class _Screen:
         measured = report.elapsed - self._compiled_at
         if self._chief and report.left is not None and measured > _SURE_AFTER and not self._told_time:
             self._told_time = True
-            console.err.print(f"This will take about {console.duration(report.left)}.")
+            if report.left >= _WORTH_TELLING:
+                console.err.print(f"This will take about {console.duration(report.left)}.")
 
     def evaluated(self, row: dict[str, Any]) -> None:
         held_out = row["held_out_part_bits"]

@@ -14,8 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from charflow.cli.train import _Screen
 from charflow.model.config import Config
 from charflow.model.presets import preset
+from charflow.model.report import Report
 from charflow.model.run_dir import RunDir
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus import Corpus, CorpusSettings, build_corpus
@@ -360,3 +362,13 @@ def test_copied_runs_are_found_across_the_pieces_that_are_looked_through(monkeyp
         sample = "é" + words[start : start + 30] + "é"
         assert module._longest_copy(text, ["q", sample]).text == words[start : start + 30]
     assert module._longest_copy(text, []) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "told"), [(0.2, ""), (90.0, "This will take about 1 min 30 s.\n")], ids=["almost done", "long"]
+)
+def test_train_forecasts_only_what_is_worth_waiting_for(capsys: pytest.CaptureFixture, left: float, told: str) -> None:
+    screen = _Screen(SimpleNamespace(), quiet=False, chief=True)
+    for elapsed in (1.0, 3.0):
+        screen.advanced(Report(1, 0.1, 0.1, 4.0, 100.0, elapsed, left, np.zeros(1, np.float32)))
+    assert capsys.readouterr().err == told
