@@ -28,7 +28,10 @@ def evaluate(
     data: Annotated[
         list[str] | None, typer.Argument(metavar="DATA", help="Other CSV files. [default: the run's own]")
     ] = None,
-    user: options.Users = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option("--user", metavar="ID", help="Keep this user; repeat for several. [default: those of the run]"),
+    ] = None,
     user_column: options.UserColumn = None,
     text_column: options.TextColumn = None,
     delimiter: options.Delimiter = None,
@@ -123,6 +126,7 @@ def _texts(
     from charflow.pipeline.inputs import STANDARD_INPUT, find_inputs
     from charflow.pipeline.messages import read_messages
     from charflow.pipeline.prepared import PreparedCorpus
+    from charflow.pipeline.users import AbsentUserError
 
     own: Corpus | PreparedCorpus | None
     try:
@@ -157,7 +161,12 @@ def _texts(
     read = cache(lambda: read_messages(files, settings.csv))
     if settings.drop_users:
         settings = replace(settings, drop_users=_present(settings.drop_users, read()))
-    other = build_corpus(files, settings, store, read=read)  # type: ignore[arg-type]
+    try:
+        other = build_corpus(files, settings, store, read=read)  # type: ignore[arg-type]
+    except AbsentUserError as error:
+        if not user:
+            error.advice = ("The run was trained on them: name others with --user.",)
+        raise
     if other.fingerprint == fingerprint:
         tail = other.held_out_start(MOST_SCORED)
         return other.train_ids, tail, other.train_end(RUN_UP), other.held_out_characters

@@ -16,12 +16,16 @@ _LONGEST_COMPARED = 200  # characters
 _MOST_ACTIVE = 3
 
 
+class AbsentUserError(UserError):
+    """Who was named has no row in the chat."""
+
+
 def refuse_absent(absent: Sequence[str], counts: Counter[str], *, left_out: bool = False) -> None:
     """Refuses names without a row, if there are any, and says who may be meant.
 
     >>> refuse_absent(["Mira"], Counter({"mira": 7, "ada": 2}))
     Traceback (most recent call last):
-    charflow.pipeline.errors.UserError: No messages from user 'Mira'; did you mean 'mira'?
+    charflow.pipeline.users.AbsentUserError: No messages from user 'Mira'; did you mean 'mira'?
 
     Args:
         absent: the names.
@@ -35,9 +39,9 @@ def refuse_absent(absent: Sequence[str], counts: Counter[str], *, left_out: bool
         who += ", who should be left out"
     meant = {name: near for name in absent if (near := nearest(name, counts))}
     if len(meant) == len(absent):
-        raise UserError(f"No messages from {who}; did you mean {quoted_list(meant.values())}?")
+        raise AbsentUserError(f"No messages from {who}; did you mean {quoted_list(meant.values())}?")
     also = f" Did you mean {quoted_list(meant.values())}?" if meant else ""
-    raise UserError(
+    raise AbsentUserError(
         f"No messages from {who}: 0 of {counted(counts.total(), 'row')}.{also} Most active: {most_active(counts)}."
     )
 

@@ -177,7 +177,9 @@ def test_evaluate_says_that_nobody_of_the_run_is_in_the_chat(
 ) -> None:
     chat = write_chat("ada,a plan", "ada,another", "bram,NO")
     message = refused("evaluate", trained_run, chat)
-    assert message == "No messages from user 'mira': 0 of 3 rows. Most active: 'ada' (2), 'bram' (1)."
+    absent = "No messages from user {}: 0 of 3 rows. Most active: 'ada' (2), 'bram' (1)."
+    assert message == absent.format("'mira'") + " The run was trained on them: name others with --user."
+    assert refused("evaluate", trained_run, chat, "--user", "nobody") == absent.format("'nobody'")
 
 
 def test_evaluate_of_another_chat_names_those_left_out_whom_it_lacks(
