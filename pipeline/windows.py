@@ -49,7 +49,8 @@ def count_windows(n_ids: Total, *, length: Count = 40, shift: Count = 3) -> int:
     if n_ids <= length:
         raise UserError(
             f"The text has {counted(n_ids, 'character')}: "
-            f"too short for one window of {length} and the character after it."
+            f"too short for one window of {length} and the character after it.",
+            advice="Take more messages, or a smaller --window-length.",
         )
     return len(range(0, n_ids - length, shift))
 

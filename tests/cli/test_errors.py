@@ -164,8 +164,11 @@ def test_user_of_a_toml_file_whom_nobody_knows_is_refused(
 
 
 def test_corpus_shorter_than_a_window_is_refused(refused: Callable, write_chat: Callable, tmp_path: Path) -> None:
-    message = refused("train", write_chat("mira,oh my dears"), "--out", tmp_path / "run")
-    assert message == "The text has 11 characters: too short for one window of 64 and the character after it."
+    chat = write_chat("mira,oh my dears")
+    short = "The text has {} characters: too short for one window of {} and the character after it."
+    advice = " Take more messages, or a smaller --window-length."
+    assert refused("train", chat, "--out", tmp_path / "run") == short.format(10, 64) + advice
+    assert refused("explore", chat, "--user", "mira") == short.format(10, 40) + advice
     assert not (tmp_path / "run").exists()
 
 

@@ -104,6 +104,6 @@ def test_make_plan_says_what_ends_the_run(make_corpus: Callable, limits: dict, e
 
 
 def test_make_plan_of_a_text_shorter_than_a_window_says_so(make_corpus: Callable) -> None:
-    message = r"^The text has 8 characters: too short for one window of 8 and the character after it\.$"
+    message = r"^The text has 8 characters: too short for one window of 8 and the character after it\. Take more "
     with pytest.raises(UserError, match=message):
         plan_of(make_corpus("abc abc ", "abc " * 30))

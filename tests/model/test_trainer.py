@@ -559,7 +559,7 @@ def test_train_with_fewer_windows_than_a_batch_uses_them_all(tmp_path: Path, mak
 
 
 def test_train_on_a_text_shorter_than_a_window_says_so(tmp_path: Path, make_corpus: Callable) -> None:
-    message = r"^The text has 5 characters: too short for one window of 8 and the character after it\.$"
+    message = r"^The text has 5 characters: too short for one window of 8 and the character after it\. Take more "
     with pytest.raises(UserError, match=message):
         trainer_of(CONFIG, make_corpus(WORDS, WORDS * 30), tmp_path / "a", Recorder())
 

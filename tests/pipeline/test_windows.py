@@ -244,7 +244,7 @@ def test_make_windows_of_the_shortest_text_is_one_window(seed: int | None) -> No
     [
         ({"length": 0}, r"^length must be at least 1, not 0\.$"),
         ({"shift": -2}, r"^shift must be at least 1, not -2\.$"),
-        ({"length": 20}, r"^The text has 20 characters: too short for one window of 20 and the character after it\.$"),
+        ({"length": 20}, r"^The text has 20 characters: too short for one window of 20 and the character after it\. "),
         ({"batch_size": 0}, r"^batch_size must be at least 1, not 0\.$"),
         ({"epochs": 0}, r"^epochs must be at least 1, not 0\.$"),
         ({"first_step": -1}, r"^first_step must be at least 0, not -1\.$"),
