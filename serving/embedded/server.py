@@ -124,12 +124,12 @@ class _Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            if not self._load_models():
-                return
-            self._open(announce)
-            trim_memory(self._ending)
+            if self._load_models():
+                self._open(announce)
+                trim_memory(self._ending)
             while not self._ending.wait(1.0):
                 pass  # a signal that was caught between two instructions of a wait without end could be missed
+            _logger.info("Ending: calls that run have %d s to finish", self._flags.shutdown_grace_seconds)
         finally:
             self._close()
 
@@ -189,7 +189,6 @@ class _Server:
 
     def _close(self) -> None:
         grace = self._flags.shutdown_grace_seconds
-        _logger.info("Ending: calls that run have %d s to finish", grace)
         end = time.monotonic() + grace + _CUT_GRACE
         self._models.close()
         if self._rest:

@@ -55,6 +55,7 @@ def test_server_that_cannot_load_its_model_ends(
     assert "Failed to start server" in server.log
     assert "broken" in server.log
     assert "Traceback" not in server.log
+    assert "Ending" not in server.log  # there were no calls to end
 
 
 CONFIGS = {
