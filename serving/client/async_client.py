@@ -120,7 +120,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """As `Client.close`."""
-        await self._calls.transport.close()
+        await self._calls.close()
 
     async def __aenter__(self) -> "AsyncClient":
         return self

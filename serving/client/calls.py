@@ -4,13 +4,14 @@
 number of rows of a request, at most `max_batch`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from charflow.serving.client import answers
 from charflow.serving.client.arguments import (
     SETTINGS,
+    ArgumentError,
     Tensor,
     Texts,
     int_between,
@@ -42,6 +43,7 @@ class Calls:
     retry: Retry
     max_batch: int
     _metadata: ModelMetadata | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.max_batch = int_between(1, 2**31 - 1)("max_batch", self.max_batch)
@@ -84,11 +86,11 @@ class Calls:
 
     async def status(self) -> list[VersionStatus]:
         """The versions and their states."""
-        return await self.retry.ask(lambda timeout: self.transport.status(self.target, timeout), self.retry.deadline())
+        return await self._ask(lambda timeout: self.transport.status(self.target, timeout), self.retry.deadline())
 
     async def metadata(self, deadline: float | None = None) -> ModelMetadata:
         """The signatures as they are now; what later calls take their defaults from."""
-        self._metadata = await self.retry.ask(
+        self._metadata = await self._ask(
             lambda timeout: self.transport.metadata(self.target, timeout), deadline or self.retry.deadline()
         )
         return self._metadata
@@ -109,11 +111,23 @@ class Calls:
     ) -> dict[str, Any]:
         """Runs a signature on one batch, of the given version rather than the target's, and checks the answer."""
         target = self.target if version is None else replace(self.target, version=version, label=None)
-        outputs = await self.retry.ask(
+        outputs = await self._ask(
             lambda timeout: self.transport.predict(target, signature, inputs, timeout), deadline, patient=patient
         )
         n_rows = len(next(iter(inputs.values())).rows)
         return answers.checked(outputs, expected, n_rows, signature)
+
+    async def close(self) -> None:
+        """Closes the connections; later calls are refused, whatever the transport would say of them."""
+        self._closed = True
+        await self.transport.close()
+
+    async def _ask(
+        self, request: Callable[[float], Awaitable[Result]], deadline: float, *, patient: bool = False
+    ) -> Result:
+        if self._closed:
+            raise ArgumentError("The client is closed: make another.")
+        return await self.retry.ask(request, deadline, patient=patient)
 
     async def _predict(
         self, signature: str, inputs: Mapping[str, Tensor], expected: Mapping[str, Any], deadline: float

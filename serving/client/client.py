@@ -162,7 +162,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection; the client cannot be used any more."""
-        _run(self._calls.transport.close())
+        _run(self._calls.close())
 
     def __enter__(self) -> "Client":
         return self

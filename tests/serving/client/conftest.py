@@ -35,8 +35,7 @@ class InLoop:
                 return
             yield piece
 
-    def close(self) -> None:
-        self._loop.run_until_complete(self._client.close())
+    def end_loop(self) -> None:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -85,6 +84,8 @@ def connect(way: str, protocol: str, servers: Any) -> Iterator[Callable[..., Any
     yield connect
     for client in made:
         client.close()
+        if isinstance(client, InLoop):
+            client.end_loop()
 
 
 @pytest.fixture

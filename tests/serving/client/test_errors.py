@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from client_fake_model import Refused
 
-from charflow.serving import Internal, InvalidArgument, NotFound, ServingError, Unavailable, Unreachable
+from charflow.serving import ArgumentError, Internal, InvalidArgument, NotFound, ServingError, Unavailable, Unreachable
 from charflow.serving.errors import error_of
 
 CODES = [
@@ -178,3 +178,11 @@ def hanging_up() -> Iterator[int]:
     yield listener.getsockname()[1]
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
+
+
+@pytest.mark.parametrize("method", ["complete", "stream", "status", "metadata"])
+def test_closed_client_says_so(client: Any, method: str) -> None:
+    client.status()
+    client.close()
+    with pytest.raises(ArgumentError, match=r"^The client is closed: make another\.$"):
+        list(client.stream("a")) if method == "stream" else getattr(client, method)(*["a"] * (method == "complete"))
