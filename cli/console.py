@@ -25,6 +25,8 @@ from charflow.pipeline.errors import ACTING, visible
 
 _NARROWEST = 20  # columns for a value beside its name; on a narrower terminal its lines are longer
 _WIDEST = 100_000  # columns, for what is not on a terminal
+# Blanks and a word; what stands in quotes, an id or an argument that a person copies, is one word if it is short.
+_WORD = re.compile(r"""[ \t]*(?:(?<!\w)'[^'\n]{0,80}'(?!\w)|(?<!\w)"[^"\n]{0,80}"(?!\w)|[^ \t])+""")
 _BESIDE_THE_BAR = 70  # columns
 
 
@@ -227,7 +229,7 @@ def columns(screen: Screen, names: Sequence[str], rows: Iterable[Sequence[str]],
 
 
 def wrapped(text: str, width: int) -> str:
-    """Breaks lines between words; a word that is longer than a line stays whole.
+    """Breaks lines between words; a word that is longer than a line stays whole, and so does a short text in quotes.
 
     >>> wrapped("oh my dears", 6)
     'oh my\\ndears'
@@ -240,7 +242,7 @@ def _pieces(line: str, width: int) -> Iterable[str]:
         yield line
         return
     row = ""
-    for word in re.findall(r"[ \t]*[^ \t]+", line):
+    for word in _WORD.findall(line):
         if row.strip() and cell_len(row) + cell_len(word) > width:
             yield row
             row = word.lstrip()

@@ -10,13 +10,13 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice, product
+from itertools import chain, islice, product
 from typing import Any
 
 from charflow.pipeline.csv_repair import BadRowsError
-from charflow.pipeline.csv_source import CsvFormat, LayoutError, default_delimiter, lines_of, read_rows
+from charflow.pipeline.csv_source import CsvFormat, LayoutError, default_delimiter, excel_hint, lines_of, read_rows
 from charflow.pipeline.encodings import guess_encoding, guess_wide, is_utf8, marked_encoding
-from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.errors import UserError, quoted, quoted_list
 from charflow.pipeline.file_types import uncovered
 from charflow.pipeline.inputs import InputFile
 
@@ -41,8 +41,33 @@ _OPTIONS = {
     "skip_bad_rows": "--skip-bad-rows",
 }
 _USUAL = {  # names of such columns in the exports of chat programs, likely ones first
-    "user_column": ("fromuserid", "userid", "user", "author", "authorid", "sender", "from", "username", "name", "nick"),
-    "text_column": ("text", "message", "content", "body", "msg", "messagetext", "comment"),
+    "user_column": (
+        "fromuserid",
+        "userid",
+        "user",
+        "author",
+        "authorid",
+        "sender",
+        "from",
+        "username",
+        "name",
+        "nick",
+        "sendername",
+        "authorname",
+        "displayname",
+        "speaker",
+    ),
+    "text_column": (
+        "text",
+        "message",
+        "content",
+        "body",
+        "msg",
+        "messagetext",
+        "messagebody",
+        "messagecontent",
+        "comment",
+    ),
 }
 
 
@@ -61,7 +86,7 @@ def advice_for(failure: UserError, file: InputFile, csv_format: CsvFormat, read:
         what = "them" if len(failure.bad) > 1 else "it"
         advice.append(f"{'Or pass' if advice else 'Pass'} --skip-bad-rows to leave {what} out.")
     if isinstance(failure, LayoutError) and failure.vague_advice and not advice:
-        advice.append(failure.vague_advice)
+        advice.append(_split_otherwise(failure, csv_format) or failure.vague_advice)
     return tuple(advice)
 
 
@@ -180,11 +205,29 @@ def _layouts(failure: LayoutError, csv_format: CsvFormat) -> Iterator[tuple[int,
 def _names(failure: LayoutError, csv_format: CsvFormat, delimiter: str, space: bool) -> list[str]:
     encoding = marked_encoding(failure.found.head) or csv_format.encoding
     lines = lines_of(failure.file, failure.found.layers, encoding)
-    delimiter = delimiter or default_delimiter(failure.found.inner_name)
+    first = next(lines, "")
+    hint = excel_hint(first)
+    lines = lines if hint else chain([first], lines)
+    delimiter = delimiter or hint or default_delimiter(failure.found.inner_name)
     try:
         return next((row for row in read_rows(lines, delimiter, csv_format.escape, space, strict=False) if row), [])
     except csv.Error:
         return []
+
+
+def _split_otherwise(failure: LayoutError, csv_format: CsvFormat) -> str:
+    """Says which columns another delimiter makes of a first row that is one field; nothing where none does."""
+
+    def names(mark: str) -> list[str]:
+        return _names(failure, csv_format, mark, csv_format.skip_initial_space)
+
+    best = max(_DELIMITERS, key=lambda mark: len(names(mark)))
+    if len(names(csv_format.delimiter)) != 1 or len(names(best)) < 2:
+        return ""
+    return (
+        f"Pass {typed({'delimiter': best})} for the columns {quoted_list(names(best))}, and --user-column and "
+        "--text-column with two of them."
+    )
 
 
 def _columns(names: list[str], csv_format: CsvFormat) -> Changes | None:

@@ -191,8 +191,8 @@ def open_source(file: InputFile, csv_format: CsvFormat) -> CsvSource:
         encoding = marked_encoding(found.head) or "utf-8"
     try:
         first_line = next(lines_of(file, found.layers, encoding), "")
-        hint = _EXCEL_HINT.fullmatch(first_line)
-        delimiter = csv_format.delimiter or (hint[1] if hint else default_delimiter(found.inner_name))
+        hint = excel_hint(first_line)
+        delimiter = csv_format.delimiter or hint or default_delimiter(found.inner_name)
         lines = islice(lines_of(file, found.layers, encoding), 1 if hint else 0, None)
         names = _first_row(file, lines, delimiter, csv_format)
     except UNREADABLE as error:
@@ -256,6 +256,12 @@ def _without_nulls(lines: Iterator[str], delimiter: str, escape: str) -> Iterato
     return (missing.sub(r"\1", line) for line in lines)
 
 
+def excel_hint(first_line: str) -> str:
+    """The delimiter that a first line `sep=;` tells Excel; empty where the line is none."""
+    hint = _EXCEL_HINT.fullmatch(first_line)
+    return hint[1] if hint else ""
+
+
 def default_delimiter(name: str) -> str:
     """Guesses what stands between the fields of a file from its name."""
     return "\t" if name.endswith(_TAB_SUFFIXES) else ","
@@ -290,11 +296,21 @@ def _layout_error(
 ) -> LayoutError:
     if other := text_type(found.head):
         return LayoutError(f"{file.name} is {other[0]}, not CSV: {other[1]}.", file, found)
-    if is_utf8(csv_format.encoding) and (wide := guess_wide(found.head)):
+    unmarked = is_utf8(csv_format.encoding) and not marked_encoding(found.head)
+    if unmarked and (wide := guess_wide(found.head)):
         return LayoutError(f"{file.name} is {wide.upper()} without a byte order mark, not UTF-8.", file, found)
     if any(_CONTROLS.search(name) for name in names):
         begins = quoted(names[0][:_SHOWN])
         return LayoutError(f"{file.name} is no text: it begins with {begins}.", file, found, advice="Name a CSV file.")
+    if len(names) == 1:
+        begins = quoted(names[0])
+        return LayoutError(
+            f"{file.name}: its first row is one field, {begins}, where a column of users and one of messages are "
+            "needed.",
+            file,
+            found,
+            advice="Write a text without columns as CSV, such as a row for each of its paragraphs.",
+        )
     if not csv_format.header:
         found_columns = counted(len(names), "column")
         return LayoutError(

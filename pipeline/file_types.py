@@ -65,8 +65,17 @@ _BINARY = _types(
     (rb"\x7fELF|MZ.\x00|\xcf\xfa\xed\xfe", "a program", "name a CSV file"),
 )
 _TEXT = _types(  # which a CSV file may begin with too: they explain only why no column was found
+    (
+        rb"\s*\{[^\n]*\}[ \r]*\n\s*\{",
+        "JSON Lines",
+        f"{_TO_CSV}, such as with pandas.read_json(…, lines=True).to_csv(…)",
+    ),
     (rb"\s*[\[{]\s*[\[{\"\]}]", "JSON", _PANDAS.format("json")),
-    (rb"(?i)\s*<(!doctype html|html|head|body)\b", "HTML", _PANDAS.format("html")),
+    (  # of which pandas makes a list of tables
+        rb"(?i)\s*<(!doctype html|html|head|body|table|div|p)\b",
+        "HTML",
+        f"{_TO_CSV}, such as with pandas.read_html(…)[0].to_csv(…)",
+    ),
     (rb"\s*<\?xml|\s*<[a-zA-Z][\w:-]*[\s>]", "XML", _TO_CSV),
     (rb"\{\\rtf", "RTF", "save it as plain text"),
 )

@@ -226,7 +226,33 @@ def test_wrapped_leaves_what_fits(text: str) -> None:
     assert wrapped(text, 10) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("Pass --text-column ' the text '.", ["Pass --text-column", "' the text '."]),
+        ("Pass --out='my runs' now.", ["Pass --out='my runs'", "now."]),
+        ("""Pass --a 'it'"'"'s mine' b.""", ["Pass --a", """'it'"'"'s mine' b."""]),
+        ("did you mean ' mira  b '?", ["did you mean", "' mira  b '?"]),
+        ("the user's or the users' names", ["the user's or the", "users' names"]),
+        ("'tis so that it is not much", ["'tis so that it is", "not much"]),
+        (
+            f"'{'oh my ' * 20}' she said",
+            [
+                "'oh my oh my oh my",
+                *["oh my oh my oh my oh", "my oh my oh my oh my"] * 2,
+                "oh my oh my oh my '",
+                "she said",
+            ],
+        ),
+    ],
+    ids=["blanks", "joined", "apostrophe", "id", "possessives", "unpaired", "long"],
+)
+def test_wrapped_keeps_what_is_quoted_whole(text: str, lines: list[str]) -> None:
+    assert wrapped(text, 20).split("\n") == lines
+
+
 def test_wrapped_takes_long_lines_fast() -> None:
+    assert len(wrapped("'oh my 'dears \"" * 10_000, 60)) == 150_000
     assert len(wrapped("oh my dears " * 100_000, 60).split("\n")) == 20_000
 
 

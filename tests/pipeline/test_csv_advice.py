@@ -94,13 +94,44 @@ def test_advice_works_when_it_is_followed(content: bytes, expected: str, tmp_pat
         (b"mira,hi\nada,ok\n", "Pass --user-column and --text-column with two of them, or --no-header with "),
         (b"\x00\x01\x02binary\x03", "Name a CSV file."),
         (b'[{"text": "hi"}]', ""),
-        (b"fromUser.id;text\nmira;hi;x\nada;ok;y\n", "Pass --user-column and --text-column with two of them, or "),
+        (
+            b"fromUser.id;text\nmira;hi;x\nada;ok;y\n",
+            "Pass --delimiter ';' for the columns 'fromUser.id', 'text', and ",
+        ),
+        (b"Von;Nachricht;x\nmira;hi;\n", "Pass --delimiter ';' for the columns 'Von', 'Nachricht', 'x', and --user-"),
+        (b"sep=|\nVon|Was\nmira|hi\n", "Pass --user-column and --text-column with two of them, or --no-header with "),
+        (b"It was night.\n\nThen rain.\n", "Write a text without columns as CSV, such as a row for each of its "),
+        (b"text\nhi\n", "Write a text without columns as CSV, such as a row for each of its paragraphs."),
     ],
-    ids=["names that tell nothing", "no header", "binary", "JSON", "no delimiter fits"],
+    ids=[
+        "names that tell nothing",
+        "no header",
+        "binary",
+        "JSON",
+        "no delimiter fits",
+        "foreign names and delimiter",
+        "foreign names and sep=",
+        "prose",
+        "one column",
+    ],
 )
 def test_advice_names_no_value_that_was_not_found(content: bytes, expected: str, tmp_path: Path) -> None:
     given = advice(tmp_path / "chat.csv", content)
     assert given.startswith(expected) and bool(given) == bool(expected)
+
+
+def test_message_tells_a_marked_file_from_one_without_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "chat.csv").write_bytes(CHAT.replace(",", ";").encode("utf-16"))
+    with pytest.raises(UserError) as error:
+        read_messages(str(tmp_path / "chat.csv"))
+    assert "without a byte order mark" not in str(error.value)
+    assert error.value.advice == ("Pass --delimiter ';'.",)
+
+
+def test_advice_looks_below_the_line_for_excel(tmp_path: Path) -> None:
+    assert advice(tmp_path / "chat.csv", b"sep=;\n" + CHAT.encode()) == "Pass --delimiter ,."
+    named = b"sep=;\nAuthor;Message\nmira;hi\n"
+    assert advice(tmp_path / "chat.csv", named) == "Pass --user-column Author --text-column Message."
 
 
 def test_advice_changes_what_was_asked_for(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_recognise_bounds_the_names_in_an_archive(tmp_path: Path) -> None:
     [
         (b'{"messages": []}', "JSON"),
         (b' [\n  {"id": 1', "JSON"),
+        (b'{"text": "hi"}\r\n{"text": "ho"}', "JSON Lines"),
+        (b"<table><tr>", "HTML"),
         (b"<!DOCTYPE html>", "HTML"),
         (b'<?xml version="1.0"?>', "XML"),
         (b"{\\rtf1", "RTF"),
