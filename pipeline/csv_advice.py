@@ -8,7 +8,7 @@ import csv
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, product
 from typing import Any
@@ -17,7 +17,7 @@ from charflow.pipeline.csv_repair import BadRowsError
 from charflow.pipeline.csv_source import CsvFormat, LayoutError, default_delimiter, excel_hint, lines_of, read_rows
 from charflow.pipeline.encodings import guess_encoding, guess_wide, is_utf8, marked_encoding
 from charflow.pipeline.errors import UserError, quoted, quoted_list
-from charflow.pipeline.file_types import uncovered
+from charflow.pipeline.file_types import recognise, uncovered
 from charflow.pipeline.inputs import InputFile
 
 Read = Callable[[InputFile, CsvFormat], object]
@@ -30,6 +30,7 @@ _MOST_LINES = 1 << 20  # read for that sample, or to see how quotes are written
 _LONGEST_NAME = 80  # characters of a column's name that is worth typing
 _MOST_NAMES = 1000  # of columns that are compared with the wanted one
 _MOST_STEPS = 5
+_MOST_OTHERS = 16  # files that are read once more
 _OPTIONS = {
     "user_column": "--user-column",
     "text_column": "--text-column",
@@ -71,14 +72,22 @@ _USUAL = {  # names of such columns in the exports of chat programs, likely ones
 }
 
 
-def advice_for(failure: UserError, file: InputFile, csv_format: CsvFormat, read: Read) -> tuple[str, ...]:
+def advice_for(
+    failure: UserError, file: InputFile, csv_format: CsvFormat, read: Read, others: Sequence[InputFile] = ()
+) -> tuple[str, ...]:
     """Says with which options the file can be read, where some were found.
 
     Args:
         failure: what `read(file, csv_format)` raised.
         read: reads a file to its end, or raises.
+        others: files that are read with the same options.
     """
     changes, shown = _working(failure, file, csv_format, read)
+    if changes and (other := _spoiled(changes, others, csv_format, read)):
+        return (
+            f"It can be read with {typed(changes)}, but not {other.name} with it: write the files alike, or name those "
+            "that are alike.",
+        )
     advice = []
     if changes and set(changes) != {"skip_bad_rows"}:
         advice.append(f"Pass {typed(changes)}{shown}.")
@@ -123,6 +132,27 @@ def _working(failure: UserError, file: InputFile, csv_format: CsvFormat, read: R
             if _is_better(error, failure):
                 changes, failure, shown = {**changes, **step}, error, shown + example
     return {}, ""
+
+
+def _spoiled(changes: Changes, others: Sequence[InputFile], csv_format: CsvFormat, read: Read) -> InputFile | None:
+    """The first file that can be read as things are, and with the changes no longer, or as another text."""
+    for other in others[:_MOST_OTHERS]:
+        try:
+            read(other, csv_format)
+        except UserError:
+            continue  # it has advice of its own
+        try:
+            read(other, replace(csv_format, **changes))
+        except UserError:
+            return other
+        if "encoding" in changes and not _is_ascii(other):
+            return other
+    return None
+
+
+def _is_ascii(file: InputFile) -> bool:
+    with uncovered(file, recognise(file).layers) as stream:
+        return all(line.isascii() for line in islice(stream, _MOST_LINES))
 
 
 def _is_better(error: UserError, before: UserError) -> bool:

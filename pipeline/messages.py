@@ -86,7 +86,8 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
         try:
             read.append(_read_file(file, csv_format))
         except UserError as error:
-            error.advice = error.advice or advice_for(error, file, csv_format, _read_file)
+            others = [other for other in files if other.path != file.path]
+            error.advice = error.advice or advice_for(error, file, csv_format, _read_file, others)
             raise
     if not any(one.rows for one in read):
         names = ", ".join(file.name for file in files)

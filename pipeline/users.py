@@ -69,6 +69,7 @@ def most_active(counts: Counter[str]) -> str:
 
 
 def _bare(name: str) -> str:
-    """Leaves out what the eye does not see: case, blanks, characters of no width, ways to write the same letter."""
-    folded = unicodedata.normalize("NFKC", name[:_LONGEST_COMPARED]).casefold()
-    return "".join(char for char in folded if not char.isspace() and unicodedata.category(char) not in ("Cf", "Cc"))
+    """Leaves out what the eye does not see: case, blanks, accents, characters of no width, ways to write a letter."""
+    folded = unicodedata.normalize("NFKD", name[:_LONGEST_COMPARED].casefold())
+    unseen = ("Cf", "Cc", "Mn")
+    return "".join(char for char in folded if not char.isspace() and unicodedata.category(char) not in unseen)

@@ -134,6 +134,28 @@ def test_advice_looks_below_the_line_for_excel(tmp_path: Path) -> None:
     assert advice(tmp_path / "chat.csv", named) == "Pass --user-column Author --text-column Message."
 
 
+@pytest.mark.parametrize(
+    ("contents", "needed", "spoiled"),
+    [
+        ([CHAT.encode(), CHAT.replace(",", ";").encode()], "--delimiter ';'", "0.csv"),
+        ([CHAT.replace(",", ";").encode(), CHAT.encode()], "--delimiter ';'", "1.csv"),
+        ([CHAT.encode(), CHAT.encode("cp1252")], "--encoding cp1252", "0.csv"),
+        ([CHAT.encode().replace("é".encode(), b"e"), CHAT.encode("cp1252")], "--encoding cp1252", ""),
+        ([CHAT.replace(",", ";").encode(), CHAT.replace(",", ";").encode()], "--delimiter ';'", ""),
+        ([CHAT.encode(), CHAT.encode() + b"bo\n"], "--skip-bad-rows", ""),
+    ],
+    ids=["semicolons last", "semicolons first", "encodings", "one in ASCII", "alike", "bad rows"],
+)
+def test_advice_holds_for_all_the_files(contents: list[bytes], needed: str, spoiled: str, tmp_path: Path) -> None:
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.csv").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_messages(str(tmp_path / "*.csv"))
+    given = " ".join(error.value.advice)
+    alone = f"It can be read with {needed}, but not {tmp_path / spoiled} with it: "
+    assert given.startswith(alone if spoiled else f"Pass {needed}")
+
+
 def test_advice_changes_what_was_asked_for(tmp_path: Path) -> None:
     assert advice(tmp_path / "chat.csv", CHAT.encode(), delimiter=";") == "Pass --delimiter ,."
     positions = {"header": False, "user_column": "0", "text_column": "1"}

@@ -32,6 +32,10 @@ def test_nearest_of_those_that_look_the_same_is_the_most_active() -> None:
     assert nearest("mira", Counter({"Mira": 1, "MIRA": 9})) == "MIRA"
 
 
+def test_nearest_forgives_a_missing_accent() -> None:
+    assert nearest("Zoe", Counter({"ada": 9, "Zoë": 2})) == "Zoë"
+
+
 def test_nearest_finds_nobody_among_strangers() -> None:
     assert nearest("zoe", Counter({"ada": 9, "mira": 2})) is None
 
