@@ -45,8 +45,6 @@ class Vocabulary:
     def __init__(self, chars: str | Sequence[str]) -> None:
         if wrong := [char for char in chars if len(char) != 1]:
             raise UserError(f"A vocabulary holds single characters, not {quoted(wrong[0])}.")
-        if halves := [char for char in chars if "\ud800" <= char <= "\udfff"]:
-            raise UserError(f"A vocabulary holds whole characters, not the surrogate {quoted(halves[0])}.")
         if not chars:
             raise UserError("A vocabulary needs at least one character.")
         self.chars = tuple(sorted(set(chars)))

@@ -219,7 +219,7 @@ def test_full_disk_leaves_no_half_entry(chat: Path, cache: CorpusCache, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", no_room)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free some room,"):
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free some room\."):
         Corpus.from_csv(str(chat), cache=cache)
     assert list(cache.folder.iterdir()) == []
 

@@ -23,7 +23,8 @@ TRAIN = 301  # characters
 def prepare_distinct(folder: Path, shard_characters: int) -> PreparedCorpus:
     """A training text of 300 distinct characters and a separator, so that a character tells where it stands."""
     text = "".join(chr(0x4E00 + i) for i in range(TRAIN - 1))
-    (folder / "chat.csv").write_text(f"fromUser.id,text\na,{text}\na,held out\n")
+    tail = "held out" * 14  # long enough to be held out by itself
+    (folder / "chat.csv").write_text(f"fromUser.id,text\na,{text}\na,{tail}\n")
     chat = str(folder / "chat.csv")
     return prepare_corpus(chat, CorpusSettings(held_out=0.5), folder / "to", shard_characters=shard_characters)
 
@@ -264,9 +265,9 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
     ("options", "message"),
     [
         ({"length": 0}, r"^length must be at least 1, not 0\.$"),
-        ({"length": 301}, r"^The text has 155 characters: too short for one window of 301 "),
+        ({"length": 301}, r"^The text has 301 characters: too short for one window of 301 "),
         ({"global_batch": 0}, r"^global_batch must be at least 1, not 0\.$"),
-        ({"global_batch": 1000}, r"^50 windows cannot fill a batch of 1,000\.$"),
+        ({"global_batch": 1000}, r"^99 windows cannot fill a batch of 1,000\.$"),
         ({"global_batch": 9, "replicas": 2}, r"^A batch of 9 cannot be shared by 2 replicas equally\.$"),
         ({"pipeline": 1}, r"^pipeline must be below pipelines, 1, not 1\.$"),
         ({"replicas": 0}, r"^replicas must be at least 1, not 0\.$"),
