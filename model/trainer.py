@@ -20,7 +20,7 @@ import tensorflow as tf
 from charflow.model.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.config import Config
 from charflow.model.curves import plot_curves
-from charflow.model.divergence import LossWatch, guess_bits
+from charflow.model.divergence import NO_RETURN, LossWatch, guess_bits
 from charflow.model.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.event_log import log_evaluation, log_result, log_sample, log_settings, log_steps
 from charflow.model.network import Network
@@ -315,7 +315,7 @@ class Trainer:
         """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
         training = self._config.training
         found = evaluate_held_out(self._evaluate, self._text, PART)
-        if found and not math.isfinite(found.bits_per_char):
+        if found and not found.bits_per_char < NO_RETURN:
             self._diverged(step, found.bits_per_char)
         self._check_weights(step)
         train_bits = self._train_bits(self._last_evaluated())

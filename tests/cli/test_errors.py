@@ -373,7 +373,8 @@ def test_loss_that_diverges_gives_advice(refused: Callable, sample_chat: str, tm
     assert re.match(
         r"The loss diverged after step \d+: it is \S+ bits per character, where guessing takes \S+" + advice, message
     )
-    assert message.endswith("No checkpoint of it is better than guessing.")  # that of step 1, of weights of 1e36
+    assert message.endswith("No checkpoint was saved yet.")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_loss_that_diverges_does_not_replace_the_latest_checkpoint(
