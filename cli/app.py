@@ -80,7 +80,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted.", INTERRUPTED)
     except Interrupted as interruption:
-        return _say(str(interruption), interruption.status)
+        return _say(str(interruption), interruption.status) if str(interruption) else interruption.status
     except PeerError as error:
         return _say(str(error), PEER_LOST)
     except SettingError as error:

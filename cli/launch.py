@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE
+from charflow.cli.status import INTERRUPTED, PEER_LOST, USER_MISTAKE, Interrupted
 from charflow.cli.worker_output import WorkerOutput
 from charflow.model.cluster import JOIN_SECONDS, LONGEST_WAIT, usable_cores, visible_gpus, worker_environments
 from charflow.model.stop_signals import StopSignals
@@ -84,6 +84,8 @@ def launch(
     output.print_figures()
     if _worth_another_try(ending) and not signals.asked:
         output.say(f"{_what_happened(ending)} after {counted(restarts, 'restart')}; {arguments.advice()}.")
+    if ending.status == INTERRUPTED and not signals.insisted:
+        raise Interrupted("")  # the workers have said what is saved
     raise typer.Exit(ending.status)
 
 

@@ -9,7 +9,10 @@ PEER_LOST = 129  # from 128 on, so that what restarts a preempted worker restart
 
 
 class Interrupted(Exception):  # noqa: N818  # it is no error
-    """A signal was obeyed in good order; the message says what was saved, and the status which signal it was."""
+    """A signal was obeyed in good order.
+
+    The message says what was saved, and is empty where that has been said; the status tells which signal it was.
+    """
 
     def __init__(self, message: str, *, status: int = INTERRUPTED) -> None:
         super().__init__(message)

@@ -17,6 +17,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,8 +123,9 @@ class Run:
 
     def _drain(self) -> None:
         assert self.process.stdout
-        while self.process.stdout.read1(1 << 16):  # type: ignore[attr-defined]
-            pass
+        with suppress(ValueError):  # closed meanwhile: nobody reads on
+            while self.process.stdout.read1(1 << 16):  # type: ignore[attr-defined]
+                pass
 
 
 def shown(written: str) -> str:
