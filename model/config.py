@@ -5,7 +5,7 @@ what it produced.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -169,10 +169,10 @@ def override(config: Config, changes: Mapping[str, Any], *, source: str = "") ->
     Raises:
         UserError: an unknown key, a value of the wrong type, or an invalid setting.
     """
-    return _override(config, changes, source, prefix="")
+    return _override(config, changes, source, prefix="", homes=dict(_homes(config)))
 
 
-def _override(settings: Any, changes: Mapping[str, Any], source: str, prefix: str) -> Any:
+def _override(settings: Any, changes: Mapping[str, Any], source: str, prefix: str, homes: Mapping[str, str]) -> Any:
     where = f"{source}: " if source else ""
     known = [field.name for field in fields(settings)]
     values: dict[str, Any] = {}
@@ -180,14 +180,28 @@ def _override(settings: Any, changes: Mapping[str, Any], source: str, prefix: st
         name = f"{prefix}{key}"
         if key not in known:
             table = prefix.rstrip(".") or "the file"
-            raise UserError(f"{where}unknown key {shown(name)}. Keys of {table}: {', '.join(known)}.")
+            advice = homes.get(key, f"Keys of {table}: {', '.join(known)}.")
+            raise UserError(f"{where}unknown key {shown(name)}. {advice}")
         current = getattr(settings, key)
         if is_dataclass(current):
             if not isinstance(value, Mapping):
                 raise UserError(f"{where}{name} is a table of settings, not {shown(value)}.")
-            value = _override(current, value, source, prefix=f"{name}.")
+            value = _override(current, value, source, prefix=f"{name}.", homes=homes)
         values[key] = value
     try:
         return replace(settings, **values)
     except SettingError as error:
         raise (error.within(source, prefix) if source else error) from None
+
+
+def _homes(settings: Any, table: str = "") -> Iterator[tuple[str, str]]:
+    """Says of every key of a configuration where it stands, for who has put it elsewhere."""
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if is_dataclass(value):
+            name = f"{table}.{each.name}".lstrip(".")
+            yield each.name, f"Its table is called [{name}]."
+            yield from _homes(value, name)
+        else:
+            where = f"below [{table}]" if table else "before the first table"
+            yield each.name, f"It belongs to {table or 'the file itself'}: write it {where}."

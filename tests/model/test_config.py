@@ -1,7 +1,10 @@
 """Settings: their TOML form, and every message about a wrong one."""
 
 import doctest
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,3 +206,27 @@ def test_training_config_refuses(settings: dict, message: str) -> None:
 @pytest.mark.parametrize("limit", ["epochs", "steps", "time_limit"])
 def test_training_config_needs_one_limit(limit: str) -> None:
     assert getattr(TrainingConfig(**{limit: 1}), limit) == 1
+
+
+def keys(settings: Any, table: str = "") -> Iterator[tuple[str, str]]:
+    """Every table and key of a configuration."""
+    for each in fields(settings):
+        yield table, each.name
+        if is_dataclass(value := getattr(settings, each.name)):
+            yield from keys(value, f"{table}.{each.name}".lstrip("."))
+
+
+TABLES = sorted({table for table, _ in keys(Config())})
+
+
+@pytest.mark.parametrize(("table", "key"), keys(Config()))
+def test_override_names_the_table_of_a_key_that_stands_elsewhere(tmp_path: Path, table: str, key: str) -> None:
+    own = f"{table}.{key}".lstrip(".")
+    place = f"below [{table}]." if table else "before the first table."
+    for other in set(TABLES) - {table}:
+        (tmp_path / "a.toml").write_text((f"[{other}]\n" if other else "") + f"{key} = 1\n")
+        with pytest.raises(UserError) as caught:
+            override(Config(), load_toml(tmp_path / "a.toml"), source="a.toml")
+        wrong = f"{other}.{key}".lstrip(".")
+        assert str(caught.value).startswith(f"a.toml: unknown key '{wrong}'. It")
+        assert str(caught.value).endswith(f"called [{own}]." if own in TABLES else place)
