@@ -29,7 +29,7 @@ from charflow.cli.serve import SETTINGS, serve
 from charflow.cli.status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
 from charflow.cli.sweep import sweep
 from charflow.cli.train import train
-from charflow.pipeline.errors import PeerError, SettingError, UserError, not_utf8, reason
+from charflow.pipeline.errors import PeerError, UserError, not_utf8, reason
 from charflow.serving.client.transport import Unreachable
 from charflow.serving.errors import ServingError, UsageError
 
@@ -82,10 +82,10 @@ def run(arguments: list[str] | None = None) -> int:
     except Interrupted as interruption:
         return _say(str(interruption), interruption.status) if str(interruption) else interruption.status
     except PeerError as error:
-        return _say(str(error), PEER_LOST)
-    except SettingError as error:
+        return _say(error.told(spelled), PEER_LOST)
+    except UserError as error:
         return _say(error.told(spelled), USER_MISTAKE)
-    except (UserError, UsageError) as error:
+    except UsageError as error:
         return _say(str(error), USER_MISTAKE)
     except Unreachable as error:
         return _say(error.for_command(), USER_MISTAKE)

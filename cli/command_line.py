@@ -5,13 +5,14 @@
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from charflow.cli.options import also_called, spelled
 from charflow.pipeline.errors import UserError, not_utf8, reason
 
 # The variables that are read here or in what charflow is built on, by how they begin.
@@ -33,7 +34,7 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            error.fit_to(options)
+            error.fit_to(lambda setting: spelled(setting) in options)
             raise
         except Exception as error:
             if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow may not be loaded
@@ -83,22 +84,45 @@ def usage_message(error: typer.TyperException) -> str:
     if option is None or context is None or not hasattr(error, "possibilities"):
         message = error.format_message().rstrip(".")
         return f"{message}{'' if message.endswith('?') else '.'} Try --help."
-    if near := get_close_matches(option, _options(context.command), n=1, cutoff=_ALIKE):
-        return f"No such option: {option}. Did you mean {near[0]}? Try --help."
-    group = context.find_root().command
-    elsewhere = {
-        name: get_close_matches(option, _options(command), n=1, cutoff=_ALIKE)
-        for name, command in getattr(group, "commands", {}).items()
-    }
-    best = get_close_matches(option, [near[0] for near in elsewhere.values() if near], n=1)
-    if not best:
-        return f"No such option: {option}. Try --help."
-    owners = ", ".join(name for name, near in elsewhere.items() if near == best)
-    return f"No such option: {option}. {best[0]} is an option of {owners}. Try --help."
+    return f"No such option: {option}.{_meant(option, context)} Try --help."
 
 
-def _options(command: Any) -> list[str]:
-    return [name for parameter in command.params for name in parameter.opts if name.startswith("--")] + ["--help"]
+def _meant(option: str, context: Any) -> str:
+    """Finds what an unknown option may stand for, here or in another command: by what it means, then by its letters."""
+    for parameter in context.command.params:
+        if parameter.param_type_name == "argument" and option == f"--{parameter.name}":
+            return f" {parameter.metavar} is given without the name of an option."
+    here, elsewhere = _names(context.command), dict(_commands(context.find_root().command))
+    for find in (_same, _near):
+        if meant := find(option, here):
+            return f" Did you mean {meant}?"
+        found = {name: find(option, _names(command)) for name, command in elsewhere.items()}
+        if best := get_close_matches(option, [meant for meant in found.values() if meant], n=1, cutoff=0):
+            owners = ", ".join(name for name, meant in found.items() if meant == best[0])
+            return f" {best[0]} is an option of {owners}."
+    return ""
+
+
+def _same(option: str, names: Mapping[str, str]) -> str | None:
+    return names.get(option)
+
+
+def _near(option: str, names: Mapping[str, str]) -> str | None:
+    near = [name for name in names if name.startswith(option)] or get_close_matches(option, names, n=1, cutoff=_ALIKE)
+    return names[near[0]] if near else None
+
+
+def _names(command: Any) -> dict[str, str]:
+    """The options of a command by what they may be called: their names here, and those that `also_called` has."""
+    own = [name for parameter in command.params for name in parameter.opts if name.startswith("--")] + ["--help"]
+    return {**{other: name for name in own for other in also_called(name)}, **{name: name for name in own}}
+
+
+def _commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    for child, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, f"{name} {child}".lstrip())
+    if not hasattr(command, "commands"):
+        yield name, command
 
 
 def _shown(parameter: Any) -> str:

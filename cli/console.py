@@ -20,8 +20,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column, Table
 from rich.text import Text
 
+from charflow.cli.options import spelled
 from charflow.cli.streams import is_unicode
 from charflow.pipeline.errors import ACTING, visible
+from charflow.pipeline.sentences import Sentence
 
 _NARROWEST = 20  # columns for a value beside its name; on a narrower terminal its lines are longer
 _WIDEST = 100_000  # columns, for what is not on a terminal
@@ -190,10 +192,10 @@ def say(message: str) -> None:
     err.print(f"charflow: {message}")
 
 
-def remark(remarks: Iterable[str]) -> None:
+def remark(remarks: Iterable[str | Sentence]) -> None:
     """Prints sentences about what may not be meant, on standard error."""
     for each in remarks:
-        say(f"note: {each}")
+        say(f"note: {each if isinstance(each, str) else each.told(spelled)}")
 
 
 def generated(text: str) -> None:

@@ -51,13 +51,17 @@ def evaluate(
     message, of the users the run was trained on unless --user says otherwise; the baselines learn from the run's
     training text in both cases.
     """
-    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.errors import SettingError
 
     csv = options.csv_changes(
         user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
     )
-    if (user or csv) and not data:
-        raise UserError("--user and how a file is written need other data: name the CSV files to score.")
+    if (given := options.given(users=user or None, **csv)) and not data:
+        raise SettingError(
+            "The run's own data is read as it was when it was trained: leave {given} out, or name the CSV files to "
+            "score.",
+            given=tuple(given),
+        )
     load_tensorflow()
     from charflow.model.baselines import baselines
     from charflow.model.evaluation import Evaluator
@@ -126,6 +130,7 @@ def _texts(
     from charflow.pipeline.inputs import STANDARD_INPUT, find_inputs
     from charflow.pipeline.messages import read_messages
     from charflow.pipeline.prepared import PreparedCorpus
+    from charflow.pipeline.sentences import Sentence
     from charflow.pipeline.users import AbsentUserError
 
     own: Corpus | PreparedCorpus | None
@@ -165,7 +170,7 @@ def _texts(
         other = build_corpus(files, settings, store, read=read)  # type: ignore[arg-type]
     except AbsentUserError as error:
         if not user:
-            error.advice = ("The run was trained on them: name others with --user.",)
+            error.advice = (Sentence("The run was trained on them: name others with {users}."),)
         raise
     if other.fingerprint == fingerprint:
         tail = other.held_out_start(MOST_SCORED)

@@ -3,6 +3,8 @@
 An option that was not given is None, so that a preset or a file can decide.
 """
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,20 +99,63 @@ _SPELLED = {
     "header": "--no-header",
     "folder": "--to",
 }
+# What other commands and other programs call what an option does.
+_ALSO_CALLED = {
+    "--length": ("--max-tokens", "--max-new-tokens", "--max-length", "--num-chars"),
+    "--to": ("--out", "--output", "--output-dir"),
+    "--out": ("--to", "--output", "--output-dir"),
+    "--learning-rate": ("--lr",),
+    "--server": ("--host", "--address", "--url"),
+    "--model": ("--model-name",),
+    "--version": ("--model-version",),
+}
 
 
-def spelled(setting: str) -> str:
-    """Names a setting as the command line has it.
+def spelled(settings: str | Mapping[str, Any]) -> str:
+    r"""Names a setting as the command line has it; of several with their values what is typed into a shell.
 
     >>> spelled("window_length"), spelled("max_chars")
     ('--window-length', '--length')
+    >>> spelled({"delimiter": ";", "header": False, "text_column": "my text"})
+    "--delimiter ';' --no-header --text-column 'my text'"
     """
-    return _SPELLED.get(setting, f"--{setting.replace('_', '-')}")
+    if isinstance(settings, str):
+        return _SPELLED.get(settings, f"--{settings.replace('_', '-')}")
+    return " ".join(_typed(name, value) for name, value in settings.items())
+
+
+def also_called(option: str) -> tuple[str, ...]:
+    """Other names for what an option sets: in files, in Python, in served models, and in other programs.
+
+    >>> also_called("--user"), "--max-chars" in also_called("--length")
+    (('--users',), True)
+    """
+    settings = [f"--{setting.replace('_', '-')}" for setting, spelt in _SPELLED.items() if spelt == option]
+    return (*settings, *_ALSO_CALLED.get(option, ()))
+
+
+def _typed(name: str, value: Any) -> str:
+    if value is None:
+        return f"--no-{name}"
+    if isinstance(value, bool):
+        return spelled(name)
+    word = shlex.quote("\\t" if value == "\t" else str(value))
+    return f"{spelled(name)}{'=' if word.startswith('-') else ' '}{word}"
 
 
 def given(**values: Any) -> dict[str, Any]:
     """Keeps the options that were given; empty tables too are left out."""
     return {name: value for name, value in values.items() if value is not None and value != {}}
+
+
+def names(changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings in nested dictionaries of them.
+
+    >>> names({"users": ["mira"], "text": {"lowercase": False}})
+    ('users', 'lowercase')
+    """
+    inner = [names(value) if isinstance(value, Mapping) else (name,) for name, value in changes.items()]
+    return tuple(name for some in inner for name in some)
 
 
 def csv_changes(

@@ -163,7 +163,7 @@ def train(
     from charflow.model.training_text import TextInMemory
     from charflow.pipeline.corpus import build_corpus
     from charflow.pipeline.corpus_cache import CorpusCache
-    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.errors import SettingError, UserError
     from charflow.pipeline.inputs import is_stream
     from charflow.pipeline.prepared import PreparedCorpus
     from charflow.pipeline.remarks import remarks
@@ -178,8 +178,13 @@ def train(
     if len(data) == 1 and PreparedCorpus.is_at(data[0]):
         corpus = PreparedCorpus.open(data[0])
         if "corpus" in changes:
-            raise UserError(f"{data[0]} was prepared with its own choice of messages: leave those options out.")
-        changes["corpus"] = asdict(corpus.settings)
+            raise SettingError(
+                "{folder} was prepared with its own choice of messages: leave {given} out, or give the CSV files.",
+                folder=data[0],
+                given=options.names(changes["corpus"]),
+            )
+        if not resume:  # a resumed run has them, and is compared with the corpus itself
+            changes["corpus"] = asdict(corpus.settings)
         wanted = _config(run_dir, data, preset, config, changes, resume=resume)
         workers = run_dir.read_placement().get("workers", here.workers) if resume else here.workers
         if wanted.training.shard_corpus and workers != here.workers:
@@ -187,8 +192,8 @@ def train(
         text = _prepared_text(corpus, wanted.training, here)
     else:
         wanted = _config(run_dir, data, preset, config, changes, resume=resume)
-        if wanted.training.shard_corpus or wanted.training.streaming:
-            raise UserError("--shard-corpus and --streaming need a corpus that charflow prepare has written.")
+        if needy := tuple(name for name in ("shard_corpus", "streaming") if getattr(wanted.training, name)):
+            raise SettingError("{needy} needs a corpus that charflow prepare has written.", needy=needy)
         if any(is_stream(path) for path in data):
             check_stream(here.workers)
         with waiting("reading"):
@@ -257,12 +262,12 @@ def _config(
 ) -> "Config":
     from charflow.model.config import load_toml, override
     from charflow.model.presets import continued, preset, with_limits
-    from charflow.pipeline.errors import UserError
+    from charflow.pipeline.errors import SettingError
     from charflow.pipeline.inputs import lasting_name
 
     if resume:
-        if preset_name or config_file:
-            raise UserError("A resumed run keeps its settings: leave --preset and --config out.")
+        if given := options.given(preset=preset_name, config=config_file):
+            raise SettingError("A resumed run keeps its settings: leave {given} out.", given=tuple(given))
         return continued(run_dir.load()[0], changes)
     config = preset(preset_name or "default")
     if config_file:

@@ -241,7 +241,7 @@ def _quality(card: Mapping[str, Any]) -> str:
     if is_far_worse_than_guessing(train_bits, characters + 1):
         raise ValueError(
             f"the training has diverged: its loss is {train_bits:.4g} bits per character, where guessing takes "
-            f"{guess:.3g}; train a new run with a lower --learning-rate"
+            f"{guess:.3g}; train a new run with a lower learning rate"
         )
     held_out, part = metrics["held_out"], metrics["held_out_part"]
     bits = held_out["bits_per_char"] if held_out else part["bits"] if part else train_bits

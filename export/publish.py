@@ -123,5 +123,9 @@ def _next_version(base: Path) -> int:
 
 def _free_version(base: Path, version: int) -> int:
     if version in _versions(base):
-        raise UserError(f"{base} already has version {version}: leave --version out for the next number.")
+        raise SettingError(
+            "{base} already has version {number}: leave {version} out for the next number.",
+            base=str(base),
+            number=str(version),
+        )
     return version

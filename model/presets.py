@@ -4,12 +4,12 @@
 on two CPU cores (docs/performance.md has the search).
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from charflow.model.config import Config, override
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.settings import checked
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -67,13 +67,25 @@ def continued(config: Config, changes: Mapping[str, Any]) -> Config:
     """Applies changes to the settings of a run that is resumed: only what keeps the run the same run.
 
     Raises:
-        UserError: a change other than of limits, evaluations, patience or samples.
+        SettingError: a change other than of limits, evaluations, patience or samples.
     """
     changed = override(config, with_limits(changes))
     free = {name: getattr(config.training, name) for name in (*_LIMITS, "evaluations", "patience", "sample_every")}
     if replace(changed, training=replace(changed.training, **free)) != config:
-        raise UserError(
-            "A resumed run keeps its settings: only --epochs, --steps, --time-limit, --evaluations, --patience and "
-            "--sample-every may change."
+        changed_ones = tuple(name for name in _differing(changed, config) if name not in free)
+        raise SettingError(
+            "A resumed run keeps its settings: leave {changed} out; only {free} may change.",
+            changed=changed_ones,
+            free=tuple(free),
         )
     return changed
+
+
+def _differing(settings: Any, others: Any) -> Iterator[str]:
+    """The names of the settings in which two configurations differ."""
+    for each in fields(settings):
+        one, other = getattr(settings, each.name), getattr(others, each.name)
+        if is_dataclass(one):
+            yield from _differing(one, other)
+        elif one != other:
+            yield each.name

@@ -16,7 +16,7 @@ import numpy as np
 from charflow.model.config import Config, load_toml, override
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.errors import UserError, counted, reason
+from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.settings import checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -93,7 +93,9 @@ class RunDir:
         """Raises UserError unless the folder is new or empty."""
         if self.config_file.exists():
             self._check_not_in_use()
-            raise UserError(f"{self.path} already holds a run: pass --resume to continue it, or name another folder.")
+            raise SettingError(
+                "{path} already holds a run: pass {resume} to continue it, or name another folder.", path=str(self.path)
+            )
         self._check_folder()
         own = {_LOCK, self.samples.name, self.vocabulary_file.name, self.corpus_file.name}  # of a run killed at birth
         if self.path.exists() and any(child.name not in own for child in self.path.iterdir()):

@@ -21,6 +21,7 @@ from tensorflow.python.eager import context
 from charflow.model.cluster import JOIN_SECONDS, JOIN_TIMEOUT, names_cluster
 from charflow.model.rendezvous import meet
 from charflow.pipeline.errors import PeerError, SettingError, UserError, reason
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import checked
 
 _REGISTER_SECONDS = 60.0  # for workers that have met to start TensorFlow
@@ -174,8 +175,11 @@ def naming_lost_peers(here: Placement) -> Iterator[None]:
         if here.workers == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
             raise
         raise PeerError(
-            f"worker {here.worker} of {here.workers} has lost another one: start all of them again with --resume "
-            f"({reason(error)})."
+            Sentence(
+                f"worker {here.worker} of {here.workers} has lost another one: start all of them again with {{resume}} "
+                "({why}).",
+                why=reason(error),
+            )
         ) from error
 
 

@@ -30,7 +30,7 @@ from charflow.model.trainer import DivergedError, Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 
@@ -75,9 +75,9 @@ class Sweep:
 
     def __init__(self, folder: Path, config: Config, space: Space, corpus: Corpus) -> None:
         if not (corpus.held_out_ids != UNKNOWN_ID).any():
-            raise UserError("A sweep compares trials on held-out text: give more messages, or a larger --held-out.")
+            raise SettingError("A sweep compares trials on held-out text: give more messages, or a larger {held_out}.")
         if not config.training.time_limit:
-            raise UserError("The trials of a sweep need a time limit: give --time-limit.")
+            raise SettingError("The trials of a sweep need a time limit: give {time_limit}.")
         self.folder, self._config, self._space, self._corpus = folder, config, space, corpus
         self.picture_file, self.best_file = folder / "trials.png", folder / "best.toml"
         self.trials = Trials(folder, config, space, corpus.fingerprint)

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, override
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.settings import Texts, checked
 
 Value = int | float | str
@@ -98,7 +98,7 @@ class Axis:
         return short if low <= short <= high else value
 
     def __str__(self) -> str:
-        """Writes the axis as `--search` takes it."""
+        """Writes the axis as `Space.parse` takes it."""
         return f"{self.name}={(':' if self.is_range else ',').join(map(_text, self.choices))}"
 
 
@@ -122,11 +122,14 @@ class Space:
         axes = tuple(_parse_axis(text) for text in search)
         names = [axis.name for axis in axes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise UserError(f"--search {twice[0]} is given twice: give one range, or all choices, at once.")
+            raise _refusal(f"{twice[0]} is given twice: give one range, or all choices, at once.")
         space = cls(axes)
         for axis in axes:
             for value in axis.choices:
-                space.apply(config, {axis.name: value})
+                try:
+                    space.apply(config, {axis.name: value})
+                except UserError as error:
+                    raise _refusal(f"{axis}: {error}") from None  # here the setting is no option of its own
         return space
 
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -155,26 +158,30 @@ class Space:
         changes: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
             changes.setdefault(SEARCHABLE[name][0], {})[name] = value
-        return override(config, changes, source="--search")
+        return override(config, changes)
 
 
 def _text(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _refusal(wrong: str) -> SettingError:
+    return SettingError("{search} {wrong}", wrong=wrong)
+
+
 def _parse_axis(text: str) -> Axis:
     name, equals, values = text.partition("=")
     name = name.strip().replace("-", "_")
     if not equals or not values.strip():
-        raise UserError(f"--search {text}: write NAME=LOW:HIGH, or NAME=A,B,C.")
+        raise _refusal(f"{text}: write NAME=LOW:HIGH, or NAME=A,B,C.")
     if name not in SEARCHABLE:
-        raise UserError(f"--search {text}: {name!r} is not searched. Settings are: {', '.join(SEARCHABLE)}.")
+        raise _refusal(f"{text}: {name!r} is not searched. Settings are: {', '.join(SEARCHABLE)}.")
     kind = SEARCHABLE[name][1]
     if ":" not in values or kind is str:
         return Axis(name, tuple(dict.fromkeys(_value(text, part, kind) for part in values.split(","))), is_range=False)
     ends = tuple(_value(text, part, kind) for part in values.split(":"))
     if len(ends) != 2 or not ends[0] < ends[1]:  # type: ignore[operator]  # a range has numbers
-        raise UserError(f"--search {text}: a range is LOW:HIGH, the lower end first.")
+        raise _refusal(f"{text}: a range is LOW:HIGH, the lower end first.")
     return Axis(name, ends, is_range=True)
 
 
@@ -184,4 +191,4 @@ def _value(text: str, part: str, kind: type) -> Value:
         return value
     except ValueError:
         number = "whole number" if kind is int else "number"
-        raise UserError(f"--search {text}: {part.strip()!r} is not a {number}.") from None
+        raise _refusal(f"{text}: {part.strip()!r} is not a {number}.") from None

@@ -33,8 +33,9 @@ from charflow.model.steps import Steps
 from charflow.model.strategy import check_batch, naming_lost_peers, placement
 from charflow.model.timetable import Timetable
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.errors import reason as cause
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import checked
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -113,10 +114,10 @@ class Trainer:
         if self._placement.chief:
             self._run_dir.forget_metrics_after(int(self._progress.step))
         if self._at_end and self._run_dir.read_result().get("step") == int(self._progress.step):
-            raise UserError(
-                f"{self._run_dir.path} has already been trained to its end "
-                f"({counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s): "
-                "give a higher --epochs, --steps or --time-limit."
+            raise SettingError(
+                "{path} has already been trained to its end ({done}): give a higher {epochs}, {steps} or {time_limit}.",
+                path=str(self._run_dir.path),
+                done=f"{counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s",
             )
         return damaged
 
@@ -382,9 +383,12 @@ class Trainer:
         if best is not None and not (self._run_dir.figures_of(best)["train_bits"] or math.nan) < guess:
             kept = "No checkpoint of it is better than guessing."
         raise DivergedError(
-            f"The loss diverged after step {step:,}: it is {bits:.4g} bits per character, where guessing takes "
-            f"{guess:.3g}; start a new run with a lower --learning-rate (it is "
-            f"{self._config.training.learning_rate:g}) or with --clip-norm 1. {kept}"
+            Sentence(
+                f"The loss diverged after step {step:,}: it is {bits:.4g} bits per character, where guessing takes "
+                f"{guess:.3g}; start a new run with a lower {{learning_rate}} (it is "
+                f"{self._config.training.learning_rate:g}) or with {{clipping}}. {kept}",
+                clipping={"clip_norm": 1},
+            )
         )
 
     @contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.inputs import find_inputs
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -77,5 +78,5 @@ class CorpusCache:
                 return
             raise UserError(
                 f"The corpus cache {self.folder} cannot be written ({reason(error)}): free some room.",
-                advice="Or name another folder with --cache, or pass --no-cache.",
+                advice=Sentence("Or name another folder with {cache}, or pass {uncached}.", uncached={"cache": None}),
             ) from error

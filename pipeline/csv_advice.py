@@ -1,13 +1,12 @@
-"""Finds options with which a file that was refused can be read, by trying them.
+"""Finds settings of `CsvFormat` with which a file that was refused can be read, by trying them.
 
 `messages` asks after a failed read. Each step changes what the failure points at, and the file is read again; only
-what ended in a file that can be read is put into words, quoted for a shell.
+what ended in a file that can be read is put into words.
 """
 
 import csv
 import difflib
 import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, product
@@ -19,6 +18,7 @@ from charflow.pipeline.encodings import guess_encoding, guess_wide, is_utf8, mar
 from charflow.pipeline.errors import UserError, quoted, quoted_list
 from charflow.pipeline.file_types import recognise, uncovered
 from charflow.pipeline.inputs import InputFile
+from charflow.pipeline.sentences import Sentence
 
 Read = Callable[[InputFile, CsvFormat], object]
 Changes = dict[str, Any]
@@ -31,16 +31,6 @@ _LONGEST_NAME = 80  # characters of a column's name that is worth typing
 _MOST_NAMES = 1000  # of columns that are compared with the wanted one
 _MOST_STEPS = 5
 _MOST_OTHERS = 16  # files that are read once more
-_OPTIONS = {
-    "user_column": "--user-column",
-    "text_column": "--text-column",
-    "delimiter": "--delimiter",
-    "header": "--no-header",
-    "encoding": "--encoding",
-    "escape": "--escape",
-    "skip_initial_space": "--skip-initial-space",
-    "skip_bad_rows": "--skip-bad-rows",
-}
 _USUAL = {  # names of such columns in the exports of chat programs, likely ones first
     "user_column": (
         "fromuserid",
@@ -74,8 +64,8 @@ _USUAL = {  # names of such columns in the exports of chat programs, likely ones
 
 def advice_for(
     failure: UserError, file: InputFile, csv_format: CsvFormat, read: Read, others: Sequence[InputFile] = ()
-) -> tuple[str, ...]:
-    """Says with which options the file can be read, where some were found.
+) -> tuple[str | Sentence, ...]:
+    """Says with which settings the file can be read, where some were found.
 
     Args:
         failure: what `read(file, csv_format)` raised.
@@ -85,34 +75,23 @@ def advice_for(
     changes, shown = _working(failure, file, csv_format, read)
     if changes and (other := _spoiled(changes, others, csv_format, read)):
         return (
-            f"It can be read with {typed(changes)}, but not {other.name} with it: write the files alike, or name those "
-            "that are alike.",
+            Sentence(
+                "It can be read with {changes}, but not {other} with it: write the files alike, or name those that are "
+                "alike.",
+                changes=changes,
+                other=other.name,
+            ),
         )
-    advice = []
+    advice: list[str | Sentence] = []
     if changes and set(changes) != {"skip_bad_rows"}:
-        advice.append(f"Pass {typed(changes)}{shown}.")
+        advice.append(Sentence("Pass {changes}{shown}.", changes=changes, shown=shown))
     if isinstance(failure, BadRowsError) and failure.good:
         what = "them" if len(failure.bad) > 1 else "it"
-        advice.append(f"{'Or pass' if advice else 'Pass'} --skip-bad-rows to leave {what} out.")
+        begins = "Or pass" if advice else "Pass"
+        advice.append(Sentence(f"{begins} {{skipping}} to leave {what} out.", skipping={"skip_bad_rows": True}))
     if isinstance(failure, LayoutError) and failure.vague_advice and not advice:
         advice.append(_split_otherwise(failure, csv_format) or failure.vague_advice)
     return tuple(advice)
-
-
-def typed(changes: Changes) -> str:
-    r"""Writes settings of `CsvFormat` as the options that are typed into a shell.
-
-    >>> typed({"delimiter": ";", "text_column": "my text"})
-    "--delimiter ';' --text-column 'my text'"
-    """
-    return " ".join(_typed(name, value) for name, value in changes.items())
-
-
-def _typed(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return _OPTIONS[name]
-    word = shlex.quote("\\t" if value == "\t" else value)
-    return f"{_OPTIONS[name]}{'=' if value.startswith('-') else ' '}{word}"
 
 
 def _working(failure: UserError, file: InputFile, csv_format: CsvFormat, read: Read) -> tuple[Changes, str]:
@@ -245,18 +224,19 @@ def _names(failure: LayoutError, csv_format: CsvFormat, delimiter: str, space: b
         return []
 
 
-def _split_otherwise(failure: LayoutError, csv_format: CsvFormat) -> str:
-    """Says which columns another delimiter makes of a first row that is one field; nothing where none does."""
+def _split_otherwise(failure: LayoutError, csv_format: CsvFormat) -> Sentence | None:
+    """Says which columns another delimiter makes of a first row that is one field; None where none does."""
 
     def names(mark: str) -> list[str]:
         return _names(failure, csv_format, mark, csv_format.skip_initial_space)
 
     best = max(_DELIMITERS, key=lambda mark: len(names(mark)))
     if len(names(csv_format.delimiter)) != 1 or len(names(best)) < 2:
-        return ""
-    return (
-        f"Pass {typed({'delimiter': best})} for the columns {quoted_list(names(best))}, and --user-column and "
-        "--text-column with two of them."
+        return None
+    return Sentence(
+        "Pass {delimited} for the columns {columns}, and {user_column} and {text_column} with two of them.",
+        delimited={"delimiter": best},
+        columns=quoted_list(names(best)),
     )
 
 

@@ -17,6 +17,7 @@ from charflow.pipeline.errors import SettingError, UserError, counted, quoted, q
 from charflow.pipeline.file_types import UNREADABLE, Recognised, recognise, text_type, uncovered
 from charflow.pipeline.inputs import InputFile, find_inputs
 from charflow.pipeline.long_messages import LINE_BREAK
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths, check
 
 _TAB_SUFFIXES = (".tsv", ".tab")
@@ -163,7 +164,7 @@ class LayoutError(UserError):
         vague_advice: what to do where no options are found with which it can be read.
     """
 
-    def __init__(self, message: str, file: InputFile, found: Recognised, *, advice: str = "") -> None:
+    def __init__(self, message: str, file: InputFile, found: Recognised, *, advice: str | Sentence = "") -> None:
         super().__init__(message)
         self.vague_advice = advice
         self.file, self.found = file, found
@@ -317,12 +318,15 @@ def _layout_error(
             f"{file.name}: no column {missing[0]}: its rows have {found_columns}, counted from 0.",
             file,
             found,
-            advice="Pass --user-column and --text-column with positions that there are.",
+            advice=Sentence("Pass {user_column} and {text_column} with positions that there are."),
         )
     wanted = " and ".join(map(quoted, missing))
     return LayoutError(
         f"{file.name}: no {'columns' if len(missing) > 1 else 'column'} {wanted}. Columns are: {quoted_list(names)}.",
         file,
         found,
-        advice="Pass --user-column and --text-column with two of them, or --no-header with their positions from 0.",
+        advice=Sentence(
+            "Pass {user_column} and {text_column} with two of them, or {headless} with their positions from 0.",
+            headless={"header": False},
+        ),
     )

@@ -6,8 +6,11 @@ line, and never more than a few words of it.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from typing import Any
+
+from charflow.pipeline.sentences import Sentence, Spell, as_arguments
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
 _TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")
@@ -15,39 +18,50 @@ _TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")
 # What acts on a terminal instead of being seen: controls, line separators, changes of direction, stray surrogates.
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _QUOTED_CHARACTERS = 60
 _LISTED = 10
 
 
-class UserError(ValueError):
-    """A wrong file, argument or folder: the message says where, what was found, and what to do next.
+class Explained(Exception):  # noqa: N818  # the errors below are called errors
+    """What the errors for people share: a message that can be told with the names that its reader knows.
 
     Args:
         message: where, what rule, what was found.
-        advice: sentences on what to do next, each with the options it names. They stand apart because a layer that
-            several commands share does not know which of these has the options: `fit_to` leaves out the others.
+        advice: sentences on what to do next. They stand apart because a layer that several commands share does not
+            know which of these have options for the settings in them: `fit_to` leaves out the others.
+    """
 
-    >>> error = UserError("chat.csv: no column 'text'.", advice="Pass --text-column message.")
+    def __init__(self, message: str | Sentence, *, advice: str | Sentence | Iterable[str | Sentence] = ()) -> None:
+        super().__init__(str(message))
+        self._message = message
+        self.advice = (advice,) if isinstance(advice, str | Sentence) else tuple(advice)
+
+    def __str__(self) -> str:
+        return self.told(as_arguments)
+
+    def told(self, spell: Spell) -> str:
+        """The message and the advice with each setting as `spell` writes it."""
+        parts = (self._message, *self.advice)
+        return " ".join(part.told(spell) if isinstance(part, Sentence) else part for part in parts)
+
+    def fit_to(self, has: Callable[[str], bool]) -> None:
+        """Keeps the advice that a command can follow which has these settings."""
+        self.advice = tuple(
+            advice for advice in self.advice if isinstance(advice, str) or all(map(has, advice.settings()))
+        )
+
+
+class UserError(Explained, ValueError):
+    """A wrong file, argument or folder: the message says where, what was found, and what to do next.
+
+    >>> advice = Sentence("Pass {column}.", column={"text_column": "message"})
+    >>> error = UserError("chat.csv: no column 'text'.", advice=advice)
     >>> str(error)
-    "chat.csv: no column 'text'. Pass --text-column message."
-    >>> error.fit_to({"--json"})
+    "chat.csv: no column 'text'. Pass text_column='message'."
+    >>> error.fit_to({"json"}.__contains__)
     >>> str(error)
     "chat.csv: no column 'text'."
     """
-
-    def __init__(self, message: str, *, advice: str | Iterable[str] = ()) -> None:
-        super().__init__(message)
-        self.advice = (advice,) if isinstance(advice, str) else tuple(advice)
-
-    def __str__(self) -> str:
-        return " ".join((*map(str, self.args), *self.advice))
-
-    def fit_to(self, options: Container[str]) -> None:
-        """Keeps the advice that a command with these options can follow."""
-        self.advice = tuple(
-            advice for advice in self.advice if all(option in options for option in OPTION.findall(advice))
-        )
 
 
 class SettingError(UserError):
@@ -58,39 +72,23 @@ class SettingError(UserError):
 
     Args:
         sentence: a format string; `{units}` is that setting, and `{found}` the value of `found` in `values`.
-        values: what else the sentence shows.
+        values: what else the sentence shows; see `Sentence`.
 
     >>> error = SettingError("{window_length} must be {rule}.", rule="at least 1")
     >>> error.told(lambda name: f"--{name.replace('_', '-')}")
     '--window-length must be at least 1.'
     """
 
-    def __init__(self, sentence: str, /, **values: str) -> None:
-        super().__init__(sentence.format_map(_Spelled(lambda name: name, values)))
-        self._sentence, self._values = sentence, values
-
-    def told(self, spell: Callable[[str], str]) -> str:
-        """The sentence with each setting's name as `spell` writes it."""
-        return self._sentence.format_map(_Spelled(spell, self._values))
+    def __init__(self, sentence: str, /, **values: str | Mapping[str, Any] | tuple[str, ...]) -> None:
+        super().__init__(Sentence(sentence, **values))
 
     def within(self, source: str, table: str) -> "SettingError":
         """The same of a file that was read: the sentence names the file, and in which of its tables the setting is."""
         return SettingError("{sentence}", sentence=f"{source}: {self.told(lambda name: f'{table}{name}')}")
 
 
-class _Spelled(dict):
-    """Fills a sentence: what is no value is the name of a setting."""
-
-    def __init__(self, spell: Callable[[str], str], values: dict[str, str]) -> None:
-        super().__init__(values)
-        self._spell = spell
-
-    def __missing__(self, name: str) -> str:
-        return self._spell(name)
-
-
-class PeerError(RuntimeError):
-    """Another worker of the cluster has not come, or is gone: starting all of them again, with --resume, goes on."""
+class PeerError(Explained, RuntimeError):
+    """Another worker of the cluster has not come, or is gone: starting all of them again, resuming the run, goes on."""
 
 
 def reason(error: Exception) -> str:

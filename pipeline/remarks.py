@@ -1,4 +1,4 @@
-"""Remarks on a corpus before anything is trained on it: what is odd about the text, and which option helps.
+"""Remarks on a corpus before anything is trained on it: what is odd about the text, and which setting helps.
 
 The commands print them beside its size. Nothing here is wrong for certain, so nothing is refused. V is the vocabulary
 size; the counts are by id, [V].
@@ -12,6 +12,7 @@ from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import counted
 from charflow.pipeline.kept_texts import LITTLE
 from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 
 _AT_ONCE = 1 << 20  # ids
@@ -22,21 +23,21 @@ _MOST_UNKNOWN = 1 / 100  # of the text
 _MOST_DIGITS = 2 / 5  # of what is no blank; hexadecimal ids and dates have more, talk has less
 
 
-def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[str]:
+def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[Sentence]:
     """Looks at the characters of a corpus, each remark a sentence; there are none on most.
 
     Args:
         corpus: whose text it is.
         judged: whether a model is to be judged by what is held out of it.
 
-    >>> remarks(Corpus.from_csv("chat.csv"))  # doctest: +SKIP
-    ['809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text: --min-count 50 ...']
+    >>> list(map(str, remarks(Corpus.from_csv("chat.csv"))))  # doctest: +SKIP
+    ['809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text: min_count=50 ...']
     """
     counts = np.zeros(corpus.vocabulary.size, np.int64)
     for ids in _pieces(corpus):
         counts += np.bincount(ids, minlength=len(counts))
     found = [
-        _on_held_out(corpus) if judged else "",
+        _on_held_out(corpus) if judged else None,
         _on_rare(counts),
         _on_unknown(counts),
         _on_digits(counts, corpus.vocabulary),
@@ -55,51 +56,56 @@ def _length(corpus: Corpus | PreparedCorpus) -> int:
     return corpus.characters if isinstance(corpus, PreparedCorpus) else len(corpus.ids)
 
 
-def _on_held_out(corpus: Corpus | PreparedCorpus) -> str:
+def _on_held_out(corpus: Corpus | PreparedCorpus) -> Sentence | None:
     if not 0 < corpus.held_out_characters < LITTLE:
-        return ""
-    return (
+        return None
+    return Sentence(
         "Too little is held out to judge by, or to choose the best weights by "
         f"({counted(corpus.held_out_characters, 'character')}): take more messages, or hold out a larger share of them."
     )
 
 
-def _on_rare(counts: np.ndarray) -> str:
+def _on_rare(counts: np.ndarray) -> Sentence | None:
     """Every distinct character costs weights and time at each step; what occurs a few times is never learned."""
     known, total = counts[UNKNOWN_ID + 1 :], counts.sum()
     fits = [limit for limit in _MIN_COUNTS if known[known < limit].sum() <= total * _MOST_LOST]
     if not fits:
-        return ""
+        return None
     rare = known[known < fits[-1]]
     if len(rare) < max(_FEWEST_RARE, len(known) * _LEAST_RARE):
-        return ""
+        return None
     limit = next(limit for limit in fits if (known < limit).sum() == len(rare))
-    return (
+    return Sentence(
         f"{len(rare):,} of the {len(known):,} distinct characters occur less than {limit} times and make "
-        f"{rare.sum() / total:.2%} of the text: --min-count {limit} reads them as [UNK], for a smaller, faster model."
+        f"{rare.sum() / total:.2%} of the text: {{limit}} reads them as [UNK], for a smaller, faster model.",
+        limit={"min_count": limit},
     )
 
 
-def _on_unknown(counts: np.ndarray) -> str:
+def _on_unknown(counts: np.ndarray) -> Sentence | None:
     share = counts[UNKNOWN_ID] / counts.sum()
     if share <= _MOST_UNKNOWN:
-        return ""
-    return f"{share:.0%} of the text reads as [UNK], which the model then writes as well: lower --min-count."
+        return None
+    return Sentence(
+        f"{share:.0%} of the text reads as [UNK], which the model then writes as well: lower {{min_count}}."
+    )
 
 
-def _on_digits(counts: np.ndarray, vocabulary: Vocabulary) -> str:
+def _on_digits(counts: np.ndarray, vocabulary: Vocabulary) -> Sentence | None:
     digit = np.array([False, *(char.isdigit() for char in vocabulary.chars)])
     blank = np.array([False, *(char.isspace() for char in vocabulary.chars)])
     share = counts[digit].sum() / max(1, counts[~blank].sum())
     if share <= _MOST_DIGITS:
-        return ""
-    return f"{share:.0%} of the text are digits: if these are dates or ids, name the messages with --text-column."
+        return None
+    return Sentence(
+        f"{share:.0%} of the text are digits: if these are dates or ids, name the messages with {{text_column}}."
+    )
 
 
-def _on_sameness(corpus: Corpus | PreparedCorpus) -> str:
+def _on_sameness(corpus: Corpus | PreparedCorpus) -> Sentence | None:
     """Equal messages make a text that repeats itself after each message and its separator."""
     period, rest = divmod(_length(corpus) + 1, corpus.messages)
     first = next(_pieces(corpus))
     if rest or corpus.messages < 3 or 2 * period > len(first) or not np.array_equal(first[period:], first[:-period]):
-        return ""
-    return "All messages are the same: is this the column of the messages? Name another with --text-column."
+        return None
+    return Sentence("All messages are the same: is this the column of the messages? Name another with {text_column}.")

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import AnyText, Count, checked
 
 UNKNOWN_ID = 0
@@ -55,7 +56,7 @@ class Vocabulary:
         """Keeps the characters that occur at least `min_count` times; the others become `[UNK]`."""
         kept = [char for char, count in counts.items() if count >= min_count]
         if not kept:
-            raise UserError(f"No character occurs {min_count:,} times.", advice="Lower --min-count.")
+            raise UserError(f"No character occurs {min_count:,} times.", advice=Sentence("Lower {min_count}."))
         return cls(kept)
 
     @property

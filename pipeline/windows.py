@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Count, Natural, Seed, Total, check, checked
 from charflow.pipeline.untuned import untuned
 
@@ -50,7 +51,7 @@ def count_windows(n_ids: Total, *, length: Count = 40, shift: Count = 3) -> int:
         raise UserError(
             f"The text has {counted(n_ids, 'character')}: "
             f"too short for one window of {length} and the character after it.",
-            advice="Take more messages, or a smaller --window-length.",
+            advice=Sentence("Take more messages, or a smaller {window_length}."),
         )
     return len(range(0, n_ids - length, shift))
 

@@ -1,7 +1,11 @@
-"""Advice from layers that several commands share: each command gives what it has the options for, and no other."""
+"""Advice from layers that several commands share: each command gives what it has the options for, and no other.
+
+Those layers name settings, as a program that calls them does; the command names its options.
+"""
 
 import ast
 import re
+import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,21 +13,24 @@ import pytest
 import typer
 
 from charflow.cli.app import app
-from charflow.pipeline.csv_advice import typed
-from charflow.pipeline.errors import OPTION, UserError
+from charflow.cli.options import spelled
+from charflow.pipeline.errors import PeerError, UserError
+from charflow.pipeline.sentences import Sentence
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = [path for room in ("pipeline", "model", "export") for path in sorted((ROOT / room).rglob("*.py"))]
-ERRORS = ("UserError", "SettingError", "LayoutError")
+ROOMS = ("pipeline", "model", "export", "serving/client")
+SHARED = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+ERRORS = ("UserError", "SettingError", "LayoutError", "DivergedError", "PeerError")
 SOLE = {  # modules whose errors only one command meets
-    "export/publish.py": "export",
-    "model/presets.py": "train",
-    "model/run_dir.py": "train",
-    "model/sweep.py": "sweep",
-    "model/sweep_space.py": "sweep",
-    "model/trainer.py": "train",
+    "publish.py": "export",
+    "presets.py": "train",
+    "sweep.py": "sweep",
+    "sweep_space.py": "sweep",
+    "trainer.py": "train",
 }
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*(?![\w-])")
 SPELLED_OUT = re.compile(r"charflow ([a-z]+)[^:.]*?(--.*)")
+TOLD_TO_COMMANDS = {"trouble.py"}  # a table with a column for Python and one for commands
 
 
 def commands() -> dict[str, set[str]]:
@@ -41,17 +48,57 @@ def commands() -> dict[str, set[str]]:
 COMMANDS = commands()
 
 
-def texts(path: Path) -> Iterator[tuple[bool, str]]:
-    """The texts in the errors that a module raises: whether they are advice, and the constants in them."""
-    for call in ast.walk(ast.parse(path.read_text())):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ERRORS:
-            parts = [(False, part) for part in call.args] + [(True, part.value) for part in call.keywords]
-            for is_advice, part in parts:
-                strings = [node.value for node in ast.walk(part) if isinstance(node, ast.Constant)]
-                yield is_advice, " ".join(text for text in strings if isinstance(text, str))
+def strings(path: Path) -> Iterator[str]:
+    """The texts of a module that a caller may see: all but its documentation."""
+    tree = ast.parse(path.read_text())
+    documentation = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield text_of(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation | parts:
+            yield node.value
 
 
-ADVICE = [text for path in SHARED for is_advice, text in texts(path) if is_advice and OPTION.search(text)]
+def text_of(node: ast.expr) -> str:
+    """A text with something in place of what only running it would tell."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part) for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "X"
+
+
+def templates(path: Path) -> Iterator[tuple[bool, set[str]]]:
+    """The sentences of a module: whether they are advice, and the settings that they name."""
+    tree = ast.parse(path.read_text())
+    called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    advice = {
+        id(inner)
+        for call in called
+        for keyword in call.keywords
+        if keyword.arg == "advice"
+        for inner in ast.walk(keyword.value)
+    }
+    for call in called:
+        if getattr(call.func, "id", "") in ("Sentence", "SettingError") and call.args:
+            found = {name for _, name, _, _ in string.Formatter().parse(text_of(call.args[0])) if name}
+            values = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            given = {
+                key.value
+                for value in values.values()
+                if isinstance(value, ast.Dict)
+                for key in value.keys
+                if isinstance(key, ast.Constant)
+            }
+            yield id(call) in advice, (found - set(values)) | given
+
+
+ADVICE = [names for path in SHARED for is_advice, names in templates(path) if is_advice and names]
 
 
 def test_there_is_advice() -> None:
@@ -60,30 +107,43 @@ def test_there_is_advice() -> None:
 
 
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: str(path.relative_to(ROOT)))
-def test_errors_of_shared_layers_name_options_as_advice(path: Path) -> None:
-    for is_advice, text in texts(path):
-        if is_advice or not OPTION.search(text):
+def test_what_python_callers_are_told_names_no_options(path: Path) -> None:
+    if path.name in TOLD_TO_COMMANDS:
+        return
+    every = set().union(*COMMANDS.values())
+    for text in strings(path):
+        if not every & set(OPTION.findall(text)):
             continue
-        if found := SPELLED_OUT.search(text):
-            assert set(OPTION.findall(found[2])) <= COMMANDS[found[1]], text
-            continue
-        sole = SOLE.get(str(path.relative_to(ROOT)))
-        assert sole, f"{path}: {text!r} names options outside of advice="
-        assert set(OPTION.findall(text)) <= COMMANDS[sole], text
+        found = SPELLED_OUT.search(text)
+        assert found, f"{path}: {text!r} names an option: name the setting, in a Sentence"
+        assert set(OPTION.findall(found[2])) <= {*COMMANDS[found[1]], "--"}, text
 
 
-@pytest.mark.parametrize("advice", ADVICE)
-def test_every_advice_is_for_some_command(advice: str) -> None:
-    assert any(set(OPTION.findall(advice)) <= options for options in COMMANDS.values())
+@pytest.mark.parametrize("path", [path for path in SHARED if path.name in SOLE], ids=lambda path: path.name)
+def test_errors_that_one_command_meets_name_settings_that_it_has(path: Path) -> None:
+    for _, names in templates(path):
+        assert {spelled(name) for name in names - {"sentence", "found"}} <= COMMANDS[SOLE[path.name]]
+
+
+@pytest.mark.parametrize("names", ADVICE, ids=lambda names: " ".join(sorted(names)))
+def test_every_advice_is_for_some_command(names: set[str]) -> None:
+    assert any({spelled(name) for name in names} <= options for options in COMMANDS.values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_gives_advice_that_it_has_no_options_for(command: str) -> None:
-    for advice in [*ADVICE, typed({"encoding": "cp1252", "skip_bad_rows": True})]:
-        error = UserError("It is wrong.", advice=advice)
-        error.fit_to(COMMANDS[command])
-        assert set(OPTION.findall(str(error))) <= COMMANDS[command]
-        assert str(error).startswith("It is wrong.")
+    for names in [*ADVICE, {"encoding", "skip_bad_rows"}]:
+        sentence = Sentence("Pass {names}.", names=tuple(sorted(names)))
+        error = UserError("It is wrong.", advice=sentence)
+        error.fit_to(lambda setting: spelled(setting) in COMMANDS[command])
+        assert set(OPTION.findall(error.told(spelled))) <= COMMANDS[command]
+        assert error.told(spelled).startswith("It is wrong.")
+
+
+def test_peers_are_told_of_an_option_by_the_command_and_of_a_setting_by_python() -> None:
+    error = PeerError(Sentence("worker 1 is gone: start all again with {resume}."))
+    assert str(error) == "worker 1 is gone: start all again with resume."
+    assert error.told(spelled) == "worker 1 is gone: start all again with --resume."
 
 
 def test_bench_does_not_advise_what_only_train_has(

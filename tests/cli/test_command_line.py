@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+from charflow.cli import options
 from charflow.cli.app import app
 from charflow.cli.command_line import Command, check_environment
 from charflow.model.config import Config
@@ -172,9 +173,68 @@ def test_config_file_that_is_not_utf8_is_named(refused: Callable, places: dict[s
         (["train", "chat.csv", "--window-lenght", "1"], "Did you mean --window-length?"),
         (["explore", "chat.csv", "--xyz"], "No such option: --xyz. Try --help."),
         (["--verson"], "Did you mean --version?"),
+        (["generate", "run", "--max-chars", "5"], "Did you mean --length?"),
+        (["complete", "--max-char", "5"], "Did you mean --length?"),
+        (["explore", "chat.csv", "--min-length", "5"], "--min-length is an option of prepare, train, sweep."),
+        (["generate", "run", "--temp", "1"], "Did you mean --temperature?"),
+        (["explore", "chat.csv", "--users", "a"], "Did you mean --user?"),
+        (["generate", "run", "--prompt", "a"], "PROMPT is given without the name of an option. Try --help."),
+        (["export", "run", "--out", "a"], "Did you mean --to?"),
+        (["bench", "train", "chat.csv", "--dropout", "0"], "--dropout is an option of train."),
+        (["train", "chat.csv", "--workers", "2"], "--workers is an option of launch, bench train."),
         (["genrate"], "No such command 'genrate'. Did you mean 'generate'? Try --help."),
     ],
-    ids=["own", "of another command", "transposed", "nothing alike", "of charflow", "command"],
+    ids=[
+        "own",
+        "of another command",
+        "transposed",
+        "nothing alike",
+        "of charflow",
+        "of a served model",
+        "of a served model, misspelt",
+        "of another command exactly",
+        "cut short",
+        "of Python",
+        "argument",
+        "word of another command",
+        "bench",
+        "of bench",
+        "command",
+    ],
 )
 def test_misspelt_words_get_the_nearest(refused: Callable, line: list[str], advice: str) -> None:
     assert advice in refused(*line)
+
+
+SETTINGS = [
+    pytest.param(name, option, id=f"{name} {setting}")
+    for setting, option in options._SPELLED.items()
+    for name, command in commands()
+    if option in {each for parameter in command.params for each in parameter.opts} and name not in ("serve", "launch")
+]
+
+
+@pytest.mark.parametrize(("name", "option"), SETTINGS)
+def test_every_other_name_of_a_setting_leads_to_its_option(
+    refused: Callable, request: pytest.FixtureRequest, name: str, option: str
+) -> None:
+    setting = request.node.callspec.id.rpartition(" ")[2].replace("_", "-")
+    message = refused(*name.split(), f"--{setting}", "1")
+    assert message.startswith(f"No such option: --{setting}. Did you mean {option}?")
+
+
+def test_prepared_corpora_and_runs_name_the_options_to_leave_out(
+    refused: Callable, call: Callable, chat: Path, own_run: Path, sample_chat: str, tmp_path: Path
+) -> None:
+    folder, run = tmp_path / "prepared", tmp_path / "run"
+    assert call("prepare", chat, "--to", folder).status == 0
+    reading = ["--user", "a", "--keep-case", "--no-header", "--min-length", "3"]
+    message = refused("train", folder, "--out", run, *reading)
+    assert "leave --user, --min-length, --keep-case and --no-header out" in message
+    assert "leave --user and --delimiter out" in refused("evaluate", own_run, "--user", "a", "--delimiter", ";")
+    message = refused("train", sample_chat, "--out", own_run, "--resume", "--preset", "tutorial")
+    assert message == "A resumed run keeps its settings: leave --preset out."
+    message = refused("train", sample_chat, "--out", own_run, "--resume", "--units", "3", "--checkpoint-every", "500")
+    assert "leave --units and --checkpoint-every out; only --epochs, --steps" in message
+    message = refused("train", chat, "--out", run, "--streaming")
+    assert message == "--streaming needs a corpus that charflow prepare has written."

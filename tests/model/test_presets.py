@@ -84,14 +84,18 @@ def test_continued_may_change(changes: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"network": {"units": 3}}, {"training": {"learning_rate": 0.5, "steps": 9}}, {"corpus": {"fraction": 0.5}}],
+    ("changes", "named"),
+    [
+        ({"network": {"units": 3}}, "units"),
+        ({"training": {"learning_rate": 0.5, "precision": "bfloat16", "steps": 9}}, "learning_rate and precision"),
+        ({"corpus": {"fraction": 0.5, "text": {"lowercase": False}}}, "fraction and lowercase"),
+    ],
     ids=["network", "training", "corpus"],
 )
-def test_continued_may_not_change_what_makes_the_run_the_same_run(changes: dict) -> None:
+def test_continued_may_not_change_what_makes_the_run_the_same_run(changes: dict, named: str) -> None:
     message = (
-        r"^A resumed run keeps its settings: only --epochs, --steps, --time-limit, --evaluations, --patience and "
-        r"--sample-every may change\.$"
+        rf"^A resumed run keeps its settings: leave {named} out; only epochs, steps, time_limit, evaluations, "
+        r"patience and sample_every may change\.$"
     )
     with pytest.raises(UserError, match=message):
         continued(Config(training=TrainingConfig(steps=2)), changes)

@@ -45,7 +45,7 @@ def test_create_under_the_lock_is_fine(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_create_refuses_an_existing_run(tmp_path: Path, corpus: Corpus) -> None:
     RunDir(tmp_path).create(CONFIG, corpus)
-    message = r" already holds a run: pass --resume to continue it, or name another folder\.$"
+    message = r" already holds a run: pass resume to continue it, or name another folder\.$"
     with pytest.raises(UserError, match=message):
         RunDir(tmp_path).create(CONFIG, corpus)
 
@@ -152,7 +152,7 @@ def test_a_new_run_is_refused_by_the_name_of_the_one_that_is_alive(
         run_dir.check_free()
     holder.kill()
     holder.wait()
-    with pytest.raises(UserError, match=r"/a already holds a run: pass --resume"):
+    with pytest.raises(UserError, match=r"/a already holds a run: pass resume"):
         run_dir.check_free()
 
 

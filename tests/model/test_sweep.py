@@ -285,7 +285,7 @@ def test_sweep_refuses_another_text(run: Callable, tmp_path: Path, make_corpus: 
 
 
 def test_sweep_refuses_a_text_without_a_tail(tmp_path: Path, make_corpus: Callable) -> None:
-    with pytest.raises(UserError, match=r"compares trials on held-out text: .* or a larger --held-out\."):
+    with pytest.raises(UserError, match=r"compares trials on held-out text: .* or a larger held_out\."):
         Sweep(tmp_path, CONFIG, Space.parse(SEARCH, CONFIG), make_corpus("abcd " * 30))
 
 
@@ -348,17 +348,17 @@ def n_trainers() -> int:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("units", "--search units: write NAME=LOW:HIGH, or NAME=A,B,C."),
-        ("units=", "--search units=: write NAME=LOW:HIGH, or NAME=A,B,C."),
-        ("units=a:9", "--search units=a:9: 'a' is not a whole number."),
-        ("units=4.5", "--search units=4.5: '4.5' is not a whole number."),
-        ("dropout=0:x", "--search dropout=0:x: 'x' is not a number."),
-        ("units=9:4", "--search units=9:4: a range is LOW:HIGH, the lower end first."),
-        ("units=4:9:2", "--search units=4:9:2: a range is LOW:HIGH, the lower end first."),
-        ("dropout=nan:1", "--search dropout=nan:1: a range is LOW:HIGH, the lower end first."),
-        ("units=0:8", "--search: network.units must be at least 1, not 0."),
-        ("dropout=0:1", "--search: network.dropout must be at least 0 and below 1, not 1."),
-        ("cell=lstm:gru", "--search: network.cell must be lstm or gru, not 'lstm:gru'."),
+        ("units", "search units: write NAME=LOW:HIGH, or NAME=A,B,C."),
+        ("units=", "search units=: write NAME=LOW:HIGH, or NAME=A,B,C."),
+        ("units=a:9", "search units=a:9: 'a' is not a whole number."),
+        ("units=4.5", "search units=4.5: '4.5' is not a whole number."),
+        ("dropout=0:x", "search dropout=0:x: 'x' is not a number."),
+        ("units=9:4", "search units=9:4: a range is LOW:HIGH, the lower end first."),
+        ("units=4:9:2", "search units=4:9:2: a range is LOW:HIGH, the lower end first."),
+        ("dropout=nan:1", "search dropout=nan:1: a range is LOW:HIGH, the lower end first."),
+        ("units=0:8", "search units=0:8: units must be at least 1, not 0."),
+        ("dropout=0:1", "search dropout=0:1: dropout must be at least 0 and below 1, not 1."),
+        ("cell=lstm:gru", "search cell=lstm:gru: cell must be lstm or gru, not 'lstm:gru'."),
     ],
 )
 def test_space_refuses(text: str, message: str) -> None:
@@ -373,7 +373,7 @@ def test_space_names_the_settings_that_it_can_search() -> None:
 
 
 def test_space_refuses_an_axis_twice() -> None:
-    with pytest.raises(UserError, match="--search batch_size is given twice"):
+    with pytest.raises(UserError, match="search batch_size is given twice"):
         Space.parse(["batch_size=4", "batch-size=8"], CONFIG)
 
 

@@ -398,7 +398,7 @@ def test_ctrl_c_in_the_last_step_does_not_cost_the_end_of_the_run(tmp_path: Path
 
 def test_resume_of_a_run_that_reached_its_end_says_what_to_do(finished: Run, corpus: Corpus) -> None:
     trainer = trainer_of(CONFIG, corpus, finished.path, Recorder())
-    message = r"/a has already been trained to its end \(60 steps, \d+ s\): give a higher --epochs, --steps or --time-l"
+    message = r"/a has already been trained to its end \(60 steps, \d+ s\): give a higher epochs, steps or time_l"
     with pytest.raises(UserError, match=message):
         trainer.resume()
 
@@ -572,7 +572,7 @@ def test_train_whose_loss_is_no_number_says_what_to_do(tmp_path: Path, corpus: C
     trainer = trainer_of(changed(**ENDLESS, evaluations=1), corpus, tmp_path / "a", Recorder())
     message = (
         r"^The loss diverged after step \d: it is \S+ bits per character, where guessing takes 2\.58; start a new run"
-        r" with a lower --learning-rate \(it is 3e\+38\) or with --clip-norm 1\."
+        r" with a lower learning_rate \(it is 3e\+38\) or with clip_norm=1\."
         r" No checkpoint was saved yet\.$"
     )
     with clock(1.0), pytest.raises(UserError, match=message):

@@ -210,7 +210,7 @@ def test_unwritable_folder_is_named(inside: str, reason: str, chat: Path) -> Non
         Corpus.from_csv(str(chat), cache=CorpusCache(folder))
     assert str(error.value) == (
         f"The corpus cache {folder} cannot be written ({reason}): free some room."
-        " Or name another folder with --cache, or pass --no-cache."
+        " Or name another folder with cache, or pass cache=None."
     )
 
 

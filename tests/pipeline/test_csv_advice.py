@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from charflow.pipeline.csv_advice import typed
+from charflow.cli.options import spelled
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.messages import read_messages
@@ -14,11 +14,16 @@ from charflow.pipeline.messages import read_messages
 CHAT = "fromUser.id,text\nmira,café\nada,ok\n"
 
 
+def told(error: UserError) -> str:
+    """What a command says that should be done."""
+    return " ".join(each if isinstance(each, str) else each.told(spelled) for each in error.advice)
+
+
 def advice(path: Path, content: bytes, **options: object) -> str:
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
         read_messages(str(path), CsvFormat(**options))
-    return " ".join(error.value.advice)
+    return told(error.value)
 
 
 SKIP = "Pass --skip-bad-rows to leave it out."
@@ -125,7 +130,8 @@ def test_message_tells_a_marked_file_from_one_without_a_mark(tmp_path: Path) -> 
     with pytest.raises(UserError) as error:
         read_messages(str(tmp_path / "chat.csv"))
     assert "without a byte order mark" not in str(error.value)
-    assert error.value.advice == ("Pass --delimiter ';'.",)
+    assert told(error.value) == "Pass --delimiter ';'."
+    assert str(error.value).endswith(" Pass delimiter=';'.")
 
 
 def test_advice_looks_below_the_line_for_excel(tmp_path: Path) -> None:
@@ -151,7 +157,7 @@ def test_advice_holds_for_all_the_files(contents: list[bytes], needed: str, spoi
         (tmp_path / f"{number}.csv").write_bytes(content)
     with pytest.raises(UserError) as error:
         read_messages(str(tmp_path / "*.csv"))
-    given = " ".join(error.value.advice)
+    given = told(error.value)
     alone = f"It can be read with {needed}, but not {tmp_path / spoiled} with it: "
     assert given.startswith(alone if spoiled else f"Pass {needed}")
 
@@ -184,7 +190,7 @@ def test_message_shows_little_of_what_is_in_the_file(content: bytes, tmp_path: P
     assert "\n" not in message and message.isprintable()
 
 
-def test_typed_quotes_for_a_shell() -> None:
+def test_spelled_quotes_for_a_shell() -> None:
     changes = {"user_column": "it's", "delimiter": "\t", "text_column": "-x", "skip_bad_rows": True}
-    words = shlex.split(typed(changes))
+    words = shlex.split(spelled(changes))
     assert words == ["--user-column", "it's", "--delimiter", "\\t", "--text-column=-x", "--skip-bad-rows"]

@@ -254,9 +254,9 @@ def test_read_messages_names_the_first_broken_row(kind: str, more: int, tmp_path
     line = wanted[0] - sum(other < wanted[0] for other in unwanted)
     with pytest.raises(UserError) as error:
         read_messages(file)
-    first_of = " It is the first of 2 such rows. Pass --skip-bad-rows to leave them out."
+    first_of = " It is the first of 2 such rows. Pass skip_bad_rows=True to leave them out."
     assert str(error.value) == (
-        f"{file}, line {line}: {REASONS[kind]}." + (first_of if more else " Pass --skip-bad-rows to leave it out.")
+        f"{file}, line {line}: {REASONS[kind]}." + (first_of if more else " Pass skip_bad_rows=True to leave it out.")
     )
 
 
@@ -270,10 +270,10 @@ def test_read_messages_refuses_bytes_that_are_not_utf8(content: bytes, tmp_path:
     line = 1 + content.count(b"\n")
     with pytest.raises(UserError) as error:
         read_messages(file)
-    reason = "the row has bytes that are not UTF-8. Pass --encoding cp1252 (it then reads "
+    reason = "the row has bytes that are not UTF-8. Pass encoding='cp1252' (it then reads "
     assert str(error.value).startswith(f"{file}, line {line:,}: {reason}")
     leaves_rows = content.count(b"\n") > 1
-    assert str(error.value).endswith("Or pass --skip-bad-rows to leave it out.") == leaves_rows
+    assert str(error.value).endswith("Or pass skip_bad_rows=True to leave it out.") == leaves_rows
 
 
 @pytest.mark.parametrize(

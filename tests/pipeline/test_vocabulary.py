@@ -223,7 +223,7 @@ def test_from_counts_keeps_what_occurs_often_enough(min_count: int, kept: str) -
 
 
 def test_from_counts_refuses_to_keep_nothing() -> None:
-    with pytest.raises(UserError, match=r"^No character occurs 1,000 times\. Lower --min-count\.$"):
+    with pytest.raises(UserError, match=r"^No character occurs 1,000 times\. Lower min_count\.$"):
         Vocabulary.from_counts(Counter("abbccc"), min_count=1000)
 
 
