@@ -17,7 +17,7 @@ from charflow.cli.quiet import load_tensorflow
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
-    from charflow.serving import Client
+    from charflow.serving import Client, Completion
 
 
 @checked
@@ -120,6 +120,7 @@ def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], c
     began = time.perf_counter()
     texts = client.generate(rows, **settings)
     seconds = time.perf_counter() - began
+    _warn_of_limit(texts, settings["max_chars"])
     written = sum(text.length for text in texts)
     seeds = range(settings["seed"], settings["seed"] + len(rows))  # as the client gives them
     if json:
@@ -139,6 +140,15 @@ def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], c
         if len(rows) > 1:
             console.err.print(heading(index // count, len(prompts), seed=seed))
         console.generated(f"{row}{text.text}\n")
+
+
+def _warn_of_limit(texts: "list[Completion]", asked: int) -> None:
+    """Says that the served model ended texts before they had the length that was asked for; it does not itself."""
+    cut = [text.length for text in texts if text.finish_reason == "length" and text.length < asked]
+    if cut:
+        console.remark(
+            [f"this model writes at most {max(cut):,} characters at once, fewer than {asked:,}: --stream goes on."]
+        )
 
 
 def _print_chunks(client: "Client", prompts: list[str], settings: dict[str, Any], count: int) -> None:

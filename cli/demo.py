@@ -44,9 +44,11 @@ def demo(
 ) -> None:
     """Write a sample chat, explore it, train on one of its users, export, check, complete a prompt, and serve."""
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.places import check_folder
     from charflow.pipeline.sample_chat import write_sample_chat
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_folder(out, "the demo")
+    if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not an empty folder: name another one with --out.")
     out.mkdir(parents=True, exist_ok=True)
     chat = out / "chat.csv"

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
 from charflow.cli import console, noticed, options
 from charflow.cli.quiet import load_tensorflow
 from charflow.cli.waiting import waiting
 from charflow.pipeline.bounds import Bounds
-from charflow.pipeline.errors import counted, quoted, quoted_list
+from charflow.pipeline.errors import counted, is_plain, quoted, quoted_list
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _MOST_ACTIVE = 10
 _FIRST = 20
-_LONGEST_ID = 60  # characters
+_WIDEST_ID = 58  # columns of 80, beside the figures; --json has ids whole
+_SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 
 
 @checked
@@ -51,8 +53,7 @@ def explore(
     load_tensorflow()
     from charflow.pipeline.corpus import CorpusSettings, build_corpus
     from charflow.pipeline.csv_source import CsvFormat
-    from charflow.pipeline.errors import UserError
-    from charflow.pipeline.explore import plot_users, summarise_chat, summarise_user
+    from charflow.pipeline.explore import check_plot, plot_users, summarise_chat, summarise_user
     from charflow.pipeline.inputs import find_inputs
     from charflow.pipeline.messages import read_messages
     from charflow.pipeline.remarks import remarks
@@ -64,10 +65,8 @@ def explore(
         )
     )
     text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible))
-    if plot and plot.suffix.lower() not in ("", ".png"):
-        raise UserError(f"--plot draws a PNG: name a file that ends in .png, not {plot}.")
-    if plot and not plot.parent.is_dir():
-        raise UserError(f"{plot.parent} is not a folder: --plot cannot write there.")
+    if plot:
+        check_plot(plot)
     wanted = None
     if user is not None:
         wanted = CorpusSettings(
@@ -142,8 +141,10 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
 
 def _named(user: str) -> str:
     """Quotes an id where blanks or what cannot be seen would go unnoticed, or where it would fill the screen."""
-    seen = user.isprintable() and user == " ".join(user.split()) and user
-    return user if seen and len(user) <= _LONGEST_ID else quoted(user)
+    whole = user if is_plain(user) else quoted(user, len(user))
+    if cell_len(whole) <= _WIDEST_ID:
+        return whole
+    return quoted(user, _SHOWN_OF_ID if cell_len(user[:_SHOWN_OF_ID]) <= _SHOWN_OF_ID else _SHOWN_OF_ID // 2)
 
 
 def _show_user(user: "UserSummary", length: int, shift: int) -> None:

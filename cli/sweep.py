@@ -15,6 +15,7 @@ from charflow.cli.quiet import load_tensorflow
 from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.waiting import waiting
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import counted
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def sweep(
                     "the same command goes on from there.",
                     status=PREEMPTED if preempted else INTERRUPTED,
                 ) from None
+        found.check_any_finished()
         if json:
             console.print_json(_figures(found, config))
         else:
@@ -189,6 +191,8 @@ def _show(found: "Sweep", data: list[str]) -> None:
     )
     console.out.print()
     rows: list[tuple[str, str]] = [("+", "the preset's own settings"), ("picture", Copied(found.picture_file))]
+    if failed := [trial for trial in all_trials if trial.state == "failed"]:
+        rows.append(("failed", f"{len(failed)} of {counted(len(all_trials), 'trial')}: {failed[0].why}"))
     if best:
         command = ["charflow", "train", *data, "--config", str(found.best_file), "--out", "RUN"]
         rows += [
@@ -198,8 +202,6 @@ def _show(found: "Sweep", data: list[str]) -> None:
             ("next", Copied(f"{shlex.join(command)} --time-limit SECONDS")),
         ]
     console.pairs(console.out, rows)
-    if best is None:
-        console.out.print("No trial came to its end: search lower learning rates, or give more --trials.")
 
 
 def _bits(trial: "Trial") -> str:

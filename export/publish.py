@@ -23,6 +23,7 @@ from charflow.model.run_dir import RunDir
 from charflow.model.text_model import LargestRequest, Limits
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, reason
+from charflow.pipeline.places import check_folder
 from charflow.pipeline.settings import checked
 
 Version: TypeAlias = Annotated[int, Bounds(at_least=1, dtype="int64")]  # as TensorFlow Serving's protocol has it
@@ -99,10 +100,9 @@ def export_run(
 
 def _versions(base: Path) -> list[int]:
     """Lists the versions in a base folder, and makes sure that it is one."""
+    check_folder(base, "the model's versions")
     if not base.exists():
         return []
-    if not base.is_dir():
-        raise UserError(f"{base} is a file: name a folder for the model's versions.")
     if (base / "saved_model.pb").exists():
         raise UserError(f"{base} is itself a SavedModel: name the folder above its version number.")
     visible = [child for child in base.iterdir() if not (child.name.startswith(".") or _is_server_file(child))]

@@ -15,7 +15,7 @@ import tomli_w
 from charflow.model.cells import CellKind
 from charflow.pipeline.bounds import Bounds, shown
 from charflow.pipeline.corpus import CorpusSettings
-from charflow.pipeline.errors import SettingError, UserError, not_utf8
+from charflow.pipeline.errors import SettingError, UserError, not_utf8, reason
 from charflow.pipeline.settings import Count, Natural, check
 from charflow.pipeline.windows import Targets
 
@@ -150,7 +150,7 @@ def load_toml(path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: {near} is not UTF-8 text: save the file as UTF-8.")
         return tomllib.loads(text)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML: {error}.") from error
 

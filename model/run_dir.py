@@ -17,6 +17,7 @@ from charflow.model.config import Config, load_toml, override
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
+from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.settings import checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -116,8 +117,7 @@ class RunDir:
         return UserError(f"{self.path} is in use by process {owner or 'unknown'}: wait, or name another folder.")
 
     def _check_folder(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file: name a folder for the run.")
+        check_folder(self.path, "the run")
 
     def load(self) -> tuple[Config, Vocabulary]:
         """Reads settings and vocabulary.

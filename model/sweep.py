@@ -30,7 +30,7 @@ from charflow.model.trainer import DivergedError, Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.errors import SettingError, UserError, reason
+from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 
@@ -90,6 +90,21 @@ class Sweep:
         """The settings of the best trial; None where none has finished."""
         best = self.trials.best()
         return self._space.apply(self._config, best.values) if best else None
+
+    def check_any_finished(self) -> None:
+        """Says what came of a sweep that has no result.
+
+        Raises:
+            UserError: no trial came to its end.
+        """
+        if self.trials.best():
+            return
+        trials = [trial for trial in self.trials.all() if trial.state != "cut off"]
+        if failed := [trial for trial in trials if trial.state == "failed"]:
+            raise UserError(f"{len(failed)} of {counted(len(trials), 'trial')} could not be trained: {failed[0].why}")
+        raise UserError(
+            f"None of {counted(len(trials), 'trial')} came to its end: search lower learning rates, or more trials."
+        )
 
     def run(self, n_trials: int, listener: SweepListener) -> None:
         """Trains until `n_trials` have come to an end, those of earlier sessions included.

@@ -130,6 +130,15 @@ def quoted(text: str, limit: int = _QUOTED_CHARACTERS) -> str:
     return f"{mark}{shown}…{mark} ({len(text):,} characters)"
 
 
+def is_plain(text: str) -> bool:
+    """Says whether a text can be read without quotes: no blank in it, nor anything else, would go unnoticed.
+
+    >>> is_plain("mira"), is_plain("mira "), is_plain("")
+    (True, False, False)
+    """
+    return bool(text) and text.isprintable() and text == " ".join(text.split())
+
+
 def quoted_list(texts: Iterable[str], most: int = _LISTED) -> str:
     """Lists foreign texts in a message, the first of them where there are many.
 

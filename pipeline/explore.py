@@ -15,6 +15,7 @@ from charflow.pipeline.atomic import replacing
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.fonts import drawable, fonts_for, one_line
 from charflow.pipeline.messages import Messages
+from charflow.pipeline.places import check_file
 from charflow.pipeline.settings import Count, Natural, Texts, checked
 from charflow.pipeline.users import refuse_absent
 from charflow.pipeline.windows import count_windows
@@ -129,6 +130,11 @@ def summarise_user(
     )
 
 
+def check_plot(path: Path) -> None:
+    """Raises UserError unless a chart can be written at `path`: for who wants to know before a chat is read."""
+    check_file(path, "the chart", (".png",))
+
+
 def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> set[str]:
     """Draws messages by user as a bar chart (PNG): one bar a row of `users`, the largest on top.
 
@@ -136,11 +142,12 @@ def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> set[str]:
         The characters that no font of this machine has; the chart has boxes for them.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or its name is not that of a PNG.
     """
     from matplotlib.figure import Figure
 
-    labels = [one_line(user, _LABEL_LENGTH) for user in users["user"]]
+    check_plot(path)
+    labels = [_label(user) for user in users["user"]]
     mono, lacking = fonts_for(labels, "monospace")
     sans, lacking_in_title = fonts_for([title], "sans-serif")
     figure = Figure(figsize=(8, 0.42 * len(users) + 1.3), dpi=150, layout="constrained")
@@ -159,6 +166,13 @@ def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> set[str]:
     with replacing(path) as beside:
         figure.savefig(beside, format="png")
     return lacking | lacking_in_title
+
+
+def _label(user: str) -> str:
+    """An id beside its bar, quoted where blanks would go unnoticed; what is no sign is a box."""
+    if not user or user != " ".join(user.split()):
+        return f"'{one_line(user, _LABEL_LENGTH - 2)}'"
+    return one_line(user, _LABEL_LENGTH)
 
 
 def _texts_of(messages: Messages, user: str) -> Iterator[str]:

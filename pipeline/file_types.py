@@ -160,7 +160,20 @@ def _failing(how: str, file: InputFile) -> Iterator[None]:
     except UserError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # the last two of zipfile
-        raise UserError(f"{file.name} {how}: {reason(error)}.") from error
+        raise UserError(f"{file.name} {how}: {reason(error)}{_remedy(error)}.") from error
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about an archive, as a clause; nothing where the system is at fault."""
+    if isinstance(error, EOFError) or "not a zip file" in str(error):
+        return "; it is cut short: copy it, or download it, anew"
+    if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):  # its first bytes were those of one
+        return "; other bytes follow the compressed text: uncompress it with gzip -dc, which leaves them out"
+    if isinstance(error, gzip.BadGzipFile | zlib.error | lzma.LZMAError | zipfile.BadZipFile):
+        return "; it is damaged: copy it, or download it, anew"
+    if isinstance(error, NotImplementedError | RuntimeError):
+        return f"; {_UNPACK}"
+    return ""
 
 
 def _only_member(file: InputFile, stream: io.BufferedIOBase) -> str:

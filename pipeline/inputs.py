@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.places import dangling
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths, checked
 
@@ -63,12 +64,14 @@ def find_inputs(paths: Paths) -> list[InputFile]:
     on them finds them first, and gives what was found in place of the paths.
 
     Raises:
-        UserError: nothing was given, a file is missing, a folder was named, or a glob matches nothing.
+        UserError: nothing was given, a file is missing or given twice, a folder was named, or a glob matches nothing.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise UserError("No CSV file was given.")
-    return [file for one in given for file in ([one] if isinstance(one, InputFile) else _expand(os.fspath(one)))]
+    files = [file for one in given for file in ([one] if isinstance(one, InputFile) else _expand(os.fspath(one)))]
+    _check_once(files)
+    return files
 
 
 def is_stream(path: str) -> bool:
@@ -107,7 +110,21 @@ def _expand(pattern: str) -> list[InputFile]:
         if matches := sorted(tf.io.gfile.glob(pattern)):
             return [file for match in matches for file in _expand(match)]
         raise UserError(f"{pattern}: no file matches.")
+    if broken := dangling(pattern):
+        raise UserError(f"{broken}: mend the link, or name the file itself.")
     raise UserError(f"{pattern}: no such file.")
+
+
+def _check_once(files: list[InputFile]) -> None:
+    """Refuses a file that is given twice, under whichever names: its messages would count twice."""
+    seen: dict[object, str] = {}
+    for file in files:
+        status = None if "://" in file.path else Path(file.path).stat()
+        key = (status.st_dev, status.st_ino) if status else file.path
+        if key in seen:
+            other = "" if seen[key] == file.name else f", as {seen[key]} too"
+            raise UserError(f"{file.name} is given twice{other}: name it once, or its messages would count twice.")
+        seen[key] = file.name
 
 
 def _folder_error(path: str) -> UserError:

@@ -35,6 +35,7 @@ from charflow.pipeline.manifest import (
     sha256_of,
 )
 from charflow.pipeline.messages import Messages, read_messages
+from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared import PreparedCorpus
 from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -73,6 +74,7 @@ def prepare_corpus(
         UserError: whatever `build_corpus` refuses; the folder is in use, or holds something else or a corpus of
             other files or settings; the disk is full.
     """
+    check_folder(Path(folder), "the corpus")
     files, folder = find_inputs(paths), Path(folder)
     origin = Origin.of(files, settings, shard_characters)
     with _locked(folder):

@@ -14,7 +14,8 @@ class Completion:
     Attributes:
         text: what follows the prompt; ends with the stop string where `finish_reason` is "stop".
         log_prob: sum of natural logarithms under the model (temperature 1, no filter).
-        length: characters written.
+        length: characters written; fewer than were asked for where the limit of the export is lower, and
+            `finish_reason` is "length" all the same.
         finish_reason: "length" or "stop".
     """
 

@@ -33,6 +33,7 @@ from charflow.serving.errors import (
 _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_EARLY_LABELS = "--allow_version_labels_for_unavailable_models"
 
 
 class Core:
@@ -262,9 +263,10 @@ class Core:
             for label, number in source.labels.items():
                 new_label = old.get(label, number) == number
                 if number not in available and not (self._labels_for_unavailable and new_label):
+                    advice = f"; {_EARLY_LABELS} lets a new label wait for its version" if new_label else ""
                     raise FailedPrecondition(
                         f"Request to assign label to version {number} of model {source.name}, "
-                        "which is not currently available for inference"
+                        f"which is not currently available for inference{advice}"
                     )
 
     def count_refused(self, name: str, error: ServingError, *, method: str = "Predict", api: str) -> None:

@@ -358,3 +358,14 @@ def test_complete_that_is_interrupted_ends_in_good_order(start: Callable, server
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "charflow: interrupted.\n")
+
+
+def test_limit_of_the_served_model_is_said_once(call: Callable, to_server: list[str], client: Client) -> None:
+    done = call("complete", PROMPT, "more ", *to_server, "--length", 999_999)
+    note = "this model writes at most 50 characters at once, fewer than 999,999: --stream goes on."
+    assert done.status == 0
+    assert done.err.count("note:") == 1 and f"charflow: note: {note}\n" in done.err
+    texts = client.generate([PROMPT, "more "], max_chars=50)
+    assert done.out == f"{PROMPT}{texts[0].text}\nmore {texts[1].text}\n"
+    assert "note:" not in call("complete", PROMPT, *to_server, "--length", 50).err
+    assert "note:" not in call("complete", PROMPT, *to_server, "--length", 999, "--stream").err

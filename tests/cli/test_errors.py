@@ -187,6 +187,50 @@ def test_plot_that_cannot_be_written_is_refused(
     assert [child.name for child in tmp_path.iterdir()] == ["chat.csv"]
 
 
+TARGETS = {
+    "train": (["{chat}"], "--out", "the run"),
+    "sweep": (["{chat}", "--trials", "1"], "--out", "the run"),
+    "prepare": (["{chat}"], "--to", "the corpus"),
+    "demo": ([], "--out", "the demo"),
+    "export": (["{run}"], "--to", "the model's versions"),
+}
+
+
+@pytest.mark.parametrize("command", TARGETS)
+def test_file_where_a_folder_is_meant_is_refused(
+    refused: Callable, trained_run: Path, write_chat: Callable, tmp_path: Path, command: str
+) -> None:
+    words, option, content = TARGETS[command]
+    chat = write_chat("mira,hi")
+    given = [word.format(chat=chat, run=trained_run) for word in words]
+    assert refused(command, *given, option, chat) == f"{chat} is a file: name a folder for {content}."
+    (tmp_path / "link").symlink_to("gone")
+    message = f"{tmp_path}/link is a link that points to nothing (gone): name a folder for {content}."
+    assert refused(command, *given, option, tmp_path / "link") == message
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["chat.csv", "link"]
+
+
+def test_every_option_for_a_folder_to_write_is_tried() -> None:
+    from tests.cli.test_command_line import commands
+
+    assert {name for name, command in commands() for each in command.params if each.name in ("out", "to")} == set(
+        TARGETS
+    )
+
+
+@pytest.mark.parametrize("command", ["explore", "prepare", "train", "sweep", "evaluate", "bench train"])
+def test_file_that_is_given_twice_is_refused(
+    refused: Callable, trained_run: Path, write_chat: Callable, tmp_path: Path, command: str
+) -> None:
+    chat, link = write_chat(*["mira,oh my dears"] * 9), tmp_path / "link.csv"
+    link.symlink_to(chat)
+    words = {"train": ["--out"], "sweep": ["--out"], "prepare": ["--to"]}.get(command, [])
+    first = [trained_run] if command == "evaluate" else []
+    message = refused(*command.split(), *first, chat, link, *words, *[tmp_path / "new" for _ in words])
+    assert message == f"{link} is given twice, as {chat} too: name it once, or its messages would count twice."
+    assert not (tmp_path / "new").exists()
+
+
 # --- the settings
 
 

@@ -1,10 +1,12 @@
 """`charflow explore` against pandas."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.cells import cell_len
 
 from charflow.pipeline.messages import read_messages
 
@@ -91,7 +93,7 @@ def test_explore_user_is_shown_with_the_first_messages(
     assert " 21  " not in done.out
 
 
-@pytest.mark.parametrize("name", ["users.png", "users"], ids=["png", "no ending"])
+@pytest.mark.parametrize("name", ["users.png", "users.PNG"], ids=["png", "PNG"])
 def test_explore_plot_draws_a_png_where_it_says(call: Callable, sample_chat: str, tmp_path: Path, name: str) -> None:
     plot = tmp_path / name
     done = call("explore", sample_chat, "--plot", plot)
@@ -183,8 +185,27 @@ def test_explore_shows_a_chat_as_it_stands(call: Callable, write_chat: Callable,
     assert done.status == 0, done.err
     table = done.out.partition("Most active:\n")[2].partition("\n\n")[0].splitlines()[1:]
     assert [line.rsplit(maxsplit=2)[0].strip() for line in table] == [
-        *["[/bo]", "[red]", ":smile:", "'mira '", "''", r"'\x1b[31mred'", f"'{'x' * 60}…' (10,000 characters)", "ada"]
+        *["[/bo]", "[red]", ":smile:", "'mira '", "''", r"'\x1b[31mred'", f"'{'x' * 32}…' (10,000 characters)", "ada"]
     ]
     assert "\nUser [/bo]:\n" in done.out
     assert "  1  [link=x] :tada: \\x1b]0;title\\x07 \n     and xxx" in done.out
     assert f"Bar chart: {tmp_path}/[red]x.png\n" in done.out
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["x" * 58, "x" * 59, "x" * 61, "x" * 9000, "界" * 29, "界" * 61, " " * 56, " " * 70],
+    ids=["whole", "too wide", "long", "longest", "Chinese", "long Chinese", "blank", "long blank"],
+)
+def test_explore_shows_ids_of_any_length_in_80_columns(
+    call: Callable, terminal: Callable, write_chat: Callable, user: str
+) -> None:
+    chat = write_chat(*[f'"{user}",{"oh my dears " * 40}'] * 40, "ada,hi")
+    assert call("explore", chat, "--json").json["most_active"][0]["user"] == user
+    _, screen = terminal(80)
+    assert call("explore", chat).status == 0
+    table = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).partition("Most active:")[2].splitlines()
+    assert max(map(cell_len, table)) <= 80
+    (row,) = [line for line in table if "19,200" in line]
+    whole = user if user.strip() else f"'{user}'"
+    assert row.startswith(whole) if cell_len(whole) <= 58 else f"({len(user):,} characters)" in row

@@ -1,5 +1,6 @@
 """`charflow sweep`: what it prints, what it leaves behind, and what it refuses."""
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from charflow.model.config import Config
 from charflow.model.report import Result
 from charflow.model.run_dir import RunDir
+from charflow.model.trainer import DivergedError
+from charflow.pipeline.errors import UserError
 
 SMALL = ["--search", "units=4:16", "--search", "layers=1,2", "--search", "window_length=8"]
 
@@ -29,9 +32,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     class Scripted:
         def __init__(self, config: Config, corpus: object, run_dir: RunDir, *_: object) -> None:
             self._checkpoints = run_dir.checkpoints
+            if type(ends[0]) is UserError:
+                raise ends.pop(0)
 
         def train(self) -> Any:
             end = ends.pop(0)
+            if isinstance(end, Exception):
+                raise end
             self._checkpoints.mkdir(parents=True)
             if isinstance(end, str):
                 return SimpleNamespace(reason=end)
@@ -154,3 +161,23 @@ def test_sweep_refuses_other_settings(
     assert "its text is another" in refused("sweep", chat, "--user", "ada", "--out", tmp_path / "s", *SMALL)
     message = refused("sweep", chat, "--out", tmp_path / "s", "--time-limit", 5, *SMALL)
     assert "training.time_limit was 60.0, is now 5.0" in message
+
+
+def test_sweep_whose_trials_all_fail_is_refused(refused: Callable, chat: Path, tmp_path: Path) -> None:
+    message = refused(
+        "sweep", chat, "--out", tmp_path / "new", "--trials", 2, "--search", "window_length=5000", underway=True
+    )
+    assert message.startswith("2 of 2 trials could not be trained: The text has ")
+    assert message.endswith(" Take more messages, or a smaller window_length.")
+
+
+def test_sweep_says_how_many_of_its_trials_failed(
+    call: Callable, refused: Callable, scripted: list, chat: Path, tmp_path: Path
+) -> None:
+    scripted[:] = [3.0, UserError("The text is too short."), 2.0]
+    done = call("sweep", chat, "--out", tmp_path / "s", "--trials", 3, *SMALL)
+    assert done.status == 0
+    assert re.search(r"^failed +1 of 3 trials: The text is too short\.$", done.out, re.MULTILINE)
+    scripted[:] = [DivergedError("It diverged.")] * 2
+    message = refused("sweep", chat, "--out", tmp_path / "none", "--trials", 2, *SMALL, underway=True)
+    assert message == "None of 2 trials came to its end: search lower learning rates, or more trials."

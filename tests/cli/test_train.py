@@ -316,8 +316,8 @@ def test_resume_refuses_changed_settings(
 ) -> None:
     before = (own_run / "config.toml").read_bytes()
     assert refused("train", sample_chat, "--out", own_run, "--resume", *options) == (
-        "A resumed run keeps its settings: only --epochs, --steps, --time-limit, --evaluations, --patience and "
-        "--sample-every may change."
+        f"A resumed run keeps its settings: leave {options[0]} out; only --epochs, --steps, --time-limit, "
+        "--evaluations, --patience and --sample-every may change."
     )
     assert (own_run / "config.toml").read_bytes() == before
 
@@ -325,7 +325,7 @@ def test_resume_refuses_changed_settings(
 @pytest.mark.parametrize("option", ["--preset", "--config"])
 def test_resume_refuses_a_preset_and_a_file(refused: Callable, own_run: Path, sample_chat: str, option: str) -> None:
     message = refused("train", sample_chat, "--out", own_run, "--resume", option, "default")
-    assert message == "A resumed run keeps its settings: leave --preset and --config out."
+    assert message == f"A resumed run keeps its settings: leave {option} out."
 
 
 def test_resume_takes_the_settings_it_has(

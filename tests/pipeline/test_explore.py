@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from charflow.pipeline import explore as module
 from charflow.pipeline.corpus import Corpus
 from charflow.pipeline.csv_source import CsvFormat
 from charflow.pipeline.errors import UserError
@@ -134,3 +135,20 @@ def test_summarise_chat_equals_pandas_on_the_real_chat(gitter_csv: str, gitter_t
     assert summary.users["messages"].tolist() == counts.tolist()
     assert dict(zip(summary.users["user"], summary.users["messages"])) == counts.to_dict()
     assert summary.users.loc[0].tolist() == ["54ee77ff15522ed4b3dc7cbb", 6_860, 557_591]
+
+
+@pytest.mark.parametrize(
+    ("user", "label"),
+    [
+        ("mira", "mira"),
+        ("mira ", "'mira '"),
+        (" ", "' '"),
+        ("", "''"),
+        ("a  b", "'a  b'"),
+        ("a b", "a b"),
+        ("x" * 30, f"{'x' * 25}…"),
+        (" " * 30, f"'{' ' * 23}…'"),
+    ],
+)
+def test_labels_of_a_plot_quote_ids_whose_blanks_would_go_unnoticed(user: str, label: str) -> None:
+    assert module._label(user) == label

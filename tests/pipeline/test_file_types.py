@@ -69,8 +69,20 @@ OTHERS = {
     "OpenDocument": (zipped(**{"content.xml": b"", "mimetype": b""}), "is an OpenDocument file, not CSV: save "),
     "zip of two": (zipped(a=CHAT, b=CHAT), "is a zip archive of 2 files ('a', 'b'): unpack it and name the CSV files "),
     "empty zip": (zipped(), "is a zip archive of 0 files: unpack it"),
-    "zip cut short": (zipped(a=CHAT)[:50], "cannot be read: File is not a zip file."),
+    "zip cut short": (
+        zipped(a=CHAT)[:50],
+        "cannot be read: File is not a zip file; it is cut short: copy it, or download it, anew.",
+    ),
     "xz cut short": (lzma.compress(CHAT)[:-20], "cannot be read: Compressed file ended before the end-of-stream "),
+    "bytes after gzip": (
+        gzip.compress(CHAT) + b"junk",
+        "cannot be read: Not a gzipped file (b'ju'); other bytes follow the compressed text: uncompress it with gzip "
+        "-dc, which leaves them out.",
+    ),
+    "gzip damaged": (
+        gzip.compress(CHAT)[:-8] + b"\0" * 8,
+        "cannot be read: CRC check failed 0x0 != ",
+    ),
 }
 
 

@@ -33,8 +33,8 @@ def test_find_inputs_keeps_the_order_given_and_sorts_each_glob(tmp_path: Path) -
     for name in ("b.csv", "a.csv", "c.csv", "z.tsv"):
         write(tmp_path / name)
     tsv = tmp_path / "z.tsv"
-    found = find_inputs([tsv, f"{tmp_path}/?.csv", f"{tmp_path}/a.csv"])
-    assert [Path(file.path).name for file in found] == ["z.tsv", "a.csv", "b.csv", "c.csv", "a.csv"]
+    found = find_inputs([tsv, f"{tmp_path}/[bc].csv", f"{tmp_path}/a.csv"])
+    assert [Path(file.path).name for file in found] == ["z.tsv", "b.csv", "c.csv", "a.csv"]
     assert find_inputs(tsv) == find_inputs(str(tsv)) == [InputFile(str(tsv), str(tsv))]
     assert find_inputs(found) == found
 
@@ -101,3 +101,36 @@ def test_lasting_name_is_absolute_or_says_that_there_is_none(tmp_path: Path, mon
         *(f"{tmp_path}/chat.csv", f"{tmp_path}/*.csv", "gs://bucket/chat.csv", "-", "-")
     ]
     assert not is_stream("chat.csv")
+
+
+@pytest.mark.parametrize("way", ["name", "glob", "relative", "link", "hard link", "folder link", "found"])
+def test_find_inputs_refuses_a_file_that_is_given_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, other = write(tmp_path / "a.csv"), tmp_path / "b.csv"
+    write(tmp_path / "copy.csv")  # of the same content, which is another file
+    again: object = {"glob": "a*.csv", "relative": "a.csv"}.get(way, first)
+    if way == "found":
+        again = InputFile("a.csv", "a.csv")
+    elif way == "link":
+        other.symlink_to("a.csv")
+        again = str(other)
+    elif way == "hard link":
+        other.hardlink_to(first)
+        again = "b.csv"
+    elif way == "folder link":
+        other.symlink_to(tmp_path)
+        again = f"{other}/a.csv"
+    name = {"glob": "./a.csv", "found": "a.csv"}.get(way, again)
+    too = "" if way == "name" else f", as {first} too"
+    message = f"{name} is given twice{too}: name it once, or its messages would count twice."
+    assert refusal([first, "copy.csv", again]) == message
+    assert len(find_inputs([first, "copy.csv"])) == 2
+
+
+def test_find_inputs_says_of_a_link_that_it_points_to_nothing(tmp_path: Path) -> None:
+    link = tmp_path / "chat.csv"
+    link.symlink_to("gone.csv")
+    expected = f"{link} is a link that points to nothing (gone.csv): mend the link, or name the file itself."
+    assert refusal(str(link)) == refusal(f"{tmp_path}/*.csv") == expected

@@ -467,7 +467,8 @@ def test_read_messages_refuses_truncated_gzip(kept: float, tmp_path: Path) -> No
     with pytest.raises(UserError) as error:
         read_messages(str(tmp_path / "chat.csv.gz"))
     reason = "Compressed file ended before the end-of-stream marker was reached"
-    assert str(error.value) == f"{tmp_path}/chat.csv.gz cannot be read to its end: {reason}."
+    remedy = "; it is cut short: copy it, or download it, anew"
+    assert str(error.value) == f"{tmp_path}/chat.csv.gz cannot be read to its end: {reason}{remedy}."
 
 
 def test_read_messages_refuses_gzip_without_its_check_sum(tmp_path: Path) -> None:

@@ -358,7 +358,10 @@ def test_label_stands_for_its_version_and_moves(make: Callable[..., Server], bas
 
 
 def test_label_needs_an_available_version(make: Callable[..., Server], base: Path) -> None:
-    message = "Request to assign label to version 1 of model m, which is not currently available for inference"
+    message = (
+        "Request to assign label to version 1 of model m, which is not currently available for inference; "
+        "--allow_version_labels_for_unavailable_models lets a new label wait for its version"
+    )
     server = make()
     with pytest.raises(errors.FailedPrecondition) as caught:
         server.core.reload(config({"stable": 1}, ALL, m=str(base)), timeout=20)
