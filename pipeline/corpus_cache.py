@@ -16,7 +16,6 @@ import numpy as np
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.inputs import find_inputs
-from charflow.pipeline.places import check_folder
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -65,7 +64,6 @@ class CorpusCache:
         entry = self.folder / key
         beside = None
         try:
-            check_folder(self.folder, "the corpus cache")
             self.folder.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=self.folder))
             np.save(beside / "ids.npy", ids)

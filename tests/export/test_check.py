@@ -386,7 +386,7 @@ def test_check_says_whether_the_model_beats_guessing(figures: tuple, seen: str) 
 def test_check_fails_for_a_run_that_diverged() -> None:
     message = (
         r"^the training has diverged: its loss is 48 bits per character, where guessing takes 4\.95; train a new run"
-        r" with a lower --learning-rate$"
+        r" with a lower learning rate$"
     )
     with pytest.raises(ValueError, match=message):
         quality(48.0, 2.0)

@@ -143,7 +143,7 @@ def test_export_run_refuses_a_version_that_exists(export: Callable[..., Path], t
     before = everything_in(base)
     with pytest.raises(UserError) as error:
         export(base, version=1)
-    assert str(error.value) == f"{base} already has version 1: leave --version out for the next number."
+    assert str(error.value) == f"{base} already has version 1: leave version out for the next number."
     assert everything_in(base) == before
 
 

@@ -605,7 +605,7 @@ def test_train_that_is_far_worse_than_guessing_stops_and_keeps_what_was_good(tmp
     trainer.resume()
     message = (
         r"^The loss diverged after step 14\d: it is \S+ bits per character, where guessing takes 2\.58; start a new run"
-        r" with a lower --learning-rate \(it is 1000\) or with --clip-norm 1\. The best checkpoint, of step \d+, is"
+        r" with a lower learning_rate \(it is 1000\) or with clip_norm=1\. The best checkpoint, of step \d+, is"
         r" intact\.$"
     )
     with clock(1.0), pytest.raises(DivergedError, match=message):

@@ -339,7 +339,7 @@ def test_prepare_refuses_a_folder_of_something_else(chat: str, tmp_path: Path) -
     (tmp_path / "to" / "letters.txt").write_text("dear")
     with pytest.raises(UserError, match=r"to is no prepared corpus but holds letters\.txt: name a new folder\.$"):
         prepare_corpus(chat, CorpusSettings(), tmp_path / "to")
-    with pytest.raises(UserError, match=r"letters\.txt cannot be written: File exists\.$"):
+    with pytest.raises(UserError, match=r"letters\.txt is a file: name a folder for the corpus\.$"):
         prepare_corpus(chat, CorpusSettings(), tmp_path / "to" / "letters.txt")
 
 
