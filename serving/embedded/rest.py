@@ -259,7 +259,10 @@ class _Door:
             request = parse_predict(body)
             del body  # it may be large, and so may be what is made of it
             spec = dataclasses.replace(call.spec, signature=request.signature)
-            answer = self._core.predict(spec, request.feed, timeout=deadline.remaining(), api="REST")
+            try:
+                answer = self._core.predict(spec, request.feed, timeout=deadline.remaining(), api="REST")
+            finally:
+                request.empty()  # of what a call that was refused never read
             text = format_prediction(answer.outputs, by_rows=request.by_rows)
         else:
             name, examples = parse_examples(body)

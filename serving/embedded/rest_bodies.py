@@ -4,7 +4,9 @@
 signature; the values inside them are `json_tensors`'. `rest_answers` writes the other way.
 """
 
+import codecs
 import json
+import re
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +22,12 @@ _INT64 = range(-(2**63), 2**63)
 _LIST_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 96, 280, 40  # of Python's values, as parsed
 _MOST_PARSED = 2**28  # bytes that the values of a body may take: 6.7 million numbers, about a second of parsing
 _LARGE = 2**20  # bytes of a body: these are parsed one at a time, for that holds the interpreter's lock anyway
+_MOST_STRINGS = 2**20  # keys too: to parse them holds the lock for 50 ns each, and TensorFlow takes them no faster
+_FREED = 8192  # values let go of at once: that holds the lock too
 _parsing_large = threading.Lock()
+_SURROGATE = re.compile(r"\\u[dD]")
+# An escape in a string: a whole surrogate pair, half a one, or any other.
+_ESCAPES = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,19 @@ class PredictBody:
             InvalidArgument: the body does not fit the signature.
             Unimplemented: JSON has no values of an input's dtype.
         """
+        try:
+            return self._read(signature)
+        finally:
+            self.empty()
+
+    def empty(self) -> None:
+        """Frees the values in pieces, so that other threads run meanwhile."""
+        for value in self.document.values():
+            while type(value) is list and value:
+                del value[-_FREED:]
+        self.document.clear()
+
+    def _read(self, signature: Signature) -> dict[str, np.ndarray]:
         if not signature.inputs:
             raise InvalidArgument(f"Failed to get input map for signature: {signature.name}")
         if self.by_rows and "inputs" in self.document:
@@ -54,9 +74,9 @@ class PredictBody:
                 "'inputs' and 'instances'"
             )
         if self.by_rows:
-            return _read_instances(self.document.pop("instances"), signature)
+            return _read_instances(self.document["instances"], signature)
         if "inputs" in self.document:
-            return _read_inputs(self.document.pop("inputs"), signature)
+            return _read_inputs(self.document["inputs"], signature)
         raise InvalidArgument("Missing 'inputs' or 'instances' key")
 
 
@@ -99,23 +119,13 @@ def _parse(body: bytes) -> dict[str, Json]:
 
 
 def _parse_bounded(body: bytes, decoder: json.JSONDecoder) -> dict[str, Json]:
-    made = _LIST_BYTES * body.count(b"[") + _OBJECT_BYTES * body.count(b"{") + _VALUE_BYTES * body.count(b",")
-    if made > _MOST_PARSED:
-        raise ResourceExhausted(f"The values of the body would take about {made} bytes, more than {_MOST_PARSED}")
+    _check_values(body)
+    text = _decode(body).lstrip(" \t\r\n")
+    if not text:
+        raise InvalidArgument("JSON Parse error: The document is empty")
     try:
-        text = body.decode("utf-8-sig").lstrip(" \t\r\n")
-        if not text:
-            raise InvalidArgument("JSON Parse error: The document is empty")
         # What follows the object is ignored, as in TensorFlow Serving.
-        document, _ = decoder.raw_decode(text)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(
-                document, ensure_ascii=False
-            ).encode()  # finds halves of surrogate pairs, which no string may have
-    except UnicodeDecodeError as error:
-        raise InvalidArgument(f"JSON Parse error: The body is not UTF-8 at offset: {error.start}") from None
-    except UnicodeEncodeError:
-        raise InvalidArgument("JSON Parse error: The surrogate pair in string is invalid") from None
+        document, end = decoder.raw_decode(text)
     except json.JSONDecodeError as error:
         reason = "Invalid value" if error.msg == "Expecting value" else error.msg
         raise InvalidArgument(f"JSON Parse error: {reason} at offset: {error.pos}") from None
@@ -123,9 +133,39 @@ def _parse_bounded(body: bytes, decoder: json.JSONDecoder) -> dict[str, Json]:
         raise InvalidArgument("JSON Parse error: Number too big") from None
     except RecursionError:
         raise InvalidArgument("JSON Parse error: Lists or objects are nested too deep") from None
+    if _SURROGATE.search(text) and any(escape["half"] for escape in _ESCAPES.finditer(text, 0, end)):
+        raise InvalidArgument("JSON Parse error: The surrogate pair in string is invalid")
     if type(document) is not dict:
         raise InvalidArgument(f"JSON Value: {show(document)} Is not object")
     return document
+
+
+def _check_values(body: bytes) -> None:
+    """Refuses before parsing what would make too much; counted in pieces, so that other threads run meanwhile."""
+    made = strings = 0
+    for start in range(0, len(body), _LARGE):
+        piece = body[start : start + _LARGE]
+        made += _LIST_BYTES * piece.count(b"[") + _OBJECT_BYTES * piece.count(b"{") + _VALUE_BYTES * piece.count(b",")
+        strings += piece.count(b'"') // 2
+        if made > _MOST_PARSED:
+            raise ResourceExhausted(f"The values of the body would take more than {_MOST_PARSED} bytes")
+        if strings > _MOST_STRINGS:
+            raise ResourceExhausted(f"The body has more than {_MOST_STRINGS} strings")
+
+
+def _decode(body: bytes) -> str:
+    """Decodes UTF-8 in pieces, so that other threads run meanwhile; a byte order mark is left out."""
+    body = body.removeprefix(codecs.BOM_UTF8)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    texts = []
+    for start in range(0, len(body), _LARGE):
+        held = len(decoder.getstate()[0])  # bytes of a character that the last piece began
+        try:
+            texts.append(decoder.decode(body[start : start + _LARGE], start + _LARGE >= len(body)))
+        except UnicodeDecodeError as error:
+            offset = start - held + error.start
+            raise InvalidArgument(f"JSON Parse error: The body is not UTF-8 at offset: {offset}") from None
+    return "".join(texts)
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

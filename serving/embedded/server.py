@@ -4,6 +4,7 @@ Models are loaded first, then the doors open; folders and configuration are watc
 what runs finish in the time that Kubernetes gives, and ends the process.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -45,6 +46,7 @@ from charflow.serving.listening import grpc_addresses, listen
 from charflow.serving.ready import host_and_port
 
 _CUT_GRACE = 3.0  # seconds for the answers of calls that are cut
+_MOST_STEPS = 256  # threads that run graphs; each is made at the start
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 _logger = logging.getLogger(__name__)
 
@@ -72,6 +74,9 @@ def serve(flags: ServerFlags, *, announce: Announce) -> NoReturn:
         announce: is told the addresses of gRPC and REST, and the names of the models, once they answer.
     """
     _log()
+    # TensorFlow's modules are half a million objects that stay: to look through them again whenever a request had made
+    # many lists stopped every call for 200 ms. What models make comes later, and is collected with them.
+    gc.freeze()
     try:
         _Server(flags).run(announce)
         status = 0
@@ -116,6 +121,7 @@ class _Server:
         threads = max(usual, min(256, 2 * together))
         self._grpc_threads = flags.grpc_max_threads or threads
         self._rest_threads = flags.rest_api_num_threads or threads
+        _give_each_call_a_thread(settings.session, self._grpc_threads + self._rest_threads)
         self._connections = connections_per_door(flags.max_connections, 2 if flags.rest_api_port else 1)
         self._grpc = self._make_grpc()
         self._rest = self._make_rest() if flags.rest_api_port else None
@@ -288,6 +294,16 @@ def _load_settings(flags: ServerFlags) -> LoadSettings:
         batching=read_batching(flags) if flags.enable_batching else None,
         warmup=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
     )
+
+
+def _give_each_call_a_thread(session: config_pb2.ConfigProto, calls: int) -> None:
+    """Lets as many steps run at once as calls do, unless the operator says how many.
+
+    TensorFlow's own number is that of the cores, and a loop keeps its thread until it ends: two completions of 4,096
+    characters on two cores made every other model wait for a second. The system shares cores among threads.
+    """
+    if not session.inter_op_parallelism_threads:
+        session.inter_op_parallelism_threads = max(os.cpu_count() or 1, min(calls, _MOST_STEPS))
 
 
 def read_batching(flags: ServerFlags) -> BatchingSettings:

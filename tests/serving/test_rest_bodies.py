@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import example, given
+from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -279,14 +281,66 @@ def test_format_metadata_is_proto_json_without_type() -> None:
 def test_bodies_whose_values_would_fill_the_memory_are_refused_before_they_are_parsed(value: str) -> None:
     few, many = (b'{"instances":[%s]}' % b",".join([value.encode()] * count) for count in (2**10, 2**23))
     assert len(rest_bodies.parse_predict(few).document["instances"]) == 2**10
-    with pytest.raises(ResourceExhausted, match=r"^The values of the body would take about \d+ bytes, more than"):
+    with pytest.raises(ResourceExhausted, match=r"^The values of the body would take more than \d+ bytes$"):
         rest_bodies.parse_predict(many)
+
+
+def test_bodies_of_too_many_strings_are_refused_before_they_are_parsed() -> None:
+    body = b'{"instances":[' + b'"",' * (2**20) + b'""]}'
+    with pytest.raises(ResourceExhausted, match=r"^The body has more than 1048576 strings$"):
+        rest_bodies.parse_predict(body)
+
+
+def test_texts_are_decoded_in_pieces_of_which_none_cuts_a_character() -> None:
+    text = "é☃🌻" * 300_000  # 9 bytes each: pieces of 2**20 end everywhere in them
+    for start in (b"", b"\xef\xbb\xbf"):
+        body = start + json.dumps({"inputs": text}, ensure_ascii=False).encode()
+        assert rest_bodies.parse_predict(body).document == {"inputs": text}
+
+
+@pytest.mark.parametrize("offset", [2**20 - 2, 2**20 - 1, 2**20, 2**20 + 1, 2**21 + 9])
+def test_errors_of_large_bodies_name_the_offset(offset: int) -> None:
+    start = b'{"inputs":"'
+    for wrong in (b"\xff", b"\xe2\x98", b"\xf0\x9f\x8c"):
+        body = start + b"a" * (offset - len(start)) + wrong + b'"}' + b" " * 2**20
+        with pytest.raises(InvalidArgument, match=f"^JSON Parse error: The body is not UTF-8 at offset: {offset}$"):
+            rest_bodies.parse_predict(body)
+        with pytest.raises(UnicodeDecodeError, match=rf"position {offset}|position {offset}-"):
+            body.decode()
+
+
+@given(st.text('\\uD8dC03e"n ', max_size=30))
+@example("\\\\ud800")
+@example("\\\\\\ud800")
+@example("\\ud83d\\uDE00\\ud83d")
+@example("\\ud83d\\ud83d\\ude00")
+def test_halves_of_surrogate_pairs_are_found_as_encoding_finds_them(text: str) -> None:
+    body = f'{{"inputs": "{text}"}} "\\ud800"'
+    try:
+        document, _ = json.JSONDecoder().raw_decode(body)
+    except ValueError:
+        return
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        with pytest.raises(InvalidArgument, match="surrogate pair in string is invalid"):
+            rest_bodies.parse_predict(body.encode())
+    else:
+        assert rest_bodies.parse_predict(body.encode()).document == document
 
 
 def test_feed_lets_go_of_the_values_it_read() -> None:
     body = rest_bodies.parse_predict(b'{"instances": ["a"]}')
     body.feed(ONE)
     assert (body.by_rows, body.document) == (True, {})
+
+
+def test_feed_lets_go_of_the_values_it_refused_piece_by_piece() -> None:
+    body = rest_bodies.parse_predict(json.dumps({"instances": [[1]] * 20_000}).encode())
+    instances = body.document["instances"]
+    with pytest.raises(InvalidArgument):
+        body.feed(ONE)
+    assert (instances, body.document) == ([], {})
 
 
 @pytest.mark.parametrize("number", [b"0.5", b"-12"], ids=["floats", "integers"])

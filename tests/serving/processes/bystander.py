@@ -3,7 +3,8 @@
     python bystander.py GRPC_ADDRESS REST_ADDRESS REQUEST_IN_HEX REST_PATH REST_BODY
 
 It runs in a process of its own, so that its clock is not that of the test's threads, until its standard input ends.
-Then it prints JSON: the latencies in seconds, the different answers, and what failed.
+Then it prints JSON: when each call began by `time.monotonic()` and its latency in seconds, the different answers, and
+what failed.
 """
 
 import http.client
@@ -31,7 +32,7 @@ def main(grpc_address: str, rest_address: str, request: str, path: str, body: st
         return f"{response.status} {response.read().decode()}"
 
     calls = (lambda: predict(bytes.fromhex(request), timeout=PATIENCE).hex(), over_rest)
-    latencies: list[float] = []
+    calls_made: list[tuple[float, float]] = []  # when it began, what it took
     answers: set[str] = set()
     failures: list[str] = []
     print("calling", flush=True)
@@ -43,9 +44,9 @@ def main(grpc_address: str, rest_address: str, request: str, path: str, body: st
             except Exception as error:
                 failures.append(f"after {time.monotonic() - began:.1f} s: {type(error).__name__}: {error}"[:500])
                 connection.close()
-            latencies.append(time.monotonic() - began)
+            calls_made.append((began, time.monotonic() - began))
             time.sleep(PAUSE)
-    print(json.dumps({"latencies": latencies, "answers": sorted(answers), "failures": failures}))
+    print(json.dumps({"calls": calls_made, "answers": sorted(answers), "failures": failures}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """No request hurts anyone but its sender.
 
 A hostile client does its worst on both doors of a server that joins requests into batches, while a bystander in another
-process calls it all the time. The server goes on answering the bystander rightly, says 4xx and not 5xx to what the
-client did wrong, gives its memory back, writes a bounded log, and ends in time.
+process calls it all the time. The server goes on answering the bystander rightly and soon (its p99 stays below ten
+times the quiet one, though the attackers' own work takes from the same cores), says 4xx and not 5xx to what the client
+did wrong, gives its memory back, writes a bounded log, and ends in time.
+
+Legal requests are no attack: a completion of 4,096 characters holds one of the threads that run batches for a second,
+and who shares its batch waits for it. So the server has more of those threads than there are senders.
 
 CHARFLOW_HOSTILE_REQUESTS sets how many generated requests are sent; 20,000 unless it says otherwise. Everything stays
 on the loopback interface. With `-s` the report is shown.
@@ -14,6 +18,7 @@ import gzip
 import http.client
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -40,7 +45,8 @@ SEED = 20_000
 SENDERS = 6  # threads of generated requests, half of them on each door
 DESCRIPTORS = 400  # that the server may open
 SLOW, IDLE = 40, 500  # connections that say something now and then, and that say nothing
-QUIET_SECONDS = 5.0
+QUIET_SECONDS = 8.0  # some 400 calls of the bystander
+FLOOR = 0.25  # seconds of the bystander's p99 that are no failure: two test processes share two cores
 MEMORY = 300 * 2**20  # bytes above the start that may stay
 LOG = 200_000  # bytes
 DRAIN_SECONDS = 35.0  # the 30 s that the server gives calls, and a little
@@ -319,6 +325,7 @@ def attacked(models: Path, tmp_path: Path) -> Iterator[ServerProcess]:
     config.write_text(CONFIG.format(models=models))
     batching.write_text(
         "max_batch_size { value: 32 } batch_timeout_micros { value: 1000 } max_enqueued_batches { value: 100 }"
+        f"num_batch_threads {{ value: {SENDERS + 2} }}"
     )
     port, rest_api_port = free_ports(2)
     flags = [f"--port={port}", f"--rest_api_port={rest_api_port}", f"--model_config_file={config}"]
@@ -335,8 +342,21 @@ def attacked(models: Path, tmp_path: Path) -> Iterator[ServerProcess]:
         server.stop(signal.SIGKILL)
 
 
+def latencies(seen: dict[str, Any], start: float = 0.0, end: float = math.inf) -> np.ndarray:
+    """Seconds that each of the bystander's calls took which ran between two times."""
+    return np.array([took for began, took in seen["calls"] if began + took > start and began < end])
+
+
 def p99(seen: dict[str, Any]) -> float:
-    return float(np.percentile(seen["latencies"], 99))
+    return float(np.percentile(latencies(seen), 99))
+
+
+def figures(took: np.ndarray) -> str:
+    """Number, median, p99 and maximum of latencies."""
+    if not took.size:
+        return "no calls"
+    middle, late, most = np.percentile(took, [50, 99, 100]) * 1000
+    return f"{len(took)} calls, p50 {middle:.1f}, p99 {late:.1f}, at most {most:.0f} ms"
 
 
 ATTACKS: dict[str, Callable[[Enemy], None]] = {
@@ -352,15 +372,15 @@ ATTACKS: dict[str, Callable[[Enemy], None]] = {
 def test_no_request_hurts_anyone_but_its_sender(attacked: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
     quiet_one = Bystander(attacked)
     time.sleep(QUIET_SECONDS)
-    quiet = quiet_one.report()
+    quiet, load = quiet_one.report(), os.getloadavg()[0]
     start = memory_of(attacked)
     enemy, bystander = Enemy(attacked), Bystander(attacked)
-    took = {}
+    phases: dict[str, tuple[float, float]] = {}
     with occupied(attacked):
         for name, attack in ATTACKS.items():
             began = time.monotonic()
             attack(enemy)
-            took[name] = time.monotonic() - began
+            phases[name] = began, time.monotonic()
             assert attacked.process.poll() is None, f"{name} ended the server:\n{attacked.log[-5000:]}"
     seen = bystander.report()
     time.sleep(2)
@@ -369,18 +389,20 @@ def test_no_request_hurts_anyone_but_its_sender(attacked: ServerProcess, capsys:
     drained = drain(attacked, enemy)
     with capsys.disabled():
         print(
-            f"\n{sum(enemy.codes.values())} requests in {sum(took.values()):.0f} s "
-            f"({', '.join(f'{name} {seconds:.1f} s' for name, seconds in took.items())})\n"
+            f"\n{sum(enemy.codes.values())} requests in {phases['generated'][1] - phases['ranks'][0]:.0f} s\n"
             f"codes: {dict(enemy.codes.most_common())}\n"
             f"memory: {start / 2**20:.0f} MB at the start, {peak / 2**20:.0f} at most, {end / 2**20:.0f} after\n"
-            f"bystander: {len(seen['latencies'])} calls, p99 {p99(quiet) * 1000:.1f} ms quiet, "
-            f"{p99(seen) * 1000:.1f} ms under attack, {max(seen['latencies']) * 1000:.0f} ms at most\n"
-            f"log: {log} bytes; ended {drained:.1f} s after SIGTERM"
+            f"bystander, quiet: {figures(latencies(quiet))}; load average {load:.1f}\n"
+            f"bystander, attacked: {figures(latencies(seen))}: {p99(seen) / p99(quiet):.1f} times the quiet p99; "
+            f"load average {os.getloadavg()[0]:.1f}"
         )
+        for name, (began, ended) in phases.items():
+            print(f"  {name}, {ended - began:.1f} s: {figures(latencies(seen, began, ended))}")
+        print(f"log: {log} bytes; ended {drained:.1f} s after SIGTERM")
     assert not enemy.wrong, "\n".join(enemy.wrong[:10])
     assert not seen["failures"], seen["failures"][:5]
     assert len(seen["answers"]) == 2 and seen["answers"] == quiet["answers"]
-    assert p99(seen) < max(10 * p99(quiet), 2.0)
+    assert p99(seen) < max(10 * p99(quiet), FLOOR)
     assert end < start + MEMORY
     assert log < LOG, attacked.log[:5000]
     assert drained < DRAIN_SECONDS

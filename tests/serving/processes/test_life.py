@@ -1,6 +1,7 @@
 """Deadlines, signals, kill -9, sockets."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -23,6 +24,20 @@ def is_refused(server: ServerProcess) -> bool:
     except Exception:
         return True
     return False
+
+
+def test_long_runs_keep_no_other_call_waiting(server: ServerProcess, binary: str) -> None:
+    """More of them than cores run at once, and the others get their share of the cores."""
+    if binary != "embedded":
+        pytest.skip("TensorFlow Serving runs as many at once as there are cores")
+    count = (os.cpu_count() or 1) + 2
+    calls = [Call(lambda: server.ask("slow", {"seconds": [50.0]}, timeout=6)) for _ in range(count)]
+    wait_busy(server)
+    time.sleep(0.5)
+    assert server.ask("half_plus_two", {"x": [2.0]}) == {"y": [3.0]}
+    assert server.columns("half_plus_two", {"x": [2.0]}) == [3.0]
+    assert all(call.is_alive() for call in calls)
+    assert {call.result().code().name for call in calls} == {"DEADLINE_EXCEEDED"}
 
 
 def test_grpc_deadline_ends_the_run(server: ServerProcess) -> None:
