@@ -66,7 +66,9 @@ allowed_batch_sizes: 8
 allowed_batch_sizes: 16
 allowed_batch_sizes: 32
 
-# num_batch_threads is left out: the default is a thread for each core of the machine that serves.
+# num_batch_threads is left out: the default is a thread for each core of the machine that serves. A batch keeps
+# its thread until its longest completion ends, and the next batch waits for a thread: where some callers ask for
+# thousands of characters and others should not wait for these, give more.
 """,
     MONITORING: """\
 # Metrics for Prometheus on the REST port: --monitoring_config_file=monitoring.config --rest_api_port=8501
