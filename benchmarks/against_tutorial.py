@@ -20,12 +20,12 @@ import tensorflow as tf
 import tutorial_recipe as recipe
 
 from charflow.model.config import NetworkConfig
-from charflow.model.network import Network
-from charflow.model.optimizer import make_optimizer
+from charflow.model.network.network import Network
 from charflow.model.presets import preset
-from charflow.model.samples import Sampler
+from charflow.model.training.optimizer import make_optimizer
+from charflow.model.training.samples import Sampler
 from charflow.model.training_text import TextInMemory
-from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.windows import make_windows
 
 BATCH = 128

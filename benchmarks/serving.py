@@ -31,10 +31,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-import charflow.serving
 from charflow.serving import AsyncClient, ServingError
 
-BATCHING = Path(charflow.serving.__file__).parent / "deploy" / "batching.config"  # as `export` writes it
+BATCHING = Path(__file__).parents[1] / "deploy" / "serving" / "batching.config"  # as `export` writes it
 PROMPT = "how do i "
 
 
@@ -53,7 +52,7 @@ def server(base: Path, *flags: str) -> Iterator[tuple[str, str, subprocess.Popen
     """Runs charflow-model-server; gives the addresses of gRPC and REST, and the process."""
     ports = free_port(), free_port()
     command = [
-        sys.executable, "-c", "from charflow.serving.model_server import main; main()", "--model_name=m",
+        sys.executable, "-c", "from charflow.serving.launch.model_server import main; main()", "--model_name=m",
         f"--model_base_path={base}", f"--port={ports[0]}", f"--rest_api_port={ports[1]}", *flags,
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -77,8 +76,8 @@ def percentiles(seconds: list[float]) -> str:
 
 def loaders(base: Path) -> None:
     """Calls a second, through the session the server uses and through TensorFlow's functions, by threads."""
-    from charflow.serving.embedded.inference import Loaded, predict
-    from charflow.serving.embedded.servable import Servable
+    from charflow.serving.embedded.core.inference import Loaded, predict
+    from charflow.serving.embedded.core.servable import Servable
 
     feeds: dict[str, dict[str, Any]] = {
         "next_char": {"prompt": np.array([PROMPT.encode()], object)},

@@ -3,7 +3,7 @@
 import sys
 
 from charflow.cli import interrupts
-from charflow.cli.streams import open_streams
+from charflow.cli.terminal.streams import open_streams
 
 
 def main(arguments: list[str] | None = None) -> None:

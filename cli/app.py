@@ -11,26 +11,27 @@ from typing import Annotated
 import typer
 
 from charflow import __version__
-from charflow.cli import console, interrupts
-from charflow.cli.bench import bench
+from charflow.cli import interrupts
 from charflow.cli.command_line import Command, check_environment, check_words, usage_message
-from charflow.cli.complete import complete
-from charflow.cli.demo import demo
-from charflow.cli.evaluate import evaluate
-from charflow.cli.explore import explore
-from charflow.cli.export import export
-from charflow.cli.generate import generate
+from charflow.cli.commands.bench import bench
+from charflow.cli.commands.complete import complete
+from charflow.cli.commands.demo import demo
+from charflow.cli.commands.evaluate import evaluate
+from charflow.cli.commands.explore import explore
+from charflow.cli.commands.export import export
+from charflow.cli.commands.generate import generate
+from charflow.cli.commands.launch import LAUNCH_SETTINGS, launch
+from charflow.cli.commands.prepare import prepare
+from charflow.cli.commands.promote import promote
+from charflow.cli.commands.serve import SETTINGS, serve
+from charflow.cli.commands.sweep import sweep
+from charflow.cli.commands.train import train
+from charflow.cli.exit_status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
 from charflow.cli.interrupts import Terminated
-from charflow.cli.launch import LAUNCH_SETTINGS, launch
 from charflow.cli.options import spelled
-from charflow.cli.prepare import prepare
-from charflow.cli.promote import promote
-from charflow.cli.serve import SETTINGS, serve
-from charflow.cli.status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
-from charflow.cli.sweep import sweep
-from charflow.cli.train import train
+from charflow.cli.terminal import console
 from charflow.pipeline.errors import PeerError, UserError, not_utf8, reason
-from charflow.serving.client.transport import Unreachable
+from charflow.serving.client.wire.transport import Unreachable
 from charflow.serving.errors import ServingError, UsageError
 
 app = typer.Typer(

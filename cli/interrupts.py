@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from charflow.cli.status import INTERRUPTED, PREEMPTED, Interrupted
+from charflow.cli.exit_status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.pipeline.errors import visible
 
 GRACE = 1.0  # seconds that a command has to end in good order

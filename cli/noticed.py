@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from charflow.cli import console
+from charflow.cli.terminal import console
 
 if TYPE_CHECKING:
-    from charflow.pipeline.long_messages import Noticed
+    from charflow.pipeline.formats.long_messages import Noticed
 
 _WARNINGS = 3
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from charflow.cli import console
 from charflow.cli.lines import read_input_lines, read_lines
+from charflow.cli.terminal import console
 from charflow.pipeline.errors import UserError
 
 Prompts = Annotated[

@@ -231,7 +231,7 @@ def _warmup(session: Any, version_folder: Path) -> str:
 
 def _quality(card: Mapping[str, Any]) -> str:
     """Refuses a run that has diverged; one that has hardly begun is no better than guessing, and may be served."""
-    from charflow.model.divergence import guess_bits, is_far_worse_than_guessing
+    from charflow.model.evaluation.divergence import guess_bits, is_far_worse_than_guessing
 
     metrics, characters = card["metrics"], card["data"]["distinct_characters"]
     guess = guess_bits(characters)

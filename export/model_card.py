@@ -11,11 +11,11 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from charflow.model.checkpoints import best_step
-from charflow.model.contexts import ContextKind
-from charflow.model.generator import Generator, SamplingSettings
-from charflow.model.run_dir import RunDir
-from charflow.model.text_model import TextModel
+from charflow.model.decoding.contexts import ContextKind
+from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.text_model import TextModel
+from charflow.model.run.checkpoints import best_step
+from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import checked
 

@@ -17,10 +17,10 @@ from charflow.export.model_card import make_model_card, write_model_card
 from charflow.export.server_configs import SERVER_FILES, write_server_configs
 from charflow.export.signatures import make_servable
 from charflow.export.warmup import write_warmup
-from charflow.model.contexts import ContextKind
-from charflow.model.generator import Generator, SamplingSettings, load_text_model
-from charflow.model.run_dir import RunDir
-from charflow.model.text_model import LargestRequest, Limits
+from charflow.model.decoding.contexts import ContextKind
+from charflow.model.decoding.generator import Generator, SamplingSettings, load_text_model
+from charflow.model.decoding.text_model import LargestRequest, Limits
+from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.places import check_folder

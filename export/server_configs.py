@@ -7,7 +7,7 @@ in the first. A file that is there is never touched: it has the user's edits, la
 
 from pathlib import Path
 
-from charflow.pipeline.atomic import replacing
+from charflow.pipeline.files import replacing
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 LABELS = "labels.json"  # what each label stood for before; `charflow promote` keeps it

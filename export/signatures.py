@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from charflow.model.generator import SamplingSettings
-from charflow.model.text_model import TextModel
+from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.text_model import TextModel
 
 SIGNATURES = ("serving_default", "generate", "next_char", "score", "stream")
 

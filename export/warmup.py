@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from charflow.export.signatures import SIGNATURES
-from charflow.model.generator import SamplingSettings
-from charflow.model.text_model import TextModel
+from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.text_model import TextModel
 
 _CHARS = 8  # enough to run both loops of the decoder once
 

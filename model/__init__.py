@@ -8,28 +8,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charflow.model.baselines import baselines
     from charflow.model.config import Config, NetworkConfig, TrainingConfig
-    from charflow.model.copy_check import longest_copied_run
-    from charflow.model.generator import GeneratedText, Generator
-    from charflow.model.network import Network
+    from charflow.model.decoding.generator import GeneratedText, Generator
+    from charflow.model.distributed.strategy import make_strategy
+    from charflow.model.evaluation.baselines import baselines
+    from charflow.model.evaluation.copy_check import longest_copied_run
+    from charflow.model.network.network import Network
     from charflow.model.presets import preset
-    from charflow.model.run_dir import RunDir
-    from charflow.model.strategy import make_strategy
-    from charflow.model.trainer import Trainer
+    from charflow.model.run.run_dir import RunDir
+    from charflow.model.training.trainer import Trainer
 
 _HOMES = {
     "Config": "config",
-    "GeneratedText": "generator",
-    "Generator": "generator",
-    "Network": "network",
+    "GeneratedText": "decoding.generator",
+    "Generator": "decoding.generator",
+    "Network": "network.network",
     "NetworkConfig": "config",
-    "RunDir": "run_dir",
-    "Trainer": "trainer",
+    "RunDir": "run.run_dir",
+    "Trainer": "training.trainer",
     "TrainingConfig": "config",
-    "baselines": "baselines",
-    "longest_copied_run": "copy_check",
-    "make_strategy": "strategy",
+    "baselines": "evaluation.baselines",
+    "longest_copied_run": "evaluation.copy_check",
+    "make_strategy": "distributed.strategy",
     "preset": "presets",
 }
 

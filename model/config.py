@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 
-from charflow.model.cells import CellKind
+from charflow.model.network.cells import CellKind
 from charflow.pipeline.bounds import Bounds, shown
-from charflow.pipeline.corpus import CorpusSettings
+from charflow.pipeline.corpus.corpus import CorpusSettings
 from charflow.pipeline.errors import SettingError, UserError, not_utf8, reason
 from charflow.pipeline.settings import Count, Natural, check
 from charflow.pipeline.windows import Targets

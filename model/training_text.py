@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.config import TrainingConfig
-from charflow.pipeline.corpus import Corpus
-from charflow.pipeline.long_messages import Noticed
-from charflow.pipeline.prepared import PreparedCorpus
-from charflow.pipeline.streaming import MEMORY, naming_shards, stream_windows
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.formats.long_messages import Noticed
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.prepared.streaming import MEMORY, naming_shards, stream_windows
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import Share, count_windows, make_windows
 

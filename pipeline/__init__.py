@@ -8,38 +8,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charflow.pipeline.corpus import Corpus, CorpusSettings
-    from charflow.pipeline.corpus_cache import CorpusCache
-    from charflow.pipeline.csv_source import CsvFormat
+    from charflow.pipeline.corpus.cache import CorpusCache
+    from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
     from charflow.pipeline.errors import UserError
-    from charflow.pipeline.messages import Messages, read_messages
-    from charflow.pipeline.prepare import prepare_corpus
-    from charflow.pipeline.prepared import PreparedCorpus
+    from charflow.pipeline.formats.csv_source import CsvFormat
+    from charflow.pipeline.formats.messages import Messages, read_messages
+    from charflow.pipeline.prepared.corpus import PreparedCorpus
+    from charflow.pipeline.prepared.streaming import naming_shards, plan_stream, stream_windows
+    from charflow.pipeline.prepared.writing import prepare_corpus
     from charflow.pipeline.sample_chat import write_sample_chat
-    from charflow.pipeline.streaming import naming_shards, plan_stream, stream_windows
     from charflow.pipeline.text import TextSettings, normalise
     from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
     from charflow.pipeline.windows import count_windows, make_windows
 
 _HOMES = {
     "CharacterLookup": "vocabulary",
-    "Corpus": "corpus",
-    "CorpusCache": "corpus_cache",
-    "CorpusSettings": "corpus",
-    "CsvFormat": "csv_source",
-    "Messages": "messages",
-    "PreparedCorpus": "prepared",
+    "Corpus": "corpus.corpus",
+    "CorpusCache": "corpus.cache",
+    "CorpusSettings": "corpus.corpus",
+    "CsvFormat": "formats.csv_source",
+    "Messages": "formats.messages",
+    "PreparedCorpus": "prepared.corpus",
     "TextSettings": "text",
     "UserError": "errors",
     "Vocabulary": "vocabulary",
     "count_windows": "windows",
     "make_windows": "windows",
-    "naming_shards": "streaming",
+    "naming_shards": "prepared.streaming",
     "normalise": "text",
-    "plan_stream": "streaming",
-    "prepare_corpus": "prepare",
-    "read_messages": "messages",
-    "stream_windows": "streaming",
+    "plan_stream": "prepared.streaming",
+    "prepare_corpus": "prepared.writing",
+    "read_messages": "formats.messages",
+    "stream_windows": "prepared.streaming",
     "write_sample_chat": "sample_chat",
 }
 

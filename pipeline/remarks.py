@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from charflow.pipeline.corpus import Corpus
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.corpus.kept_texts import LITTLE
 from charflow.pipeline.errors import counted
-from charflow.pipeline.kept_texts import LITTLE
-from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 

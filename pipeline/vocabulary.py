@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.atomic import replacing
 from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.files import replacing
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import AnyText, Count, checked
 

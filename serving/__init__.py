@@ -16,8 +16,8 @@ if TYPE_CHECKING:
         TensorInfo,
         VersionStatus,
     )
-    from charflow.serving.client.tls import Tls
-    from charflow.serving.client.transport import Unreachable
+    from charflow.serving.client.wire.tls import Tls
+    from charflow.serving.client.wire.transport import Unreachable
     from charflow.serving.errors import (
         Aborted,
         AlreadyExists,
@@ -61,11 +61,11 @@ _HOMES = {
     "ServingError": "errors",
     "Signature": "client.results",
     "TensorInfo": "client.results",
-    "Tls": "client.tls",
+    "Tls": "client.wire.tls",
     "Unauthenticated": "errors",
     "Unavailable": "errors",
     "Unimplemented": "errors",
-    "Unreachable": "client.transport",
+    "Unreachable": "client.wire.transport",
     "UsageError": "errors",
     "VersionStatus": "client.results",
 }

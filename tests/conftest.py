@@ -1,14 +1,15 @@
 """Fixtures that several packages' tests share."""
 
 import os
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.support import ROOT
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its start-up lines hide the tests'
 
-_GITTER = Path(__file__).resolve().parents[2] / "shared" / "data" / "gitter.csv"
+_GITTER = ROOT.parent / "shared" / "data" / "gitter.csv"
 
 
 @pytest.fixture(scope="session")

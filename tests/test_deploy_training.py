@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-DEPLOY = Path(__file__).resolve().parents[1] / "deploy" / "training"
+from tests.support import ROOT
+
+DEPLOY = ROOT / "deploy" / "training"
 SBATCH = DEPLOY / "charflow.sbatch"
 
 

@@ -36,7 +36,7 @@ def settings_classes() -> list[type]:
     """Dataclasses that check themselves."""
     found = {}
     for package in PACKAGES:
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             for name, kind in vars(importlib.import_module(module.name)).items():
                 own = inspect.isclass(kind) and kind.__module__ == module.name and dataclasses.is_dataclass(kind)
                 if own and "check(self)" in inspect.getsource(kind):

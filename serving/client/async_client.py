@@ -11,8 +11,8 @@ from charflow.serving.client.client import DEFAULT_MODEL
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, VersionStatus
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.stream import Stream
-from charflow.serving.client.tls import Tls, tls_of
-from charflow.serving.client.transport import Target, Transport, checked_address
+from charflow.serving.client.wire.tls import Tls, tls_of
+from charflow.serving.client.wire.transport import Target, Transport, checked_address
 
 
 class AsyncClient:
@@ -133,11 +133,11 @@ class AsyncClient:
 
 def _transport(address: str, protocol: str, tls: Tls | None) -> Transport:
     if protocol == "grpc":
-        from charflow.serving.client.grpc_transport import AsyncGrpcTransport  # loads TensorFlow
+        from charflow.serving.client.wire.grpc_transport import AsyncGrpcTransport  # loads TensorFlow
 
         return AsyncGrpcTransport(address, tls)
     if protocol == "rest":
-        from charflow.serving.client.rest_transport import AsyncRestTransport
+        from charflow.serving.client.wire.rest_transport import AsyncRestTransport
 
         return AsyncRestTransport(address, tls)
     raise ArgumentError(f"Unknown protocol {protocol!r}: use grpc or rest.")

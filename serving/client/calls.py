@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from charflow.serving.client import answers
 from charflow.serving.client.arguments import (
     SETTINGS,
     ArgumentError,
@@ -21,7 +20,8 @@ from charflow.serving.client.arguments import (
 )
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, Signature, VersionStatus
 from charflow.serving.client.retry import Retry
-from charflow.serving.client.transport import Target, Transport
+from charflow.serving.client.wire import answers
+from charflow.serving.client.wire.transport import Target, Transport
 from charflow.serving.errors import FailedPrecondition
 
 Result = TypeVar("Result")

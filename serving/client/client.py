@@ -10,8 +10,8 @@ from charflow.serving.client.calls import Calls
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, VersionStatus
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.stream import Stream
-from charflow.serving.client.tls import Tls, tls_of
-from charflow.serving.client.transport import Target, Transport, checked_address
+from charflow.serving.client.wire.tls import Tls, tls_of
+from charflow.serving.client.wire.transport import Target, Transport, checked_address
 
 Result = TypeVar("Result")
 
@@ -190,11 +190,11 @@ def _run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 def _transport(address: str, protocol: str, tls: Tls | None) -> Transport:
     if protocol == "grpc":
-        from charflow.serving.client.grpc_transport import GrpcTransport  # loads TensorFlow
+        from charflow.serving.client.wire.grpc_transport import GrpcTransport  # loads TensorFlow
 
         return GrpcTransport(address, tls)
     if protocol == "rest":
-        from charflow.serving.client.rest_transport import RestTransport
+        from charflow.serving.client.wire.rest_transport import RestTransport
 
         return RestTransport(address, tls)
     raise ArgumentError(f"Unknown protocol {protocol!r}: use grpc or rest.")

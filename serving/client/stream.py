@@ -7,9 +7,9 @@ of another model's weights would make no sense, even if they had the same size.
 from collections.abc import Mapping
 from typing import Any
 
-from charflow.serving.client import answers
 from charflow.serving.client.arguments import ArgumentError, Tensor, int_between, setting_columns, texts_of
 from charflow.serving.client.calls import Calls, with_defaults
+from charflow.serving.client.wire import answers
 from charflow.serving.errors import Internal, NotFound
 
 _chunk_chars = int_between(1, 2**31 - 1)

@@ -19,7 +19,23 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from charflow.serving.configs import (
+from charflow.serving.embedded.core.batching import BatchingSettings
+from charflow.serving.embedded.core.core import Core
+from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
+from charflow.serving.embedded.core.metrics import Metrics
+from charflow.serving.embedded.core.models import Models
+from charflow.serving.embedded.descriptors import connections_per_door
+from charflow.serving.embedded.grpc.server import GrpcServer
+from charflow.serving.embedded.log_limit import LogLimit
+from charflow.serving.embedded.memory import trim_memory
+from charflow.serving.embedded.rest.app import make_app
+from charflow.serving.embedded.rest.connection import Bounds
+from charflow.serving.embedded.rest.server import RestServer
+from charflow.serving.embedded.tls import grpc_credentials, rest_context
+from charflow.serving.errors import Cancelled, ServingError, UsageError
+from charflow.serving.listening import grpc_addresses, listen
+from charflow.serving.ready import host_and_port
+from charflow.serving.settings.configs import (
     parse_channel_arguments,
     read_batching_parameters,
     read_model_config,
@@ -27,23 +43,7 @@ from charflow.serving.configs import (
     read_session_config,
     read_ssl_config,
 )
-from charflow.serving.embedded.batching import BatchingSettings
-from charflow.serving.embedded.core import Core
-from charflow.serving.embedded.descriptors import connections_per_door
-from charflow.serving.embedded.grpc_server import GrpcServer
-from charflow.serving.embedded.loading import LoadSettings, ServedVersion
-from charflow.serving.embedded.log_limit import LogLimit
-from charflow.serving.embedded.memory import trim_memory
-from charflow.serving.embedded.metrics import Metrics
-from charflow.serving.embedded.models import Models
-from charflow.serving.embedded.rest import make_app
-from charflow.serving.embedded.rest_connection import Bounds
-from charflow.serving.embedded.rest_server import RestServer
-from charflow.serving.embedded.tls import grpc_credentials, rest_context
-from charflow.serving.errors import Cancelled, ServingError, UsageError
-from charflow.serving.flags import ServerFlags
-from charflow.serving.listening import grpc_addresses, listen
-from charflow.serving.ready import host_and_port
+from charflow.serving.settings.flags import ServerFlags
 
 _CUT_GRACE = 3.0  # seconds for the answers of calls that are cut
 _MOST_STEPS = 256  # threads that run graphs; each is made at the start

@@ -2,11 +2,11 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
+
 SCRIPTS = {
     path.stem: path
     for path in sorted((ROOT / "benchmarks").glob("*.py"))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from charflow.cli.app import run
-from charflow.cli.console import Screen
+from charflow.cli.terminal.console import Screen
 from charflow.model.config import Config
 
 
@@ -71,7 +71,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Screen, Ter
         monkeypatch.setenv("COLUMNS", str(width))
         monkeypatch.setattr(f"sys.std{stream}", written := Terminal())
         screen = Screen(stderr=stream == "err")
-        monkeypatch.setattr(f"charflow.cli.console.{stream}", screen)
+        monkeypatch.setattr(f"charflow.cli.terminal.console.{stream}", screen)
         return screen, written
 
     return terminal
@@ -145,7 +145,7 @@ def own_run(trained_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Replaces the trainer by one that is finished at once; lists the configurations that it was given."""
-    from charflow.model.report import Result
+    from charflow.model.training.report import Result
 
     configs: list[Config] = []
 
@@ -168,7 +168,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
                 held_out=None,
             )
 
-    monkeypatch.setattr("charflow.model.trainer.Trainer", Untrained)
+    monkeypatch.setattr("charflow.model.training.trainer.Trainer", Untrained)
     return configs
 
 

@@ -16,8 +16,8 @@ from charflow.cli.app import app
 from charflow.cli.options import spelled
 from charflow.pipeline.errors import PeerError, UserError
 from charflow.pipeline.sentences import Sentence
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("pipeline", "model", "export", "serving/client")
 SHARED = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 ERRORS = ("UserError", "SettingError", "LayoutError", "DivergedError", "PeerError")
@@ -176,6 +176,6 @@ def test_command_out_of_memory_names_options_that_it_has(
     def no_room(*_: object, **__: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("charflow.pipeline.inputs._expand", no_room)
+    monkeypatch.setattr("charflow.pipeline.formats.inputs._expand", no_room)
     out = ["--out", tmp_path / "run"] if command == "train" else []
     assert refused(command, sample_chat, *out) == f"Out of memory (no room){advice}"

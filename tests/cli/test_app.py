@@ -196,7 +196,7 @@ def test_demo_refuses_a_time_before_it_writes(refused: Callable, tmp_path: Path,
 
 
 def test_demo_goes_the_whole_way(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    demo = importlib.import_module("charflow.cli.demo")
+    demo = importlib.import_module("charflow.cli.commands.demo")
     train, given = demo.train, []
 
     def train_little(data: list[str], **options: object) -> None:

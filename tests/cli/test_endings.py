@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from charflow.model.run_dir import RunDir
+from charflow.model.run.run_dir import RunDir
 
 SOON = 60.0  # seconds, on a machine that does much else; a quiet one takes one or two, beside evaluating and sampling
 LONGEST = 240.0  # seconds for a run that should last a few

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.config import Config
-from charflow.model.run_dir import RunDir
+from charflow.model.run.run_dir import RunDir
 
 LITTLE = ["--units", 8, "--window-length", 20, "--steps", 6]
 
@@ -563,7 +563,7 @@ def test_model_that_does_not_fit_into_memory_is_refused(
     def no_room(*_: object, **__: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape[1000000000]")
 
-    monkeypatch.setattr("charflow.model.trainer.Network", no_room)
+    monkeypatch.setattr("charflow.model.training.trainer.Network", no_room)
     message = refused("train", sample_chat, "--out", tmp_path / "run", "--units", 10**9)
     assert "memory" in message
     assert not (tmp_path / "run").exists()

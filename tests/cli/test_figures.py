@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from charflow.model.checkpoints import best_step
-from charflow.model.run_dir import RunDir
+from charflow.model.run.checkpoints import best_step
+from charflow.model.run.run_dir import RunDir
 
 PART, WHOLE = 100, 400  # characters; the chat has more held out than both
 SMALL = ["--user", "mira", "--units", 8, "--window-length", 10, "--batch-size", 8, "--evaluations", 3, "--seed", 1]
@@ -16,8 +16,8 @@ SMALL = ["--user", "mira", "--units", 8, "--window-length", 10, "--batch-size", 
 @pytest.fixture(autouse=True)
 def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a tail of some hundred characters be long."""
-    monkeypatch.setattr("charflow.model.trainer.PART", PART)
-    monkeypatch.setattr("charflow.model.evaluation.PART", PART)
+    monkeypatch.setattr("charflow.model.training.trainer.PART", PART)
+    monkeypatch.setattr("charflow.model.evaluation.evaluation.PART", PART)
     for place in ("trainer", "evaluation"):
         monkeypatch.setattr(f"charflow.model.{place}.MOST_SCORED", WHOLE)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from charflow.cli.app import app
-from charflow.cli.train import check_stream
+from charflow.cli.commands.train import check_stream
 from charflow.model.config import load_toml
 from charflow.pipeline.errors import UserError
 

@@ -13,9 +13,9 @@ import typer
 from charflow.cli.app import app
 from charflow.serving import Client
 from charflow.serving.client.arguments import Settings
-from charflow.serving.flags import FLAGS
+from charflow.serving.settings.flags import FLAGS
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",

@@ -12,8 +12,8 @@ from charflow.cli.app import run as charflow
 from charflow.export.check import check
 from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, read_graph
-from charflow.model.generator import Generator, SamplingSettings
-from charflow.model.text_model import Limits
+from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.text_model import Limits
 
 COMPLETE = """
 import json, sys

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from charflow.export.session import SessionRunner
 from charflow.export.signatures import SIGNATURES
-from charflow.model.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator, SamplingSettings
 
 PROMPT = "oh my dears, the "
 SAMPLING = {

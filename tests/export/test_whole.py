@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charflow.serving.embedded.inference import predict
-from charflow.serving.embedded.loading import LoadSettings, ServedVersion
-from charflow.serving.embedded.metrics import Metrics
+from charflow.serving.embedded.core.inference import predict
+from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
+from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.errors import ServingError
 
 DAMAGES: dict[str, Callable[[Path], None]] = {

@@ -21,8 +21,8 @@ import tensorflow as tf
 
 from charflow.cli.app import run  # the `charflow` command, which ends its process when it is done
 from charflow.export import export_run
-from charflow.model.generator import SamplingSettings
-from charflow.model.text_model import Limits
+from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.text_model import Limits
 
 USER = "mira"
 SMALL = ("--units", 16, "--steps", 60, "--evaluations", 2, "--user", USER)

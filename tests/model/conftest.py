@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from charflow.model.config import NetworkConfig
-from charflow.model.generator import Generator
-from charflow.model.network import Network
-from charflow.model.text_model import Limits, TextModel
-from charflow.pipeline.corpus import Corpus
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.text_model import Limits, TextModel
+from charflow.model.network.network import Network
+from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 

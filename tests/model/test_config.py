@@ -10,9 +10,9 @@ import pytest
 
 from charflow.model import config as module
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml, override
-from charflow.pipeline.corpus import CorpusSettings
-from charflow.pipeline.csv_source import CsvFormat
+from charflow.pipeline.corpus.corpus import CorpusSettings
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.formats.csv_source import CsvFormat
 from charflow.pipeline.text import TextSettings
 
 UNLIKE_THE_DEFAULTS = Config(

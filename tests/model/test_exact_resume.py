@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.run_dir import RunDir
+from charflow.model.run.run_dir import RunDir
 
 STEPS = 400
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.cli.status import PEER_LOST
-from charflow.model.cluster import JOIN_TIMEOUT, free_ports
-from charflow.model.rendezvous import meet
-from charflow.model.run_dir import RunDir
+from charflow.cli.exit_status import PEER_LOST
+from charflow.model.distributed.cluster import JOIN_TIMEOUT, free_ports
+from charflow.model.distributed.rendezvous import meet
+from charflow.model.run.run_dir import RunDir
 
 STEPS = 300
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charflow.model.run_dir import RunDir
+from charflow.model.run.run_dir import RunDir
 
 STEPS = 200
 _RUN = """

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import font_manager
 
 from charflow.pipeline import fonts
-from charflow.pipeline.explore import plot_users
+from charflow.pipeline.corpus.explore import plot_users
 from charflow.pipeline.fonts import fonts_for
 
 NAMES = [

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from charflow.pipeline import remarks as module
-from charflow.pipeline.corpus import Corpus, CorpusSettings
-from charflow.pipeline.prepare import prepare_corpus
-from charflow.pipeline.prepared import PreparedCorpus
+from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.remarks import remarks
 
 RARE = [chr(0x4E00 + index) for index in range(300)]  # Chinese characters

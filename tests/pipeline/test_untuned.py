@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.pipeline.corpus import Corpus, CorpusSettings
-from charflow.pipeline.explore import summarise_chat, summarise_user
-from charflow.pipeline.messages import read_messages
-from charflow.pipeline.prepare import prepare_corpus
-from charflow.pipeline.prepared import PreparedCorpus
-from charflow.pipeline.streaming import stream_windows
+from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.explore import summarise_chat, summarise_user
+from charflow.pipeline.formats.messages import read_messages
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.prepared.streaming import stream_windows
+from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.windows import make_windows
 
 

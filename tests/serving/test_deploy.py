@@ -1,4 +1,4 @@
-"""serving/deploy: what can be checked without Docker or a cluster, above all that the files agree with each other."""
+"""deploy/serving: what can be checked without Docker or a cluster, above all that the files agree with each other."""
 
 import json
 import os
@@ -15,13 +15,13 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from charflow import serving
 from charflow.export.server_configs import BATCHING, MODELS, MONITORING, write_server_configs
-from charflow.serving.flag_parser import parse_flags
 from charflow.serving.protos.monitoring_config_pb2 import MonitoringConfig
 from charflow.serving.protos.session_bundle_config_pb2 import BatchingParameters
+from charflow.serving.settings.flag_parser import parse_flags
+from tests.support import ROOT
 
-DEPLOY = Path(serving.__file__).parent / "deploy"
+DEPLOY = ROOT / "deploy" / "serving"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "charflow.json"
 MANIFESTS = ["deployment", "hpa", "service", "storage"]
 

@@ -3,15 +3,15 @@
 import ast
 import json
 import re
-from pathlib import Path
 
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2
 
 from charflow.cli.app import app
-from charflow.serving.flags import FLAGS
+from charflow.serving.settings.flags import FLAGS
+from tests.support import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 PAGE = (DOCS / "serving.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SHELL = "\n".join(body for language, body in BLOCKS if language == "sh")
@@ -68,7 +68,7 @@ def test_json_bodies_parse() -> None:
 
 
 def test_table_of_errors_is_that_of_the_server() -> None:
-    from charflow.serving.embedded.rest import HTTP_STATUS
+    from charflow.serving.embedded.rest.app import HTTP_STATUS
 
     rows = re.findall(r"^\| ([A-Z_, ]+) \| (\d+) \|", section("Errors"), re.MULTILINE)
     assert {code: int(status) for codes, status in rows for code in codes.split(", ")} == HTTP_STATUS

@@ -27,7 +27,7 @@ def test_tensorflow_loads_where_no_folder_can_be_written_to() -> None:
     script = (
         "import tempfile\n"
         "tempfile._candidate_tempdir_list = lambda: ['/nowhere']\n"
-        "from charflow.cli.quiet import load_tensorflow\n"
+        "from charflow.cli.terminal.tensorflow_log import load_tensorflow\n"
         "load_tensorflow()\n"
         "import tensorflow\n"
         "print('loaded')\n"

@@ -1,17 +1,13 @@
 """The fake servers, and a way to call either client over either protocol with the same test."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from charflow.serving import AsyncClient, Client
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not find modules beside the tests
-from client_fake_servers import FakeServers
+from tests.serving.client.fake_servers import FakeServers
 
 
 class InLoop:

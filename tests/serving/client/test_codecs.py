@@ -10,9 +10,9 @@ from google.protobuf.json_format import MessageToDict
 from tensorflow.core.framework import tensor_pb2
 
 from charflow.serving import Internal
-from charflow.serving.client import grpc_codec, rest_codec
 from charflow.serving.client.arguments import Tensor
-from charflow.serving.client.transport import Target
+from charflow.serving.client.wire import grpc_codec, rest_codec
+from charflow.serving.client.wire.transport import Target
 
 ARRAYS = {
     "floats": np.array([[1.5, -0.25, 1e-42], [3e38, 0.1, -0.0]], np.float32),

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from client_fake_model import Refused
 
 from charflow.serving import Unavailable
+from tests.serving.client.fake_model import Refused
 
 
 def together(client: Any, count: int) -> list[Any]:

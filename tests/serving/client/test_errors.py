@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from client_fake_model import Refused
 
 from charflow.serving import ArgumentError, Internal, InvalidArgument, NotFound, ServingError, Unavailable, Unreachable
 from charflow.serving.errors import error_of
+from tests.serving.client.fake_model import Refused
 
 CODES = [
     "INVALID_ARGUMENT",

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from client_fake_model import Refused
 
 from charflow.serving import DeadlineExceeded, InvalidArgument, Unavailable
 from charflow.serving.client import retry
 from charflow.serving.client.retry import Retry
+from tests.serving.client.fake_model import Refused
 
 
 @pytest.fixture

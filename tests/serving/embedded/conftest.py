@@ -1,12 +1,10 @@
 """Tiny SavedModels, written once for all tests."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not find modules beside the tests
-from embedded_saved_models import Line, Shout, save_half, save_loop, save_module
+from tests.serving.embedded.saved_models import Line, Shout, save_half, save_loop, save_module
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from charflow.serving.embedded import rest_server
-from charflow.serving.embedded.rest_connection import Bounds
+from charflow.serving.embedded.rest import server as rest_server
+from charflow.serving.embedded.rest.connection import Bounds
 from charflow.serving.embedded.tls import grpc_credentials, rest_context
 from charflow.serving.errors import UsageError
 from charflow.serving.listening import listen

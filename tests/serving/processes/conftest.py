@@ -15,12 +15,10 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not find modules beside the tests
-from server_process import ServerProcess, starting
-
 from charflow.cli.app import run as charflow
 from charflow.export.publish import export_run
-from charflow.model.generator import SamplingSettings
+from charflow.model.decoding.generator import SamplingSettings
+from tests.serving.processes.server_process import ServerProcess, starting
 
 MODELS = """
 model_config_list {{

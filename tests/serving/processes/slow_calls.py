@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from server_process import ServerProcess, until
+from tests.serving.processes.server_process import ServerProcess, until
 
 
 class Call(threading.Thread):

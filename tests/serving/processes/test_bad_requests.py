@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 import tensorflow as tf
-from server_process import ServerProcess, spec_of
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -19,6 +18,8 @@ from tensorflow_serving.apis import (
     predict_pb2,
     regression_pb2,
 )
+
+from tests.serving.processes.server_process import ServerProcess, spec_of
 
 HALF, X = "half_plus_two", {"x": [1.0]}
 NO_SIGNATURE = spec_of(HALF, signature="missing")

@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 import pytest
 import tensorflow as tf
-from server_process import ServerProcess, starting
+
+from tests.serving.processes.server_process import ServerProcess, starting
 
 PARAMETERS = """
 max_batch_size { value: 16 }

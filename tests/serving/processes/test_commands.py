@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from server_process import ServerProcess, free_ports, until
-from slow_calls import Call, wait_busy
 
 from charflow.cli.app import run
 from charflow.serving import Client
+from tests.serving.processes.server_process import ServerProcess, free_ports, until
+from tests.serving.processes.slow_calls import Call, wait_busy
 
 SETTINGS = ["--seed", "7", "--length", "30", "--temperature", "0.8"]
 

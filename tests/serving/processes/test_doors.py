@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  # registers its ops
 from google.protobuf import json_format
-from server_process import ServerProcess, arrays_of, spec_of
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from charflow.serving import Client
+from tests.serving.processes.server_process import ServerProcess, arrays_of, spec_of
 
 PROMPTS = ["how do i ", "", "ünknown 🌻 things "]
 SETTINGS: dict[str, list[Any]] = {

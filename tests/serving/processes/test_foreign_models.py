@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from server_process import ServerProcess, spec_of
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -13,6 +12,8 @@ from tensorflow_serving.apis import (
     input_pb2,
     regression_pb2,
 )
+
+from tests.serving.processes.server_process import ServerProcess, spec_of
 
 STATES = {
     "chat": [(1, "AVAILABLE", "")],

@@ -35,10 +35,11 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from hostile_requests import STATE_SIZE, generated_calls, generated_posts
-from server_process import ServerProcess, command_of, free_ports, spec_of
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2
+
+from tests.serving.processes.hostile_requests import STATE_SIZE, generated_calls, generated_posts
+from tests.serving.processes.server_process import ServerProcess, command_of, free_ports, spec_of
 
 REQUESTS = int(os.environ.get("CHARFLOW_HOSTILE_REQUESTS", "20000"))
 SEED = 20_000

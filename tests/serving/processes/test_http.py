@@ -9,7 +9,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from server_process import ServerProcess
+
+from tests.serving.processes.server_process import ServerProcess
 
 METRICS = "/monitoring/prometheus/metrics"
 

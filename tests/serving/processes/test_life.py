@@ -12,8 +12,9 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from server_process import ServerProcess, until
-from slow_calls import Call, cpu_seconds, wait_busy
+
+from tests.serving.processes.server_process import ServerProcess, until
+from tests.serving.processes.slow_calls import Call, cpu_seconds, wait_busy
 
 
 def is_refused(server: ServerProcess) -> bool:

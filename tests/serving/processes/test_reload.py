@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import text_format
-from server_process import ServerProcess, starting, until
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from tests.serving.processes.server_process import ServerProcess, starting, until
 
 X = {"x": [1.0]}
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from server_process import ServerProcess, starting, until
+
+from tests.serving.processes.server_process import ServerProcess, starting, until
 
 Run = Callable[..., subprocess.CompletedProcess]
 

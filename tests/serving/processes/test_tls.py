@@ -9,9 +9,9 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from server_process import ServerProcess
 
 from charflow.serving import Client, ServingError, Tls
+from tests.serving.processes.server_process import ServerProcess
 
 
 def openssl(folder: Path, *arguments: str) -> None:

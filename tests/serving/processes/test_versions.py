@@ -9,10 +9,10 @@ from pathlib import Path
 import grpc
 import pytest
 import tensorflow as tf
-from server_process import Load, ServerProcess, starting, until
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from charflow.serving import Client
+from tests.serving.processes.server_process import Load, ServerProcess, starting, until
 
 NAMES = ["swapped", "busy", "corrupt", "warmed", "vanishing", "emptied", "latest_two", "tick"]  # tick is looked at last
 

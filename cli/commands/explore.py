@@ -1,0 +1,165 @@
+"""`charflow explore`: what is in a chat, before anything is trained on it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.cells import cell_len
+
+from charflow.cli import noticed, options
+from charflow.cli.terminal import console
+from charflow.cli.terminal.tensorflow_log import load_tensorflow
+from charflow.cli.terminal.waiting import waiting
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import counted, is_plain, quoted, quoted_list
+from charflow.pipeline.settings import checked
+
+if TYPE_CHECKING:
+    from charflow.pipeline.corpus.explore import ChatSummary, UserSummary
+    from charflow.pipeline.formats.messages import Messages
+
+_MOST_ACTIVE = 10
+_FIRST = 20
+_WIDEST_ID = 58  # columns of 80, beside the figures; --json has ids whole
+_SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
+
+
+@checked
+def explore(
+    data: options.Data,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Describe this user too.")] = None,
+    drop_user: options.DropUsers = None,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the most active users here.")] = None,
+    window_length: Annotated[
+        int, typer.Option(metavar="N", help="Characters in a training window."), Bounds(at_least=1)
+    ] = 40,
+    window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows."), Bounds(at_least=1)] = 3,
+    min_count: options.MinCount = None,
+    keep_case: options.KeepCase = None,
+    unicode_form: options.UnicodeForm = None,
+    case_fold: options.CaseFold = None,
+    keep_invisible: options.KeepInvisible = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
+    skip_bad_rows: options.SkipBadRows = None,
+    json: options.Json = False,
+) -> None:
+    """Show who writes how much, and what training on a user would get."""
+    load_tensorflow()
+    from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
+    from charflow.pipeline.corpus.explore import check_plot, plot_users, summarise_chat, summarise_user
+    from charflow.pipeline.formats.csv_source import CsvFormat
+    from charflow.pipeline.formats.inputs import find_inputs
+    from charflow.pipeline.formats.messages import read_messages
+    from charflow.pipeline.remarks import remarks
+    from charflow.pipeline.text import TextSettings
+
+    csv = CsvFormat(
+        **options.csv_changes(
+            user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+        )
+    )
+    text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible))
+    if plot:
+        check_plot(plot)
+    wanted = None
+    if user is not None:
+        wanted = CorpusSettings(
+            users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv, **options.given(min_count=min_count)
+        )
+    described, odd = None, []
+    with waiting("reading"):
+        files = find_inputs(data)
+        messages = read_messages(files, csv)
+        chat = summarise_chat(messages, drop_users=drop_user or ())
+        if wanted and user is not None:
+            corpus = build_corpus(files, wanted, read=lambda: messages)
+            described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
+            odd = remarks(corpus, judged=False)
+    console.remark(odd)
+    if plot:
+        title = f"Most active of {counted(len(chat.users), 'user')}"
+        if lacking := plot_users(chat.users.head(_MOST_ACTIVE), plot, title=title):
+            boxes = f"{plot} shows boxes. Noto Sans CJK has most of the world."
+            console.remark([f"no font here has {quoted_list(sorted(lacking))}: {boxes}"])
+    noticed.warn(messages.noticed)
+    if json:
+        console.print_json(_figures(messages, chat, described))
+        return
+    _show(messages, chat)
+    if described:
+        _show_user(described, window_length, window_shift)
+    if plot:
+        console.out.print(f"\nBar chart: {plot}")
+
+
+def _figures(messages: "Messages", chat: "ChatSummary", user: "UserSummary | None") -> dict[str, Any]:
+    return {
+        "rows": chat.rows,
+        "users": len(chat.users),
+        "characters": chat.characters,
+        "dropped_rows": chat.bad_rows,
+        "repeated_headers": messages.repeated_headers,
+        **asdict(messages.noticed),
+        "empty_messages": chat.empty,
+        "most_active": chat.users.head(_MOST_ACTIVE).to_dict("records"),
+        **({"user": asdict(user)} if user else {}),
+    }
+
+
+def _show(messages: "Messages", chat: "ChatSummary") -> None:
+    console.pairs(
+        console.out,
+        [
+            ("rows", f"{chat.rows:,}"),
+            ("users", f"{len(chat.users):,}"),
+            ("characters", f"{chat.characters:,}"),
+            ("empty messages", f"{chat.empty:,}"),
+            ("dropped rows", f"{chat.bad_rows:,}"),
+            *([("repeated headers", f"{messages.repeated_headers:,}")] if messages.repeated_headers else []),
+            *noticed.longest(messages.noticed),
+        ],
+    )
+    for bad in messages.bad_rows[:3]:
+        console.out.print(f"  {bad.path}, line {bad.line:,}: {bad.reason}")
+    console.out.print("\nMost active:")
+    console.columns(
+        console.out,
+        ["user", "messages", "characters"],
+        [
+            (_named(row.user), f"{row.messages:,}", f"{row.characters:,}")
+            for row in chat.users.head(_MOST_ACTIVE).itertuples()
+        ],
+        right=2,
+    )
+
+
+def _named(user: str) -> str:
+    """Quotes an id where blanks or what cannot be seen would go unnoticed, or where it would fill the screen."""
+    whole = user if is_plain(user) else quoted(user, len(user))
+    if cell_len(whole) <= _WIDEST_ID:
+        return whole
+    return quoted(user, _SHOWN_OF_ID if cell_len(user[:_SHOWN_OF_ID]) <= _SHOWN_OF_ID else _SHOWN_OF_ID // 2)
+
+
+def _show_user(user: "UserSummary", length: int, shift: int) -> None:
+    console.out.print(f"\nUser {_named(user.user)}:")
+    console.pairs(
+        console.out,
+        [
+            ("messages", f"{user.messages:,}"),
+            ("characters", f"{user.characters:,}"),
+            ("distinct characters", f"{user.distinct_characters:,}"),
+            ("training windows", f"{user.windows:,} of {counted(length, 'character')}, one every {shift}"),
+            ("memory", f"{console.size(user.corpus_bytes)} (dense one-hot: {console.size(user.one_hot_bytes)})"),
+        ],
+    )
+    console.out.print(f"\nFirst {counted(len(user.first), 'message')}:")
+    for number, text in enumerate(user.first, 1):
+        console.out.pair(f"{number:3d}  ", text)

@@ -1,0 +1,112 @@
+"""`charflow export`: a run as a new version of a SavedModel, or the check of one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charflow.cli import options
+from charflow.cli.terminal import console
+from charflow.cli.terminal.tensorflow_log import load_tensorflow
+from charflow.cli.terminal.waiting import waiting
+
+if TYPE_CHECKING:
+    from charflow.export.check import Finding
+
+
+def export(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a trained run.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of the model's versions.")] = None,
+    check: Annotated[Path | None, typer.Option(metavar="DIR", help="Only check this exported version.")] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", help="Its number. [default: the next]")] = None,
+    length: Annotated[int, typer.Option(metavar="N", help="Characters serving_default writes.")] = 400,
+    temperature: Annotated[float, typer.Option(metavar="T", help="Of serving_default.")] = 0.5,
+    top_k: Annotated[int, typer.Option(metavar="K", help="Of serving_default; 0 is off.")] = 0,
+    top_p: Annotated[float, typer.Option(metavar="P", help="Of serving_default; 1 is off.")] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of serving_default.")] = 0,
+    stop: Annotated[str, typer.Option(metavar="TEXT", help="Ends the text of serving_default.")] = "",
+    context: options.Context = "stream",
+    max_prompt: Annotated[int, typer.Option(metavar="N", help="Longest prompt; its end is kept.")] = 4096,
+    max_completion: Annotated[int, typer.Option(metavar="N", help="Longest completion.")] = 4096,
+    json: options.Json = False,
+) -> None:
+    """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check."""
+    from charflow.pipeline.errors import UserError
+
+    if check is None and (run is None or to is None):
+        raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
+    if check is not None and (run is not None or to is not None):
+        raise UserError("--check stands alone: charflow export --check BASE/VERSION.")
+    if check is not None:
+        with waiting("checking"):
+            findings = _check(check)
+        _show(check, findings, json=json)
+        _refuse_failed(check, findings)
+        return
+    assert run is not None and to is not None
+    load_tensorflow()
+    from charflow.export.publish import export_run
+    from charflow.model.decoding.generator import SamplingSettings
+    from charflow.model.decoding.text_model import Limits
+
+    settings = SamplingSettings(
+        max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
+    )
+    found: list[Finding] = []
+    checked: list[Path] = []
+
+    def verify(folder: Path) -> None:
+        checked.append(folder)
+        found.extend(_check(folder))
+        _refuse_failed(folder, found)
+
+    try:
+        with waiting("exporting and checking"):
+            published = export_run(
+                run,
+                to,
+                version=version,
+                settings=settings,
+                context=context,  # type: ignore[arg-type]  # it checks the name
+                limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
+                verify=verify,
+            )
+    except UserError:
+        if found:
+            _show(checked[0], found, json=json)
+        raise
+    if not json:
+        console.out.print(f"Exported {run} as {published}.")
+    _show(published, found, json=json)
+
+
+def _check(version_folder: Path) -> "list[Finding]":
+    from charflow.export.check import check_in_fresh_process
+
+    return check_in_fresh_process(version_folder)
+
+
+def _show(version_folder: Path, findings: "list[Finding]", *, json: bool) -> None:
+    failed = [finding.check for finding in findings if not finding.passed]
+    if json:
+        console.print_json(
+            {
+                "version": str(version_folder),
+                "passed": not failed,
+                "failed": failed,
+                "checks": {finding.check: finding.seen for finding in findings},
+            }
+        )
+        return
+    console.columns(
+        console.out,
+        ["check", "", "seen"],
+        [(finding.check, "ok" if finding.passed else "FAILED", finding.seen) for finding in findings],
+    )
+
+
+def _refuse_failed(version_folder: Path, findings: "list[Finding]") -> None:
+    from charflow.pipeline.errors import UserError
+
+    if failed := [finding for finding in findings if not finding.passed]:
+        raise UserError(f"{version_folder} does not pass: {failed[0].check}: {failed[0].seen}.")

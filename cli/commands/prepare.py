@@ -1,0 +1,136 @@
+"""`charflow prepare`: encodes chats of any size into a folder that `charflow train` reads."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charflow.cli import noticed, options
+from charflow.cli.interrupts import saying
+from charflow.cli.terminal import console
+from charflow.cli.terminal.tensorflow_log import load_tensorflow
+from charflow.pipeline.errors import counted
+
+if TYPE_CHECKING:
+    from charflow.pipeline.prepared.corpus import PreparedCorpus
+
+
+def prepare(
+    data: options.Data,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the corpus: new, or one to go on with.")],
+    user: options.Users = None,
+    drop_user: options.DropUsers = None,
+    fraction: options.Fraction = None,
+    min_length: options.MinLength = None,
+    min_count: options.MinCount = None,
+    held_out: options.HeldOut = None,
+    keep_case: options.KeepCase = None,
+    unicode_form: options.UnicodeForm = None,
+    case_fold: options.CaseFold = None,
+    keep_invisible: options.KeepInvisible = None,
+    user_column: options.UserColumn = None,
+    text_column: options.TextColumn = None,
+    delimiter: options.Delimiter = None,
+    no_header: options.NoHeader = None,
+    encoding: options.Encoding = None,
+    escape: options.Escape = None,
+    skip_initial_space: options.SkipInitialSpace = None,
+    skip_bad_rows: options.SkipBadRows = None,
+    shard_size: Annotated[int, typer.Option(metavar="N", help="Characters in a shard.")] = 32 << 20,
+    json: options.Json = False,
+) -> None:
+    """Encode chats of any size into a folder of shards, in bounded memory.
+
+    Interrupted, the same command goes on after the last whole shard. `charflow train DIR` trains on the folder.
+    """
+    load_tensorflow()
+    from charflow.pipeline.corpus.corpus import CorpusSettings
+    from charflow.pipeline.formats.csv_source import CsvFormat
+    from charflow.pipeline.prepared.writing import prepare_corpus
+    from charflow.pipeline.remarks import remarks
+    from charflow.pipeline.text import TextSettings
+
+    settings = CorpusSettings(
+        text=TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible)),
+        csv=CsvFormat(
+            **options.csv_changes(
+                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
+            )
+        ),
+        **options.given(
+            users=tuple(user) if user else None,
+            drop_users=tuple(drop_user) if drop_user else None,
+            fraction=fraction,
+            min_length=min_length,
+            min_count=min_count,
+            held_out=held_out,
+        ),
+    )
+    began = time.monotonic()
+    with saying("interrupted: the same command goes on after the last whole shard."), _Screen() as screen:
+        prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=screen.show)
+    figures = _figures(prepared, time.monotonic() - began)
+    console.remark(remarks(prepared))
+    if json:
+        console.print_json(figures)
+    else:
+        _show(to, prepared, figures)
+
+
+class _Screen:
+    """Draws a progress bar on a terminal."""
+
+    def __init__(self) -> None:
+        self._progress = console.err.progress()
+        self._task = self._progress.add_task("checking", total=None, figures="")
+        self._doing = "checking"
+
+    def __enter__(self) -> "_Screen":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, doing: str, share: float) -> None:
+        if doing != self._doing:
+            self._doing = doing
+            self._progress.reset(self._task, description=doing, total=1.0)
+        left = self._progress.tasks[self._task].time_remaining
+        figures = "" if left is None else f"{console.duration(left)} left"
+        self._progress.update(self._task, completed=share, figures=figures)
+
+
+def _figures(prepared: "PreparedCorpus", seconds: float) -> dict[str, Any]:
+    return {
+        **prepared.facts(),
+        "shards": len(prepared.shards),
+        "bytes": prepared.characters * prepared.dtype.itemsize,
+        "dtype": prepared.dtype.name,
+        "seconds": seconds,
+    }
+
+
+def _show(folder: Path, prepared: "PreparedCorpus", figures: dict[str, Any]) -> None:
+    noticed.warn(prepared.noticed)
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in figures["dropped"].items())
+    console.pairs(
+        console.out,
+        [
+            (
+                "messages",
+                f"{figures['messages']:,} of {counted(figures['rows'], 'row')}" + (f" ({dropped})" if dropped else ""),
+            ),
+            (
+                "characters",
+                f"{figures['train_characters']:,} to learn, {figures['held_out_characters']:,} held out, "
+                f"{figures['distinct_characters']:,} distinct",
+            ),
+            *noticed.longest(prepared.noticed),
+            ("shards", f"{figures['shards']:,}, {console.size(figures['bytes'])} of {figures['dtype']} ids"),
+            ("took", console.duration(figures["seconds"])),
+        ],
+    )
+    console.out.print(console.Copied(f"\nTrain on it: charflow train {shlex.quote(str(folder))} --out RUN"))

@@ -1,0 +1,1 @@
+"""Reads and writes text with trained weights."""

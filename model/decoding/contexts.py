@@ -1,0 +1,155 @@
+"""What a model remembers while it reads and writes: the two decoding contexts.
+
+`cells` has one layer's step; `decoder` drives a context character by character. B is the batch, U the units, L the
+window length, V the vocabulary size. A context's state is a tuple of tensors whose dimension 0 is the batch.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import tensorflow as tf
+
+from charflow.model.network.cells import CellKind, CellWeights, State, input_bias, states_per_layer, step
+
+ContextKind = Literal["stream", "window"]
+
+
+class Context(ABC):
+    """Reads characters one after another and gives the top layer's output after each.
+
+    The first layer's product of one-hot input and kernel is a row of the kernel, so it is looked up. `advance` and
+    `output` belong to the copy that `prepared` makes.
+    """
+
+    def __init__(self, kind: CellKind, layers: Sequence[CellWeights]) -> None:
+        self.kind = kind
+        self.layers = tuple(layers)
+        self.units = int(layers[0].recurrent.shape[0])
+        self._per_layer = states_per_layer(kind)
+        self._first_rows: tf.Tensor | None = None
+
+    def prepared(self) -> "Context":
+        """A copy for use inside a loop of the graph being traced: variables read, invariants computed once."""
+        ready = copy.copy(self)
+        ready.layers = tuple(CellWeights(*map(tf.convert_to_tensor, weights)) for weights in self.layers)
+        ready._first_rows = ready.layers[0].kernel + input_bias(self.kind, ready.layers[0])
+        return ready
+
+    @property
+    def reach(self) -> int | None:
+        """How many characters before the next one matter; None: all."""
+        return None
+
+    @property
+    @abstractmethod
+    def state_size(self) -> int:
+        """Floats in one row's packed state."""
+
+    @abstractmethod
+    def zero_state(self, batch: tf.Tensor) -> State:
+        """The state before any character, for `batch` rows."""
+
+    @abstractmethod
+    def advance(self, state: State, ids: tf.Tensor) -> State:
+        """Reads one character in every row; ids int [B]."""
+
+    @abstractmethod
+    def output(self, state: State) -> tf.Tensor:
+        """The top layer's output after the last character, [B, U]."""
+
+    def pack(self, state: State) -> tf.Tensor:
+        """Flattens a state to float32 [B, state_size]."""
+        batch = tf.shape(state[0])[0]
+        return tf.concat([tf.reshape(tf.cast(part, tf.float32), [batch, -1]) for part in state], axis=1)
+
+    @abstractmethod
+    def unpack(self, packed: tf.Tensor) -> State:
+        """Undoes `pack`."""
+
+    def _step_layers(self, projected: tf.Tensor, state: State) -> State:
+        new: list[tf.Tensor] = []
+        for index, weights in enumerate(self.layers):
+            if index:
+                projected = new[-self._per_layer] @ weights.kernel + input_bias(self.kind, weights)
+            layer_state = state[index * self._per_layer : (index + 1) * self._per_layer]
+            new += step(self.kind, projected, layer_state, weights)
+        return tuple(new)
+
+    def _project(self, ids: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self._first_rows, ids)  # [B, G*U]
+
+    @property
+    def _parts(self) -> int:
+        return len(self.layers) * self._per_layer
+
+    @property
+    def _output_part(self) -> int:
+        return (len(self.layers) - 1) * self._per_layer
+
+
+class StreamContext(Context):
+    """Carries the recurrent state from character to character: unlimited context, one cell step a character."""
+
+    @property
+    def state_size(self) -> int:
+        return self._parts * self.units
+
+    def zero_state(self, batch: tf.Tensor) -> State:
+        return tuple(tf.zeros([batch, self.units]) for _ in range(self._parts))
+
+    def advance(self, state: State, ids: tf.Tensor) -> State:
+        return self._step_layers(self._project(ids), state)
+
+    def output(self, state: State) -> tf.Tensor:
+        return state[self._output_part]
+
+    def unpack(self, packed: tf.Tensor) -> State:
+        return tuple(tf.split(packed, self._parts, axis=1))
+
+
+class WindowContext(Context):
+    """The last L characters from a zero state, as in the tutorial recipe, without reading L characters each time.
+
+    It keeps L staggered states, each started one character after the other. A new character advances them all in
+    one matrix product; the one that has then seen exactly L characters gives the output, and is the next to start
+    again from zero. The last part of the state counts the characters read: exactly up to L, from there modulo L.
+    """
+
+    def __init__(self, kind: CellKind, layers: Sequence[CellWeights], length: int) -> None:
+        super().__init__(kind, layers)
+        self.length = length
+
+    @property
+    def reach(self) -> int | None:
+        return self.length
+
+    @property
+    def state_size(self) -> int:
+        return self._parts * self.length * self.units + 1
+
+    def zero_state(self, batch: tf.Tensor) -> State:
+        parts = (tf.zeros([batch, self.length, self.units]) for _ in range(self._parts))
+        return (*parts, tf.zeros([batch], tf.int32))
+
+    def advance(self, state: State, ids: tf.Tensor) -> State:
+        *parts, count = state
+        starts = tf.one_hot(count % self.length, self.length, on_value=0.0, off_value=1.0)  # [B, L]
+        fresh = [part * starts[:, :, tf.newaxis] for part in parts]
+        projected = tf.repeat(self._project(ids), self.length, axis=0)  # [B*L, G*U]
+        flat = self._step_layers(projected, tuple(tf.reshape(part, [-1, self.units]) for part in fresh))
+        count = tf.where(count + 1 < 2 * self.length, count + 1, self.length)
+        return (*(tf.reshape(part, [-1, self.length, self.units]) for part in flat), count)
+
+    def output(self, state: State) -> tf.Tensor:
+        count = state[-1]
+        oldest = tf.where(count >= self.length, count % self.length, 0)  # [B]
+        return tf.gather(state[self._output_part], oldest, batch_dims=1)  # [B, U]
+
+    def unpack(self, packed: tf.Tensor) -> State:
+        parts = tf.split(packed[:, :-1], self._parts, axis=1)
+        return (
+            *(tf.reshape(part, [-1, self.length, self.units]) for part in parts),
+            tf.cast(packed[:, -1], tf.int32),
+        )

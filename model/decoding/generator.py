@@ -1,0 +1,237 @@
+"""Completes text in process, with a model loaded from a run folder.
+
+The friendly face of `text_model`: plain Python in and out. `charflow generate` prints what it yields.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tensorflow as tf
+
+from charflow.model.decoding.contexts import ContextKind
+from charflow.model.decoding.decoder import LONGEST_STOP
+from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
+from charflow.model.memory import refuse_beyond_memory
+from charflow.model.network.network import Network
+from charflow.model.run.checkpoints import Checkpoints
+from charflow.model.run.run_dir import RunDir
+from charflow.model.training.plan import count_weights
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import SettingError
+from charflow.pipeline.settings import Natural, Seed, check, checked
+from charflow.pipeline.text import normalise
+from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
+
+_CHUNK = 256  # characters a call; longer texts carry the state from call to call
+_STATES = 3  # before, after, and on the way
+_PIECE = 32  # characters a call where somebody watches
+_LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """How to sample.
+
+    Attributes:
+        max_chars: most characters to write.
+        temperature: 1 is the model itself, lower is safer, 0 takes the most likely character.
+        top_k: sample among the k most likely characters; 0 is off.
+        top_p: sample among the most likely characters that together reach this probability; 1 is off.
+        seed: same seed, same text. Row i of several uses seed + i.
+        stop: writing this ends the text; "" is off.
+    """
+
+    max_chars: Natural = 400
+    temperature: Annotated[float, Bounds(at_least=0, note="0 is greedy")] = 0.5
+    top_k: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
+    top_p: Annotated[float, Bounds(above=0, at_most=1, note="1 is off")] = 1.0
+    seed: Seed = 0
+    stop: str = ""
+
+    def __post_init__(self) -> None:
+        check(self)
+        if len(self.stop) > LONGEST_STOP:
+            raise SettingError(
+                "{stop} has {length} characters; at most {most} are compared.",
+                length=f"{len(self.stop):,}",
+                most=str(LONGEST_STOP),
+            )
+
+    def seeds(self, rows: int) -> range:
+        """The seed of each of several texts: seed + i for row i.
+
+        Raises:
+            SettingError: the last of them does not fit.
+        """
+        if self.seed + rows > 2**63:
+            raise SettingError(
+                "{seed} must be at most {most} for {rows} texts, of which each has the next seed, not {found}.",
+                most=f"{2**63 - rows:,}",
+                rows=f"{rows:,}",
+                found=f"{self.seed:,}",
+            )
+        return range(self.seed, self.seed + rows)
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """One completion.
+
+    Attributes:
+        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop".
+        log_prob: sum of natural logarithms under the model (temperature 1, no filter).
+        length: characters written.
+        finish_reason: "length" or "stop".
+    """
+
+    text: str
+    log_prob: float
+    length: int
+    finish_reason: str
+
+
+class Generator:
+    """A trained model that writes.
+
+    Attributes:
+        vocabulary: its characters.
+        text_model: the TensorFlow module underneath.
+    """
+
+    def __init__(self, text_model: TextModel, vocabulary: Vocabulary) -> None:
+        self.text_model = text_model
+        self.vocabulary = vocabulary
+        self._complete = tf.function(text_model.complete, reduce_retracing=True)
+
+    @classmethod
+    @checked
+    def load(cls, run_dir: Path | str, *, context: ContextKind = "stream") -> "Generator":
+        """Loads the best checkpoint of a run.
+
+        Args:
+            run_dir: the run folder.
+            context: "stream" carries the state along; "window" sees the last window of characters only, as the
+                tutorial recipe does.
+
+        >>> generator = Generator.load("runs/a")  # doctest: +SKIP
+        >>> generator.generate(["how do i "], seed=7)[0].text  # doctest: +SKIP
+
+        Raises:
+            UserError: there is no run, or its checkpoint is damaged.
+        """
+        limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
+        text_model, vocabulary = load_text_model(RunDir(run_dir), limits=limits, context=context)
+        return cls(text_model, vocabulary)
+
+    @checked
+    def generate(self, prompts: str | Sequence[str], **settings: Any) -> list[GeneratedText]:
+        """Completes every prompt, all in one batch.
+
+        Args:
+            prompts: one or several; an empty one begins a message.
+            settings: fields of `SamplingSettings`.
+
+        Raises:
+            UserError: a setting is out of range.
+        """
+        rows = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not rows:
+            return []
+        wanted = SamplingSettings(**settings)
+        chunks = list(self._chunks(rows, wanted, _CHUNK))
+        texts, lengths, log_probs, stopped = ["" for _ in rows], [0] * len(rows), [0.0] * len(rows), [False] * len(rows)
+        for chunk in chunks:
+            for row, text in enumerate(chunk.text.numpy()):
+                texts[row] += text.decode()
+                lengths[row] += int(chunk.length[row])
+                log_probs[row] += float(chunk.log_prob[row])
+                stopped[row] = stopped[row] or chunk.finish_reason[row].numpy() == b"stop"
+        reasons = ["stop" if end else "length" for end in stopped]
+        return [GeneratedText(*row) for row in zip(texts, log_probs, lengths, reasons, strict=True)]
+
+    @checked
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """Completes one prompt piece by piece; joined, the pieces are the text of `generate`.
+
+        Raises:
+            UserError: a setting is out of range.
+        """
+        return (
+            chunk.text.numpy()[0].decode() for chunk in self._chunks([prompt], SamplingSettings(**settings), _PIECE)
+        )
+
+    @checked
+    def unknown_chars(self, prompt: str) -> list[str]:
+        """Lists the characters of a prompt that the model has never seen, as they stand in the prompt.
+
+        One that comes about only where the prompt is normalised, from several that were typed, stands as it is then.
+        """
+        missing = self.vocabulary.unknown_chars(self.normalise(prompt))
+        if not missing:
+            return []
+        typed = list(dict.fromkeys(prompt))
+        alone = [text.decode() for text in normalise(tf.constant(typed), self.text_model.settings).numpy()]
+        unknown = [char for char, text in zip(typed, alone, strict=True) if set(text) & set(missing)]
+        return unknown + [char for char in missing if char not in "".join(alone)]
+
+    @checked
+    def normalise(self, text: str) -> str:
+        """Treats text as the training text was treated."""
+        return normalise(tf.constant(text), self.text_model.settings).numpy().decode()
+
+    def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completion]:
+        rows = len(prompts)
+        self._check_memory(rows, max(map(len, prompts)))
+        left = tf.fill([rows], settings.max_chars)
+        seeds = tf.constant(settings.seeds(rows), tf.int64)
+        prompt = tf.constant(prompts)
+        state = tf.zeros([rows, self.text_model.state_size])
+        position = tf.zeros([rows], tf.int64)
+        while True:
+            chunk = self._complete(
+                prompt,
+                tf.minimum(left, size),
+                tf.fill([rows], float(settings.temperature)),
+                tf.fill([rows], settings.top_k),
+                tf.fill([rows], float(settings.top_p)),
+                seeds,
+                tf.fill([rows], settings.stop),
+                state,
+                position,
+            )
+            yield chunk
+            left = tf.where(chunk.finish_reason == "stop", 0, left - chunk.length)
+            if not tf.reduce_any(left > 0):
+                return
+            state, position, prompt = chunk.state, chunk.position, tf.fill([rows], "")
+
+    def _check_memory(self, rows: int, longest: int) -> None:
+        """Refuses a batch whose ids and states, of which a step holds a few, are more than there is room for."""
+        ids = rows * (min(longest, _LONGEST_PROMPT) + 2 * _CHUNK)
+        floats = rows * (_STATES * self.text_model.state_size + 2 * self.vocabulary.size)
+        refuse_beyond_memory(4 * (ids + floats), f"Completing {rows:,} prompts at once needs", "their number")
+
+
+def load_network(run_dir: RunDir) -> Network:
+    """Builds the network of a run and restores its best weights.
+
+    Raises:
+        UserError: there is no run, or its checkpoint is damaged.
+    """
+    config, vocabulary = run_dir.load()
+    refuse_beyond_memory(2 * 4 * count_weights(config.network, vocabulary.size), f"The network of {run_dir.path} needs")
+    network = Network(config.network, vocabulary.size, targets=config.training.targets, seed=config.training.seed)
+    Checkpoints(run_dir.checkpoints, network.model).restore_best()
+    return network
+
+
+def load_text_model(
+    run_dir: RunDir, *, limits: Limits, context: ContextKind, largest: LargestRequest | None = None
+) -> tuple[TextModel, Vocabulary]:
+    """Loads the network of a run and wraps it for text; raises as `load_network`."""
+    config, vocabulary = run_dir.load()
+    decoder = load_network(run_dir).decoder(context, config.training.window_length)
+    lookup = CharacterLookup(vocabulary)
+    return TextModel(decoder, lookup, config.corpus.text, limits, largest), vocabulary

@@ -1,0 +1,275 @@
+"""Strings in, strings out: the trained model as one TensorFlow module.
+
+It joins `pipeline.text`, `pipeline.vocabulary` and `decoder`. `generator` calls its methods in process and `export`
+traces the same methods into signatures, so both give the same text. B is the batch, S the size of a packed state,
+V the number of known characters.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from charflow.model.decoding.decoder import LONGEST_STOP, Decoder, SamplingOptions
+from charflow.model.network.cells import State
+from charflow.pipeline.corpus.corpus import SEPARATOR
+from charflow.pipeline.settings import Count, check
+from charflow.pipeline.text import TextSettings, normalise
+from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
+
+_BYTES_PER_CHAR = 16  # of a text that are read for each character it may keep; what NFKC shrinks more is cut shorter
+_STATE_STEP = 2.0**24  # a cell's state moves by at most 1 a character, and float32 counts no further than this
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that the graph clamps requests to.
+
+    Attributes:
+        prompt_chars: longest prompt; its end is kept.
+        completion_chars: longest completion.
+    """
+
+    prompt_chars: Count = 4096
+    completion_chars: Count = 4096
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class LargestRequest(NamedTuple):
+    """Bounds of what a request may take in all; larger ones are refused, for memory grows with these products.
+
+    Attributes:
+        chars: rows times the longest prompt or completion of them.
+        floats: rows times the floats of a state and of a distribution.
+    """
+
+    chars: int = 2**22
+    floats: int = 2**25
+
+
+class Completion(NamedTuple):
+    """One completion a row; every tensor has shape [B], `state` [B, S].
+
+    `text` ends with the stop string where `finish_reason` is `stop`; else that is `length`. `log_prob` is the sum of
+    natural logarithms under the model (temperature 1, no filter). `state` and `position` continue the text.
+    """
+
+    text: tf.Tensor
+    log_prob: tf.Tensor
+    length: tf.Tensor
+    finish_reason: tf.Tensor
+    state: tf.Tensor
+    position: tf.Tensor
+
+
+class Scores(NamedTuple):
+    """How likely texts are.
+
+    Attributes:
+        bits_per_char: bits a known character, float32 [B]; 0 without any.
+        char_log_probs: natural logarithms, float32 [B, T] padded with 0.
+        length: characters judged, int32 [B].
+        unknown_chars: those of them that the model does not know, int32 [B].
+        truncated: whether the text went on beyond what was judged, bool [B].
+    """
+
+    bits_per_char: tf.Tensor
+    char_log_probs: tf.Tensor
+    length: tf.Tensor
+    unknown_chars: tf.Tensor
+    truncated: tf.Tensor
+
+
+class TextModel(tf.Module):
+    """Completes and scores text.
+
+    Args:
+        decoder: the trained network.
+        lookup: the vocabulary's tables.
+        settings: how text was normalised for training; prompts are treated the same.
+        limits: longest prompt (its end is kept) and longest completion.
+        largest: bounds of a request; a single row of full length is always within them. None has no bounds.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        lookup: CharacterLookup,
+        settings: TextSettings,
+        limits: Limits,
+        largest: LargestRequest | None = None,
+    ) -> None:
+        super().__init__(name="text_model")
+        self._decoder = decoder
+        self._weights = decoder.weights  # a tf.Module saves the variables that its own attributes hold
+        self._lookup = lookup
+        self.settings = settings
+        self.limits = limits
+        self.largest = largest and largest._replace(
+            chars=max(largest.chars, limits.prompt_chars, limits.completion_chars)
+        )
+
+    @property
+    def state_size(self) -> int:
+        """S: the packed context and the tail that a stop string may begin in."""
+        return self._decoder.context.state_size + LONGEST_STOP
+
+    def complete(
+        self,
+        prompt: tf.Tensor,
+        max_chars: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        seed: tf.Tensor,
+        stop: tf.Tensor,
+        state: tf.Tensor,
+        position: tf.Tensor,
+    ) -> Completion:
+        """Reads the prompts and writes after them.
+
+        Every value of every argument has a text, so that no row can fail its batch: a NaN is 0 in `state`, greedy as
+        `temperature`, off as `top_p`.
+
+        Args:
+            prompt: string [B]. At position 0 an empty prompt reads as the separator between messages.
+            max_chars: int32 [B] or [1], clamped to 0 and the limit.
+            temperature: float32 [B] or [1]; 0 or less is greedy.
+            top_k: int32 [B] or [1]; 0 is off.
+            top_p: float32 [B] or [1]; 1 is off.
+            seed: int64 [B] or [1].
+            stop: string [B] or [1]; writing it ends the text; "" is off; its last LONGEST_STOP characters count.
+            state: float32 [B, S] or [1, S]; zeros to begin.
+            position: int64 [B] or [1], characters written before; 0 to begin.
+        """
+        max_chars = tf.clip_by_value(max_chars, 0, self.limits.completion_chars)
+        prompt = self._bounded(prompt, tf.reduce_max(tf.concat([max_chars, [0]], axis=0)))
+        batch = tf.shape(prompt)[0]
+        one_each = lambda value: tf.broadcast_to(value, [batch])  # noqa: E731
+        position = one_each(position)
+        options = SamplingOptions(
+            max_chars=one_each(max_chars),
+            temperature=one_each(temperature),
+            top_k=one_each(top_k),
+            top_p=one_each(top_p),
+            seed=one_each(seed),
+            stop_ids=self._stop_ids(one_each(stop)),
+        )
+        context, tail = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
+        context = self._read(context, prompt, begin=position == 0)
+        written = self._decoder.write(context, tail, position, options)
+        return Completion(
+            text=self._text_of(written.ids, written.length),
+            log_prob=written.log_prob,
+            length=written.length,
+            finish_reason=tf.where(written.stopped, "stop", "length"),
+            state=tf.ensure_shape(
+                tf.concat([self._decoder.context.pack(written.state), tf.cast(written.tail, tf.float32)], axis=1),
+                [None, self.state_size],
+            ),
+            position=position + tf.cast(written.length, tf.int64),
+        )
+
+    def next_char(self, prompt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ranks what may follow each prompt, most likely first (ties: lower code point first).
+
+        Returns:
+            The characters, string [B, V], and their probabilities, float32 [B, V].
+        """
+        prompt = self._bounded(prompt, self._decoder.vocabulary_size)
+        context = self._read(self._zero_state(prompt), prompt, begin=tf.ones_like(prompt, tf.bool))
+        probabilities = tf.nn.softmax(self._decoder.logits(context))[:, UNKNOWN_ID + 1 :]
+        order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
+        return (
+            self._lookup.chars_of(tf.cast(order, tf.int64) + UNKNOWN_ID + 1),
+            tf.gather(probabilities, order, batch_dims=1),
+        )
+
+    def score(self, text: tf.Tensor) -> Scores:
+        """Says how likely each text is, as what follows a separator.
+
+        Texts over the prompt limit are scored up to it. Unknown characters are read, but have no probability: they
+        count 0 in the sums and are reported.
+        """
+        text = self._bounded(text, 1)
+        most = self.limits.prompt_chars
+        ragged = self._ids_of(tf.strings.substr(text, 0, _BYTES_PER_CHAR * (most + 1)))
+        truncated = ragged.row_lengths() > most
+        ragged = ragged[:, :most]
+        ids, length = ragged.to_tensor(), tf.cast(ragged.row_lengths(), tf.int32)
+        state = self._read(self._zero_state(text), tf.zeros_like(text), begin=tf.ones_like(text, tf.bool))
+        _, log_probs, _ = self._decoder.score(state, ids)
+        inside = tf.sequence_mask(length, tf.shape(ids)[1])
+        known = inside & (ids != UNKNOWN_ID)
+        log_probs = tf.where(known, log_probs, 0.0)
+        n_known = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
+        nats = 0.0 - tf.reduce_sum(log_probs, axis=1)  # not -sum, which makes -0.0 of nothing
+        bits = tf.math.divide_no_nan(nats, tf.cast(n_known, tf.float32) * tf.math.log(2.0))
+        return Scores(bits, log_probs, length, length - n_known, truncated)
+
+    def _bounded(self, text: tf.Tensor, chars: tf.Tensor | int) -> tf.Tensor:
+        """Gives the texts back if a request of these rows, with so many characters to write, is not too large."""
+        if self.largest is None:
+            return text
+        rows = tf.shape(text, tf.int64)[0]
+        longest = tf.reduce_max(tf.concat([tf.strings.length(text, unit="UTF8_CHAR"), [0]], axis=0))
+        longest = tf.minimum(longest, self.limits.prompt_chars)
+        request = rows * tf.cast(tf.maximum(longest, chars), tf.int64)
+        floats = rows * (self.state_size + self._decoder.vocabulary_size)
+        checks = [
+            tf.debugging.Assert(
+                found <= most, [f"a request may have at most {most} {what}; send fewer rows than", rows]
+            )
+            for found, most, what in (
+                (request, self.largest.chars, "characters, its rows times the longest"),
+                (floats, self.largest.floats, "floats of state and probabilities, all rows together"),
+            )
+        ]
+        with tf.control_dependencies([check for check in checks if check is not None]):  # eager ones give nothing
+            return tf.identity(text)
+
+    def _ids_of(self, text: tf.Tensor) -> tf.RaggedTensor:
+        ids = self._lookup.encode(normalise(text, self.settings))
+        return ids.with_flat_values(tf.cast(ids.flat_values, tf.int32))
+
+    def _zero_state(self, text: tf.Tensor) -> State:
+        return self._decoder.context.zero_state(tf.shape(text)[0])
+
+    def _read(self, state: State, prompt: tf.Tensor, begin: tf.Tensor) -> State:
+        prompt = tf.where(begin & (tf.strings.length(prompt) == 0), SEPARATOR, prompt)
+        ids = self._ids_of(_last_bytes(prompt, self.limits.prompt_chars))[:, -self._most_read :]
+        return self._decoder.read(state, ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32))
+
+    @property
+    def _most_read(self) -> int:
+        """Characters of a prompt that count: a window forgets what is before it."""
+        reach, limit = self._decoder.context.reach, self.limits.prompt_chars
+        return limit if reach is None else min(reach, limit)
+
+    def _unpack(self, packed: tf.Tensor) -> tuple[State, tf.Tensor]:
+        packed = tf.clip_by_value(tf.where(tf.math.is_nan(packed), 0.0, packed), -_STATE_STEP, _STATE_STEP)
+        context = self._decoder.context
+        return context.unpack(packed[:, : context.state_size]), tf.cast(packed[:, context.state_size :], tf.int32)
+
+    def _stop_ids(self, stop: tf.Tensor) -> tf.Tensor:
+        """Right-aligns the ids of the stop strings, int32 [B, LONGEST_STOP], with -1 on the left."""
+        ids = self._ids_of(_last_bytes(stop, LONGEST_STOP))[:, -LONGEST_STOP:]
+        ids = ids.with_flat_values(tf.where(ids.flat_values == UNKNOWN_ID, tf.int32.max, ids.flat_values))  # never met
+        length = tf.cast(ids.row_lengths(), tf.int32)
+        padded = tf.concat(
+            [tf.fill([tf.size(length), LONGEST_STOP], -1), ids.to_tensor(shape=[None, LONGEST_STOP])], axis=1
+        )
+        return tf.gather(padded, length[:, tf.newaxis] + tf.range(LONGEST_STOP), batch_dims=1)
+
+    def _text_of(self, ids: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        chars = self._lookup.chars_of(tf.cast(ids, tf.int64))
+        inside = tf.sequence_mask(length, tf.shape(ids)[1])
+        return tf.strings.reduce_join(tf.where(inside, chars, ""), axis=1)
+
+
+def _last_bytes(text: tf.Tensor, chars: int) -> tf.Tensor:
+    """Cuts texts before anything is made of each character: enough for the last `chars` of what normalising leaves."""
+    most = _BYTES_PER_CHAR * chars
+    return tf.strings.substr(text, tf.maximum(tf.strings.length(text) - most, 0), tf.fill(tf.shape(text), most))

@@ -1,0 +1,1 @@
+"""Where training computes: strategies, clusters, and workers on this machine."""

@@ -1,0 +1,1 @@
+"""Measures models, and texts, on what they were not trained on."""

@@ -1,0 +1,1 @@
+"""The network: cells, the fused LSTM, layers from ids to logits."""

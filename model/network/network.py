@@ -1,0 +1,146 @@
+"""The network: ids, one-hot, recurrent layers, dense, logits.
+
+Its weights live in Keras layers; `trainer` differentiates it, `decoder` reads the weights and steps by itself.
+B is the batch size, T the window length, U the units, V the vocabulary size.
+"""
+
+import keras
+import tensorflow as tf
+
+from charflow.model.config import NetworkConfig, Precision
+from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
+from charflow.model.decoding.decoder import Decoder
+from charflow.model.network.cells import CellWeights
+from charflow.model.network.fused_lstm import loss_and_gradients
+from charflow.pipeline.settings import Count, Natural, checked
+from charflow.pipeline.windows import Targets
+
+
+class Network:
+    """A trainable network.
+
+    Args:
+        config: cell, units, layers, dropout.
+        vocabulary_size: V.
+        targets: whether training predicts the next character only or every position's.
+        seed: of the initial weights and of dropout.
+        precision: of the recurrent layers in training; weights, logits, loss and decoding are always float32.
+
+    Attributes:
+        model: the Keras model without dropout, ids int32 [B, T] to logits [B, V] (targets "next") or [B, T, V]
+            ("all"). Its layers are the way through on a GPU, where they call cuDNN, and the reference for the CPU's
+            faster way.
+    """
+
+    @checked
+    def __init__(
+        self,
+        config: NetworkConfig,
+        vocabulary_size: Count,
+        *,
+        targets: Targets,
+        seed: Natural,
+        precision: Precision = "float32",
+    ) -> None:
+        self.config = config
+        self._seed = seed
+        # XLA compiles Keras's LSTM poorly, and Keras reaches cuDNN only uncompiled: hence two ways.
+        self._fused = config.cell == "lstm" and precision == "float32" and not tf.config.list_logical_devices("GPU")
+        self._compute_dtype = precision
+        layer_class = keras.layers.LSTM if config.cell == "lstm" else keras.layers.GRU
+        self._recurrent = [
+            layer_class(
+                config.units,
+                return_sequences=targets == "all" or index < config.layers - 1,
+                kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
+                recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
+                dtype="float32" if precision == "float32" else f"mixed_{precision}",
+                name=f"recurrent_{index}",
+            )
+            for index in range(config.layers)
+        ]
+        self._dense = keras.layers.Dense(
+            vocabulary_size,
+            kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * config.layers),
+            dtype="float32",
+            name="logits",
+        )
+        self._vocabulary_size = vocabulary_size
+        ids = keras.Input([None], dtype="int32", name="ids")
+        self.model = keras.Model(ids, self._logits(ids, masks=[]), name="charflow")
+
+    @property
+    def layers(self) -> list[CellWeights]:
+        """Weights of the recurrent layers, as the variables they are."""
+        return [CellWeights(*(v.value for v in layer.trainable_variables)) for layer in self._recurrent]
+
+    @property
+    def n_weights(self) -> int:
+        """Number of trainable floats."""
+        return int(self.model.count_params())
+
+    @checked
+    def decoder(self, context: ContextKind, window_length: Count) -> Decoder:
+        """Makes a decoder that reads this network's weights, now and after further training."""
+        reads: Context = (
+            StreamContext(self.config.cell, self.layers)
+            if context == "stream"
+            else WindowContext(self.config.cell, self.layers, window_length)
+        )
+        return Decoder(reads, self._dense.kernel.value, self._dense.bias.value)
+
+    def loss_and_gradients(
+        self, ids: tf.Tensor, targets: tf.Tensor, step: tf.Tensor, weight: tf.Tensor | float = 1.0
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Sums the cross-entropy over all targets, and differentiates it.
+
+        Args:
+            ids: [B, T], any integer type.
+            targets: [B] or [B, T].
+            step: int64 scalar; together with the seed it decides what dropout drops.
+            weight: float32 scalar that the sum is multiplied by before it is differentiated.
+
+        Returns:
+            The sum in nats, and the gradients, float32, in the order of `model.trainable_variables`.
+        """
+        ids, targets = tf.cast(ids, tf.int32), tf.cast(targets, tf.int32)
+        masks = self._masks(tf.shape(ids)[0], step)
+        if self._fused:
+            layers = [CellWeights(*map(tf.convert_to_tensor, layer)) for layer in self.layers]
+            kernel, bias = (tf.convert_to_tensor(v.value) for v in (self._dense.kernel, self._dense.bias))
+            loss, gradients = loss_and_gradients(layers, kernel, bias, ids, targets, masks)
+            return loss, [gradient * weight for gradient in gradients]
+        with tf.GradientTape() as tape:
+            logits = self._logits(ids, masks)
+            loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+        variables = [v.value for v in self.model.trainable_variables]
+        gradients = tape.gradient(loss, variables, output_gradients=tf.convert_to_tensor(weight, tf.float32))
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _logits(self, ids: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
+        """The way through the Keras layers; masks as in `_masks`."""
+        hidden = keras.ops.one_hot(ids, self._vocabulary_size, dtype=self._compute_dtype)  # [B, T, V]
+        for index, layer in enumerate(self._recurrent):
+            hidden = layer(hidden)  # [B, T, U], or [B, U] of the last where only the next character is the target
+            if masks:
+                mask = masks[index][0] if hidden.shape.rank == 2 else tf.transpose(masks[index], [1, 0, 2])
+                hidden *= tf.cast(mask, hidden.dtype)
+        return self._dense(hidden)
+
+    def _masks(self, batch: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
+        """Dropout masks [1, B, U] of each layer; made outside XLA, whose random numbers are slow on a CPU.
+
+        They are drawn for the global batch, of which each replica takes its part: dropout does not depend on how many
+        replicas train.
+        """
+        if not self.config.dropout:
+            return []
+        context = tf.distribute.get_replica_context()
+        shape = [1, context.num_replicas_in_sync * batch, self.config.units]
+        first = context.replica_id_in_sync_group * batch
+        kept = 1.0 - self.config.dropout
+        seeds = [
+            tf.stack([step, tf.constant((self._seed << 8) + index, tf.int64)]) for index in range(self.config.layers)
+        ]
+        uniforms = [tf.random.stateless_uniform(shape, seed)[:, first : first + batch] for seed in seeds]
+        return [tf.cast(uniform < kept, tf.float32) / kept for uniform in uniforms]

@@ -1,0 +1,1 @@
+"""Searches for settings that predict held-out text better."""

@@ -1,0 +1,228 @@
+"""Searches for settings that predict held-out text better, one short run after another.
+
+`space` says what may change; `trials` proposes values and keeps what came of them; `trainer` trains each
+trial in a folder of its own; `picture` draws them. A sweep that was stopped, in whichever way, goes on when it
+is opened again.
+"""
+
+import gc
+import math
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from charflow.model.config import Config
+from charflow.model.distributed.strategy import make_strategy, placement
+from charflow.model.run.run_dir import RunDir
+from charflow.model.search.picture import plot_trials
+from charflow.model.search.space import Space, Value
+from charflow.model.search.trials import STORE, Proposal, Trial, Trials
+from charflow.model.training.plan import Plan
+from charflow.model.training.report import Report, Result
+from charflow.model.training.samples import Sample
+from charflow.model.training.trainer import DivergedError, Trainer
+from charflow.model.training_text import TextInMemory
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.errors import SettingError, UserError, counted, reason
+from charflow.pipeline.files import replacing
+from charflow.pipeline.vocabulary import UNKNOWN_ID
+
+
+class Stopped(Exception):  # noqa: N818  # it is no error
+    """A signal ended a trial in good order, and with it the sweep."""
+
+    def __init__(self, *, preempted: bool) -> None:
+        super().__init__()
+        self.preempted = preempted
+
+
+class SweepListener(Protocol):
+    """Is told what happens; every method may do nothing."""
+
+    def started(self, number: int, values: dict[str, Value]) -> None:
+        """Before a trial."""
+
+    def advanced(self, report: Report) -> None:
+        """About twice a second."""
+
+    def ended(self, trial: Trial, best: Trial | None) -> None:
+        """After a trial; `best` is the best so far."""
+
+
+class Sweep:
+    """A folder of trials, new or continued; the caller holds its lock (see `locked`).
+
+    Args:
+        folder: where everything is written.
+        config: what a trial has where the search does not say otherwise; its time limit ends every trial.
+        space: what is searched.
+        corpus: what every trial learns, and is judged on.
+
+    Attributes:
+        trials: what was tried.
+        picture_file: the trials, PNG.
+        best_file: settings of the best trial, as `charflow train --config` takes them.
+
+    Raises:
+        UserError: there is no held-out text, no time limit, or the folder holds another sweep.
+    """
+
+    def __init__(self, folder: Path, config: Config, space: Space, corpus: Corpus) -> None:
+        if not (corpus.held_out_ids != UNKNOWN_ID).any():
+            raise SettingError("A sweep compares trials on held-out text: give more messages, or a larger {held_out}.")
+        if not config.training.time_limit:
+            raise SettingError("The trials of a sweep need a time limit: give {time_limit}.")
+        self.folder, self._config, self._space, self._corpus = folder, config, space, corpus
+        self.picture_file, self.best_file = folder / "trials.png", folder / "best.toml"
+        self.trials = Trials(folder, config, space, corpus.fingerprint)
+
+    def run_folder(self, number: int) -> Path:
+        """Where the run of a trial is."""
+        return self.folder / "trials" / str(number)
+
+    def best_config(self) -> Config | None:
+        """The settings of the best trial; None where none has finished."""
+        best = self.trials.best()
+        return self._space.apply(self._config, best.values) if best else None
+
+    def check_any_finished(self) -> None:
+        """Says what came of a sweep that has no result.
+
+        Raises:
+            UserError: no trial came to its end.
+        """
+        if self.trials.best():
+            return
+        trials = [trial for trial in self.trials.all() if trial.state != "cut off"]
+        if failed := [trial for trial in trials if trial.state == "failed"]:
+            raise UserError(f"{len(failed)} of {counted(len(trials), 'trial')} could not be trained: {failed[0].why}")
+        raise UserError(
+            f"None of {counted(len(trials), 'trial')} came to its end: search lower learning rates, or more trials."
+        )
+
+    def run(self, n_trials: int, listener: SweepListener) -> None:
+        """Trains until `n_trials` have come to an end, those of earlier sessions included.
+
+        Raises:
+            Stopped: a signal came; a trial that it cut short is done again next time.
+            KeyboardInterrupt: Ctrl-C between two trials, or the second one within a trial.
+            UserError: a file cannot be written, or several workers are to train.
+        """
+        strategy = make_strategy()
+        if placement(strategy).workers > 1:
+            raise UserError("A sweep runs in one process: start it without TF_CONFIG, Slurm's srun or charflow launch.")
+        while self.trials.n_done() < n_trials:
+            proposal = self.trials.propose()
+            listener.started(proposal.number, proposal.values)
+            stopped_by = self._measure(proposal, strategy, listener)
+            _forget_network()
+            self._publish()
+            listener.ended(self.trials.all()[-1], self.trials.best())
+            if stopped_by:
+                raise Stopped(preempted=stopped_by == signal.SIGTERM)
+        self._publish()
+
+    def _measure(self, proposal: Proposal, strategy: tf.distribute.Strategy, listener: SweepListener) -> int:
+        """Runs a trial to its end; gives the signal that came in its last moment, else 0."""
+        config = self._space.apply(self._config, proposal.values)
+        watch = _Watch(proposal, config, listener)
+        try:
+            result = self._train(config, proposal.number, strategy, watch)
+        except _Hopeless:
+            proposal.gave_up("pruned")
+        except _Unfit as error:
+            proposal.gave_up("failed", str(error))
+        except DivergedError as error:
+            proposal.gave_up("diverged", str(error))
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            proposal.gave_up("out of memory", reason(error))
+        else:
+            if result.reason in ("interrupted", "preempted"):
+                raise Stopped(preempted=result.reason == "preempted")
+            assert result.held_out is not None  # the corpus has held-out text, and the run was not interrupted
+            proposal.note(steps=result.step, windows_per_second=result.windows_per_second, seconds=result.elapsed)
+            proposal.finished(result.held_out.bits_per_char)
+            return result.signal
+        return 0
+
+    def _train(self, config: Config, number: int, strategy: tf.distribute.Strategy, watch: "_Watch") -> Result:
+        run_dir = RunDir(self.run_folder(number))
+        try:
+            trainer = Trainer(config, TextInMemory(self._corpus), run_dir, strategy, watch)
+        except UserError as error:
+            raise _Unfit(str(error)) from error
+        run_dir.create(config, self._corpus)
+        return trainer.train()
+
+    def _publish(self) -> None:
+        """Draws the trials, writes the best settings, and deletes the weights of all others."""
+        trials, best = self.trials.all(), self.trials.best()
+        for trial in trials:
+            if trial != best:
+                shutil.rmtree(RunDir(self.run_folder(trial.number)).checkpoints, ignore_errors=True)
+        plot_trials(trials, self._space, self.picture_file)
+        if best and (config := self.best_config()):
+            about = f"# Trial {best.number} of a sweep: {best.bits:.4f} held-out bits per character.\n"
+            with replacing(self.best_file) as beside:
+                beside.write_text(about + config.to_toml(), encoding="utf-8")
+
+
+class _Hopeless(Exception):  # noqa: N818  # it is no error
+    """Ends a run from within, where it has fallen behind the others."""
+
+
+class _Unfit(Exception):  # noqa: N818  # it is the trial's, not the sweep's
+    """A trial's settings do not go with the text or the machine: a window longer than the text, a batch to share."""
+
+
+class _Watch:
+    """Hears a run on behalf of its trial."""
+
+    def __init__(self, proposal: Proposal, config: Config, listener: SweepListener) -> None:
+        self._proposal, self._training, self._listener = proposal, config.training, listener
+
+    def resumed(self, step: int, elapsed: float) -> None: ...
+
+    def planned(self, plan: Plan) -> None: ...
+
+    def ending(self, doing: str, share: float = 0.0) -> None: ...
+
+    def advanced(self, report: Report) -> None:
+        self._listener.advanced(report)
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        self._proposal.note(steps=row["step"], windows_per_second=row["windows_per_second"], seconds=row["elapsed"])
+        # Slow runs skip evaluations: trials are compared after equal shares of their time, not after equal counts.
+        share = min(1.0, row["elapsed"] / self._training.time_limit)
+        evaluation = math.floor(share * self._training.evaluations + 1e-9)
+        if self._proposal.is_hopeless(row["held_out_part_bits"], evaluation) and share < 1.0:
+            raise _Hopeless
+
+    def sampled(self, sample: Sample) -> None: ...
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps the folder of a sweep for this process.
+
+    Raises:
+        UserError: another process holds it, or it holds something that is no sweep.
+    """
+    if (folder / "config.toml").exists():
+        raise UserError(f"{folder} holds a run: name another folder for the sweep.")
+    if not (folder / STORE).exists():
+        RunDir(folder).check_free()
+    with RunDir(folder).locked():
+        yield
+
+
+def _forget_network() -> None:
+    """Frees a run's graphs and weights: they stand in circles that only the collector can break."""
+    keras.backend.clear_session()
+    gc.collect()

@@ -1,0 +1,1 @@
+"""Trains a network inside a run folder, and reports on it."""

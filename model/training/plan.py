@@ -1,0 +1,153 @@
+"""What a run is about to do, in figures.
+
+`trainer` makes the plan before its first step; the command line prints it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import keras
+
+from charflow.model.config import Config, NetworkConfig
+from charflow.model.distributed.strategy import Placement
+from charflow.model.memory import refuse_beyond_memory
+from charflow.model.network.network import Network
+from charflow.model.training_text import TrainingText
+from charflow.pipeline.errors import UserError, counted
+
+_FLOAT = 4  # bytes
+_MOMENTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}  # floats that the optimizer keeps for each weight
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a run.
+
+    Attributes:
+        messages: of the whole corpus.
+        train_characters: characters to learn from.
+        held_out_characters: characters to be judged on.
+        distinct_characters: vocabulary without `[UNK]`.
+        windows: training windows in an epoch.
+        batch_size: global batch.
+        batch_size_wanted: as configured; larger where there are fewer windows.
+        steps_per_epoch: full batches in an epoch.
+        weights: trainable floats.
+        host_bytes: the corpus in memory.
+        device_bytes: weights, gradients, optimizer state and the activations of one batch; an estimate.
+        limit: which limit ends the run, in words.
+        placement: where it computes.
+    """
+
+    messages: int
+    train_characters: int
+    held_out_characters: int
+    distinct_characters: int
+    windows: int
+    batch_size: int
+    batch_size_wanted: int
+    steps_per_epoch: int
+    weights: int
+    host_bytes: int
+    device_bytes: int
+    limit: str
+    placement: Placement
+
+    @property
+    def cut(self) -> bool:
+        """Whether the batch is smaller than configured."""
+        return self.batch_size < self.batch_size_wanted
+
+
+def make_plan(
+    config: Config, text: TrainingText, network: Network, optimizer: keras.optimizers.Optimizer, placement: Placement
+) -> Plan:
+    """Computes the sizes.
+
+    Raises:
+        UserError: the training text is shorter than one window.
+    """
+    windows, batch_size = count_batch(config, text, placement)
+    optimizer_floats = sum(math.prod(variable.shape) for variable in optimizer.variables)
+    return Plan(
+        messages=text.messages,
+        train_characters=text.train_characters,
+        held_out_characters=text.held_out_characters,
+        distinct_characters=len(text.vocabulary.chars),
+        windows=windows,
+        batch_size=batch_size,
+        batch_size_wanted=config.training.batch_size,
+        steps_per_epoch=windows // batch_size,
+        weights=network.n_weights,
+        host_bytes=text.host_bytes,
+        device_bytes=_FLOAT * (2 * network.n_weights + optimizer_floats + _activations(config, text, batch_size)),
+        limit=_limit(config),
+        placement=placement,
+    )
+
+
+def count_batch(config: Config, text: TrainingText, placement: Placement) -> tuple[int, int]:
+    """Counts the windows of an epoch and those of a global batch, which has no more than there are.
+
+    Raises:
+        UserError: the training text is shorter than one window, or the replicas have not one each.
+    """
+    windows, replicas = text.count_windows(config.training), placement.replicas
+    batch_size = min(config.training.batch_size, windows // replicas * replicas)
+    if not batch_size:
+        raise UserError(f"The text has {counted(windows, 'window')}: too few for {replicas} replicas.")
+    return windows, batch_size
+
+
+def check_memory(config: Config, text: TrainingText, placement: Placement) -> None:
+    """Makes sure that the machine can hold the run, before any of it is built.
+
+    On a CPU that is weights, gradients, optimizer state and the activations of a batch; of another device's memory
+    this machine's says nothing, but the weights pass through it.
+
+    Raises:
+        UserError: the memory that is free is less; or as `count_batch`.
+    """
+    _, batch_size = count_batch(config, text, placement)
+    weights = _FLOAT * count_weights(config.network, text.vocabulary.size)
+    on_cpu = all(device.startswith("CPU") for device in placement.devices)
+    refuse_beyond_memory(
+        weights * (2 + _MOMENTS[config.training.optimizer]) if on_cpu else weights,
+        "The network needs",
+        "{units} or {layers}",
+    )
+    if on_cpu:
+        here = batch_size // placement.workers
+        refuse_beyond_memory(
+            weights * (2 + _MOMENTS[config.training.optimizer]) + _FLOAT * _activations(config, text, here),
+            "A training step needs",
+            "{batch_size}, {window_length}, {units} or {layers}",
+        )
+
+
+def count_weights(network: NetworkConfig, vocabulary_size: int) -> int:
+    """Counts the trainable floats of a network that is not built yet."""
+    units, gates = network.units, 4 if network.cell == "lstm" else 3
+    biases = 1 if network.cell == "lstm" else 2  # a GRU of Keras has one for the input and one for the state
+    inputs = [vocabulary_size, *[units] * (network.layers - 1)]
+    recurrent = sum(gates * units * (size + units + biases) for size in inputs)
+    return recurrent + (units + 1) * vocabulary_size
+
+
+def _activations(config: Config, text: TrainingText, batch_size: int) -> int:
+    """Floats that one training step keeps: gates, their derivatives, cells and outputs, and the logits twice."""
+    network, training = config.network, config.training
+    positions = batch_size * training.window_length
+    gates = 4 if network.cell == "lstm" else 3
+    targets = positions if training.targets == "all" else batch_size
+    return positions * network.layers * network.units * (4 * gates + 4) + 2 * targets * text.vocabulary.size
+
+
+def _limit(config: Config) -> str:
+    training = config.training
+    limits = [
+        counted(training.epochs, "epoch") if training.epochs else "",
+        counted(training.steps, "step") if training.steps else "",
+        f"{training.time_limit:,.0f} seconds" if training.time_limit else "",
+    ]
+    return " or ".join(limit for limit in limits if limit)

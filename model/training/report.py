@@ -1,0 +1,95 @@
+"""What a run tells while it trains, and what it has come to in the end.
+
+`trainer` reports; the command line and `sweep` listen.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from charflow.model.evaluation.evaluation import Evaluation
+from charflow.model.training.plan import Plan
+from charflow.model.training.samples import Sample
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands, after some steps.
+
+    Attributes:
+        step: batches done.
+        epoch: passes over all windows, with a fraction.
+        progress: share of the run that is done, by whichever limit will end it first.
+        train_bits: mean training loss since the last report, bits per target character.
+        windows_per_second: over the same steps.
+        elapsed: seconds of training, in all sessions.
+        left: seconds of training to come, at the pace since the graph was compiled; None while that is unknown.
+        losses: of each of these steps, nats per target character, float32 [steps].
+    """
+
+    step: int
+    epoch: float
+    progress: float
+    train_bits: float
+    windows_per_second: float
+    elapsed: float
+    left: float | None
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        reason: "finished", "stopped early", "interrupted" (Ctrl-C) or "preempted" (SIGTERM).
+        step: batches done.
+        elapsed: seconds of training.
+        windows_per_second: mean over this session, evaluations not counted.
+        best_step: after which the best weights were saved, those that export and generate take; 0: none were saved.
+        train_bits: mean training loss of the steps before their evaluation, bits per target character; None where it
+            is not known.
+        guess_bits: bits per character that guessing takes, all characters alike.
+        held_out: their evaluation on the held-out text, as `charflow evaluate` gives it; None without one, or where the
+            run was stopped before its end.
+        signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
+    """
+
+    reason: str
+    step: int
+    elapsed: float
+    windows_per_second: float
+    best_step: int
+    train_bits: float | None
+    guess_bits: float
+    held_out: Evaluation | None
+    signal: int = 0
+
+    @property
+    def beats_guessing(self) -> bool:
+        """Whether the best weights predict better than guessing, as far as that is known."""
+        bits = self.held_out.bits_per_char if self.held_out else self.train_bits
+        return bits is None or bits < self.guess_bits
+
+
+class Listener(Protocol):
+    """Is told what happens; every method may do nothing."""
+
+    def planned(self, plan: Plan) -> None:
+        """Before the first step."""
+
+    def resumed(self, step: int, elapsed: float) -> None:
+        """Before that, where the run goes on after so many steps and seconds of training."""
+
+    def ending(self, doing: str, share: float = 0.0) -> None:
+        """Before, and while, something is done after the last step: what, and the share of it that is done."""
+
+    def advanced(self, report: Report) -> None:
+        """About twice a second."""
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        """After each evaluation, with the row written to the metrics file."""
+
+    def sampled(self, sample: Sample) -> None:
+        """After the first epoch, or as often as the configuration says; in the end by the best weights."""

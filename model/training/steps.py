@@ -1,0 +1,113 @@
+"""Takes training steps under a tf.distribute strategy, many in one call of a graph.
+
+`trainer` and `throughput` drive it. B is the global batch size, T the window length, R the number of replicas.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from charflow.model.config import TrainingConfig
+from charflow.model.distributed.strategy import placement
+from charflow.model.network.network import Network
+from charflow.model.training_text import TrainingText
+from charflow.pipeline.windows import Share
+
+
+class Steps:
+    """The training step of a network.
+
+    Args:
+        strategy: where to compute; network and optimizer were made in its scope.
+        network: what is trained.
+        optimizer: its update rule, built.
+        training: targets, clipping, seed.
+        batch_size: B.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        network: Network,
+        optimizer: keras.optimizers.Optimizer,
+        training: TrainingConfig,
+        batch_size: int,
+    ) -> None:
+        self._strategy, self._network, self._optimizer = strategy, network, optimizer
+        self._training, self._batch_size = training, batch_size
+        self._placement = placement(strategy)
+        self._run: Callable[..., tf.Tensor] | None = None
+        self._sum = tf.function(self._sum_up, input_signature=[tf.TensorSpec([5], tf.float64)])
+
+    def batches(self, text: TrainingText, first_step: int) -> Iterator[Any]:
+        """Makes the endless batches from a step on, each as the parts of this worker's replicas, one after the other.
+
+        A plain iterator, dealt out in the graph, is gone as soon as it is dropped, and three to five times as fast as
+        the iterator that a strategy makes: that one is tuned by a thread of its own, whose sleep of up to a minute it
+        waits for in the end.
+        """
+        here = self._placement
+        own = here.replicas // here.workers
+        share = Share(first=here.worker * own, count=own, total=here.replicas)
+        return iter(text.windows(self._training, self._batch_size, first_step, share))
+
+    def run(self, batches: Iterator[Any], rates: list[float], first_step: int) -> np.ndarray:
+        """Takes as many steps as there are learning rates.
+
+        Returns:
+            Their losses, nats per target character, float32 [steps].
+        """
+        if self._run is None:  # with a signature, or the second number of rates would compile it all again
+            kinds = (tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64))
+            self._run = tf.function(self._run_steps, input_signature=kinds)
+        losses = self._run(batches, tf.constant(rates, tf.float32), tf.constant(first_step, tf.int64))
+        return losses.numpy()
+
+    def agree(
+        self,
+        *,
+        elapsed: float = 0.0,
+        rate: float = 0.0,
+        interrupted: bool = False,
+        preempted: bool = False,
+        stop: bool = False,
+    ) -> tuple[float, float, bool, bool, bool]:
+        """Tells all workers the chief's time, rate and decision to stop, and whether any of them got a signal."""
+        here = self._placement
+        figures = np.array([elapsed, rate, interrupted, preempted, stop], np.float64)
+        if here.workers > 1:
+            if not here.chief:
+                figures[[0, 1, 4]] = 0.0
+            figures = self._sum(tf.constant(figures / (here.replicas // here.workers))).numpy()
+        return float(figures[0]), float(figures[1]), figures[2] > 0, figures[3] > 0, figures[4] > 0
+
+    def _run_steps(self, batches: Iterator[Any], rates: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
+        strategy = self._strategy
+        losses = tf.TensorArray(tf.float32, size=tf.size(rates), element_shape=[])
+        for k in tf.range(tf.size(rates)):
+            self._optimizer.learning_rate.assign(rates[k])
+            inputs, targets = strategy.experimental_distribute_values_from_function(lambda _: next(batches))
+            loss = strategy.run(self._replica_step, args=(inputs, targets, first_step + tf.cast(k, tf.int64)))
+            losses = losses.write(k, strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None))
+        return losses.stack()
+
+    def _replica_step(self, inputs: tf.Tensor, targets: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        training, replicas = self._training, self._placement.replicas
+        per_batch = self._batch_size * (training.window_length if training.targets == "all" else 1)
+        weight = self._optimizer.scale_loss(tf.constant(1.0 / per_batch))
+        loss, gradients = self._network.loss_and_gradients(inputs, targets, step, weight)
+        if replicas > 1:  # where there is one, TensorFlow would still keep every graph that it traces
+            # Before the optimizer clips and looks for overflow, so that the update does not depend on their number.
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        self._optimizer.apply(gradients)
+        return loss / per_batch
+
+    def _sum_up(self, own: tf.Tensor) -> tf.Tensor:
+        def on_replica(own: tf.Tensor) -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
+
+        return self._strategy.experimental_local_results(self._strategy.run(on_replica, args=(own,)))[0]

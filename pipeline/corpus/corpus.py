@@ -1,0 +1,258 @@
+"""Turns messages into one encoded text: the ids that windows are cut from.
+
+`kept_texts` reads and normalises the messages that count; this module joins and encodes them; `windows` cuts the
+result. N is the number of characters. Everything is decided by `CorpusSettings` and the files' content.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.corpus.cache import FACTS, CorpusCache
+from charflow.pipeline.corpus.kept_texts import (
+    CODE_POINTS,
+    SEPARATOR,
+    Tally,
+    code_points,
+    count_points,
+    kept_texts,
+    named,
+    separated,
+    tail_start,
+)
+from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.inputs import find_inputs
+from charflow.pipeline.formats.long_messages import Noticed
+from charflow.pipeline.formats.messages import Messages, read_messages
+from charflow.pipeline.settings import Count, Natural, Paths, Texts, Total, check, checked
+from charflow.pipeline.text import TextSettings
+from charflow.pipeline.vocabulary import Vocabulary
+
+Fraction: TypeAlias = Annotated[float, Bounds(above=0, at_most=1)]
+HeldOut: TypeAlias = Annotated[float, Bounds(at_least=0, below=1)]
+
+__all__ = ["SEPARATOR", "Corpus", "CorpusSettings", "build_corpus"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """Which messages count and how they become text.
+
+    Attributes:
+        users: ids to keep; empty keeps everybody.
+        drop_users: ids to leave out, such as bots.
+        fraction: the first `int(n * fraction)` of the n messages kept so far are used.
+        min_length: least code points in a message; empty messages never count.
+        min_count: characters that occur less often become `[UNK]`.
+        held_out: share of the messages, at the end, that is never trained on; of the characters where these messages
+            have hardly any (see `tail_start`).
+        text: normalisation of the characters.
+        csv: columns and form of the files.
+    """
+
+    users: tuple[str, ...] = ()
+    drop_users: tuple[str, ...] = ()
+    fraction: Fraction = 1.0
+    min_length: Natural = 1
+    min_count: Count = 1
+    held_out: HeldOut = 0.1
+    text: TextSettings = field(default_factory=TextSettings)
+    csv: CsvFormat = field(default_factory=CsvFormat)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if both := sorted(set(self.users) & set(self.drop_users)):
+            raise UserError(f"User {quoted(both[0])} is both kept and dropped.")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An encoded text, split by messages into a training part and a held-out tail.
+
+    Attributes:
+        ids: the whole text, [N], smallest unsigned integer type (uint8 up to 255 distinct characters).
+        split: ids before this index are for training; the rest is held out.
+        vocabulary: the characters of `ids`.
+        rows: rows read, bad ones included.
+        dropped: number of rows left out, by reason.
+        messages: messages in the text; `rows` minus all that were dropped.
+        held_out_messages: how many of them are that share; the tail begins in an earlier one if they are too short.
+        noticed: the longest message of the files, and fields of them that may have swallowed rows.
+        fingerprint: SHA-256 of vocabulary, ids and split, in hexadecimal: equal for equal training data.
+    """
+
+    ids: np.ndarray
+    split: int
+    vocabulary: Vocabulary
+    rows: int
+    dropped: dict[str, int]
+    messages: int
+    held_out_messages: int
+    noticed: Noticed = field(default_factory=Noticed, kw_only=True)
+
+    @classmethod
+    @checked
+    def from_csv(
+        cls,
+        paths: Paths,
+        *,
+        user: Texts | None = None,
+        drop_users: Texts = (),
+        fraction: Fraction = 1.0,
+        min_length: Natural = 1,
+        min_count: Count = 1,
+        held_out: HeldOut = 0.1,
+        text: TextSettings | None = None,
+        csv: CsvFormat | None = None,
+        cache: CorpusCache | None = None,
+    ) -> "Corpus":
+        """Reads chat CSVs into a corpus; the arguments are those of `CorpusSettings`.
+
+        Args:
+            paths: files or globs, in the order their messages are to be read.
+            user: one id or several to keep; None keeps everybody.
+            drop_users: one id or several to leave out.
+            cache: where encoded corpora are kept, so that the same files and settings are not read twice.
+
+        >>> corpus = Corpus.from_csv("chat.csv", user="mira", fraction=0.2)  # doctest: +SKIP
+        >>> corpus.vocabulary.decode(corpus.ids[:9])  # doctest: +SKIP
+        'oh my dea'
+
+        Raises:
+            UserError: whatever is wrong with files or arguments, a user without a message, or no message is left.
+        """
+        if user is not None and not user:
+            raise UserError("user names nobody, and no message would be left: pass None to keep everybody.")
+        settings = CorpusSettings(
+            users=() if user is None else tuple(user),
+            drop_users=tuple(drop_users),
+            fraction=fraction,
+            min_length=min_length,
+            min_count=min_count,
+            held_out=held_out,
+            text=text or TextSettings(),
+            csv=csv or CsvFormat(),
+        )
+        return build_corpus(paths, settings, cache)
+
+    @property
+    def train_ids(self) -> np.ndarray:
+        """The training part, [split]."""
+        return self.ids[: self.split]
+
+    @property
+    def held_out_ids(self) -> np.ndarray:
+        """The tail that is never trained on, [N - split]."""
+        return self.ids[self.split :]
+
+    @property
+    def held_out_characters(self) -> int:
+        """How many the tail has."""
+        return len(self.ids) - self.split
+
+    @checked
+    def held_out_start(self, most: Total) -> np.ndarray:
+        """The first `most` ids of the tail, or all where it has fewer."""
+        return self.ids[self.split :][:most]
+
+    @checked
+    def train_end(self, most: Total) -> np.ndarray:
+        """The last `most` training ids: what an evaluation of the tail begins with."""
+        return self.ids[max(0, self.split - most) : self.split]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hashes what a model can learn from; see the class."""
+        digest = hashlib.sha256("".join(self.vocabulary.chars).encode())
+        digest.update(np.ascontiguousarray(self.ids).data)
+        digest.update(str(self.split).encode())
+        return digest.hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """Sums the corpus up, for people and for model cards."""
+        return {
+            "fingerprint": self.fingerprint,
+            "rows": self.rows,
+            "dropped": self.dropped,
+            "messages": self.messages,
+            "held_out_messages": self.held_out_messages,
+            "characters": len(self.ids),
+            "train_characters": self.split,
+            "held_out_characters": self.held_out_characters,
+            "distinct_characters": len(self.vocabulary.chars),
+        }
+
+
+@checked
+def build_corpus(
+    paths: Paths,
+    settings: CorpusSettings,
+    cache: CorpusCache | None = None,
+    *,
+    read: Callable[[], Messages] | None = None,
+) -> Corpus:
+    """Reads chat CSVs into a corpus, or takes it from the cache; see `Corpus.from_csv`.
+
+    Args:
+        paths: files or globs; who gives `read` too has found the files (`find_inputs`) if one may be a pipe.
+        settings: which messages count and how they become text.
+        cache: where encoded corpora are kept.
+        read: gives the messages of `paths`, for who needs them for more than one corpus; they are read here otherwise.
+    """
+    files = find_inputs(paths)
+    key = cache.key(files, json.dumps(asdict(settings), sort_keys=True)) if cache else ""
+    if cache and (stored := cache.load(key)):
+        ids, vocabulary, facts = stored
+        noticed = Noticed.from_table(facts.pop("noticed"))
+        return Corpus(ids, facts.pop("split"), vocabulary, **facts, noticed=noticed)
+    corpus = _read(read() if read else read_messages(files, settings.csv), settings)
+    if cache:
+        facts = {name: getattr(corpus, name) for name in FACTS} | {"noticed": asdict(corpus.noticed)}
+        cache.store(key, corpus.ids, corpus.vocabulary, facts)
+    return corpus
+
+
+def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
+    tally, kept = Tally(messages, settings), []
+    for texts, verdicts, seen in kept_texts(messages, settings):
+        kept.append(texts)
+        tally.add(verdicts, seen)
+    n_used, n_tail = tally.shares()
+    pieces = list(separated(kept, n_used))
+    del kept
+    vocabulary = Vocabulary.from_counts(_count_chars(pieces), min_count=settings.min_count)
+    ids, lengths = _encode(pieces, vocabulary)
+    return Corpus(
+        ids=ids,
+        split=tail_start(len(ids), len(ids) - int(lengths[len(lengths) - n_tail :].sum()), settings.held_out),
+        vocabulary=vocabulary,
+        rows=messages.all_rows,
+        dropped=tally.dropped(n_used),
+        messages=n_used,
+        held_out_messages=n_tail,
+        noticed=messages.noticed,
+    )
+
+
+def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
+    counts = np.zeros(CODE_POINTS, np.int64)
+    for texts in pieces:
+        for points in code_points(texts):
+            count_points(counts, points)
+    return named(counts)
+
+
+def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """Looks up every character; returns ids [N] and the length of each message with its separator."""
+    ids_of = vocabulary.ids_by_code_point()
+    ids = np.concatenate([ids_of[points] for texts in pieces for points in code_points(texts)])
+    lengths = np.concatenate([tf.strings.length(texts, unit="UTF8_CHAR").numpy() for texts in pieces])
+    return ids, lengths

@@ -1,0 +1,187 @@
+"""Describes a chat before anything is trained on it: who writes how much, and what a training run would get.
+
+Reads the same `messages` as `corpus` does; `charflow explore` prints what these functions return.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tensorflow as tf
+
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.corpus.users import refuse_absent
+from charflow.pipeline.files import replacing
+from charflow.pipeline.fonts import drawable, fonts_for, one_line
+from charflow.pipeline.formats.messages import Messages
+from charflow.pipeline.places import check_file
+from charflow.pipeline.settings import Count, Natural, Texts, checked
+from charflow.pipeline.windows import count_windows
+
+_LABEL_LENGTH = 26  # characters of a user id that fit beside a bar
+_SHOWN_LENGTH = 1000  # characters of a message; one may have millions
+
+
+@dataclass(frozen=True)
+class ChatSummary:
+    """Figures of a whole chat.
+
+    Attributes:
+        rows: readable rows.
+        bad_rows: rows that were skipped because they cannot be read.
+        empty: readable rows without text.
+        characters: code points of all messages, separators not counted.
+        users: a table of `user`, `messages`, `characters`, most messages first (ties in order of appearance).
+    """
+
+    rows: int
+    bad_rows: int
+    empty: int
+    characters: int
+    users: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class UserSummary:
+    """Figures of one user's messages; the corpus figures after normalisation.
+
+    Attributes:
+        user: the id.
+        messages: the user's messages, empty ones included.
+        characters: code points of the messages, separators not counted.
+        distinct_characters: size of the vocabulary without `[UNK]`; the separator counts.
+        windows: training windows of the corpus (without its held-out tail).
+        corpus_bytes: memory of the encoded corpus on the host.
+        one_hot_bytes: what dense boolean one-hot arrays of the same windows would take (the tutorial recipe's way).
+        first: the first messages as they stand in the file; of one above 1,000 characters these, and its length.
+    """
+
+    user: str
+    messages: int
+    characters: int
+    distinct_characters: int
+    windows: int
+    corpus_bytes: int
+    one_hot_bytes: int
+    first: list[str]
+
+
+@checked
+def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary:
+    """Reads all rows once and counts them; `drop_users` are left out of the table of users only.
+
+    Raises:
+        UserError: one of `drop_users` wrote nothing.
+    """
+    tables = [
+        pd.DataFrame({"user": users, "characters": lengths})
+        for users, lengths in messages.dataset()
+        .map(lambda users, texts: (users, tf.strings.length(texts, unit="UTF8_CHAR")))
+        .as_numpy_iterator()
+    ]
+    table = pd.concat(tables)
+    users = (
+        table.groupby("user", sort=False)["characters"]
+        .agg(messages="size", characters="sum")
+        .sort_values("messages", ascending=False, kind="stable")
+        .reset_index()
+    )
+    users["user"] = users["user"].str.decode("utf-8")
+    counts = Counter(dict(zip(users["user"], users["messages"].tolist(), strict=True)))
+    refuse_absent([user for user in drop_users if user not in counts], counts, left_out=True)
+    users = users[~users["user"].isin(drop_users)]
+    return ChatSummary(
+        rows=messages.rows,
+        bad_rows=len(messages.bad_rows),
+        empty=int((table["characters"] == 0).sum()),
+        characters=int(table["characters"].sum()),
+        users=users,
+    )
+
+
+@checked
+def summarise_user(
+    messages: Messages, corpus: Corpus, user: str, *, length: Count, shift: Count, first: Natural = 20
+) -> UserSummary:
+    """Describes one user, and the windows that training on the user's `corpus` would see.
+
+    Raises:
+        UserError: the training part is shorter than one window.
+    """
+    n_messages, n_characters, shown = 0, 0, []
+    for text in _texts_of(messages, user):
+        n_messages += 1
+        n_characters += len(text)
+        if n_messages <= first:
+            shown.append(_beginning(text))
+    windows = count_windows(corpus.split, length=length, shift=shift)
+    size = len(corpus.vocabulary.chars)
+    return UserSummary(
+        user=user,
+        messages=n_messages,
+        characters=n_characters,
+        distinct_characters=size,
+        windows=windows,
+        corpus_bytes=corpus.ids.nbytes,
+        one_hot_bytes=windows * (length + 1) * size,
+        first=shown,
+    )
+
+
+def check_plot(path: Path) -> None:
+    """Raises UserError unless a chart can be written at `path`: for who wants to know before a chat is read."""
+    check_file(path, "the chart", (".png",))
+
+
+def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> set[str]:
+    """Draws messages by user as a bar chart (PNG): one bar a row of `users`, the largest on top.
+
+    Returns:
+        The characters that no font of this machine has; the chart has boxes for them.
+
+    Raises:
+        UserError: the file cannot be written, or its name is not that of a PNG.
+    """
+    from matplotlib.figure import Figure
+
+    check_plot(path)
+    labels = [_label(user) for user in users["user"]]
+    mono, lacking = fonts_for(labels, "monospace")
+    sans, lacking_in_title = fonts_for([title], "sans-serif")
+    figure = Figure(figsize=(8, 0.42 * len(users) + 1.3), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(users)), users["messages"], color="#3b6ea5", height=0.72)
+    axes.bar_label(bars, labels=[f"{count:,}" for count in users["messages"]], padding=4, fontsize=9, color="#333333")
+    axes.set_yticks(range(len(users)), [drawable(label, lacking) for label in labels], family=mono, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_title(drawable(title, lacking_in_title), loc="left", family=sans, fontsize=11)
+    axes.set_xlabel("messages")
+    axes.margins(x=0.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
+    return lacking | lacking_in_title
+
+
+def _label(user: str) -> str:
+    """An id beside its bar, quoted where blanks would go unnoticed; what is no sign is a box."""
+    if not user or user != " ".join(user.split()):
+        return f"'{one_line(user, _LABEL_LENGTH - 2)}'"
+    return one_line(user, _LABEL_LENGTH)
+
+
+def _texts_of(messages: Messages, user: str) -> Iterator[str]:
+    batches = messages.dataset().map(lambda users, texts: tf.boolean_mask(texts, users == user))
+    for batch in batches.as_numpy_iterator():
+        yield from (text.decode() for text in batch)
+
+
+def _beginning(text: str) -> str:
+    if len(text) <= _SHOWN_LENGTH:
+        return text
+    return f"{text[:_SHOWN_LENGTH]}… ({len(text):,} characters)"

@@ -1,0 +1,163 @@
+"""Turns rows into the texts that a corpus is made of: judged, normalised, in batches, and all others counted.
+
+`messages` reads and judges the rows; `corpus` joins and encodes the texts in memory, `prepared.writing` on disk.
+B is the number of rows in a batch, K how many of them are kept.
+"""
+
+import codecs
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.pipeline.corpus.users import most_active, refuse_absent
+from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
+from charflow.pipeline.text import normalise
+
+if TYPE_CHECKING:
+    from charflow.pipeline.corpus.corpus import CorpusSettings
+
+LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth of a bit and more
+SEPARATOR = " "  # between messages, as in the tutorial recipe
+CODE_POINTS = 0x110000
+_BYTES_AT_ONCE = 1 << 20
+_EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
+_UNFIT = "bad row"
+_HEADER = "repeated header"
+_BEYOND = "beyond the fraction"
+
+
+def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0) -> tf.data.Dataset:
+    """Filters and normalises, in file and row order; the first `skip` batches are read and left out.
+
+    Returns:
+        A dataset of `(texts, verdicts, seen)`: texts string [K], how many rows got each of `VERDICTS` int32
+        [len(VERDICTS)], and how many each user that the settings name wrote int64 [users and drop_users].
+    """
+    named_users = [*settings.users, *settings.drop_users]
+    wanted = tf.constant(named_users, tf.string, shape=[len(named_users)])
+
+    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        verdicts = judge(
+            users,
+            texts,
+            keep_users=settings.users,
+            drop_users=settings.drop_users,
+            min_length=settings.min_length,
+        )
+        normalised = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
+        left = normalised != ""  # some are made of nothing but what normalisation leaves out
+        emptied = tf.size(left) - tf.math.count_nonzero(left, dtype=tf.int32)
+        counts = tf.math.bincount(verdicts, minlength=len(VERDICTS)) + emptied * tf.constant(_EMPTIED)
+        seen = tf.reduce_sum(tf.cast(users[:, tf.newaxis] == wanted, tf.int64), axis=0)
+        return tf.boolean_mask(normalised, left), counts, seen
+
+    return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class Tally:
+    """Counts what became of the rows, and says how many of the kept messages are used and held out."""
+
+    def __init__(self, messages: Messages, settings: "CorpusSettings") -> None:
+        self._messages, self._settings = messages, settings
+        self._verdicts = np.zeros(len(VERDICTS), np.int64)
+        self._seen = np.zeros(len(settings.users) + len(settings.drop_users), np.int64)
+
+    @property
+    def rows(self) -> int:
+        """Rows counted so far."""
+        return int(self._verdicts.sum())
+
+    def add(self, verdicts: tf.Tensor, seen: tf.Tensor) -> None:
+        """Adds a batch of `kept_texts`."""
+        self._verdicts += verdicts.numpy()
+        self._seen += seen.numpy()
+
+    def shares(self) -> tuple[int, int]:
+        """Says, when all rows are counted, how many messages are used and how many of these are held out.
+
+        Raises:
+            UserError: a user has no row, or no message is left.
+        """
+        self._check_users()
+        settings, n_kept = self._settings, int(self._verdicts[0])
+        if not n_kept:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped(0).items())
+            raise UserError(
+                f"No message is left of {counted(self._messages.rows, 'row')} ({why}). "
+                f"Most active: {most_active(count_users(self._messages))}."
+            )
+        n_used = int(n_kept * settings.fraction)
+        if not n_used:
+            raise UserError(f"A fraction of {settings.fraction:g} leaves none of the {counted(n_kept, 'message')}.")
+        return n_used, int(n_used * settings.held_out)
+
+    def dropped(self, n_used: int) -> dict[str, int]:
+        """Counts the rows left out, by reason; reasons that did not occur are left out too."""
+        counts = {
+            _UNFIT: len(self._messages.bad_rows),
+            _HEADER: self._messages.repeated_headers,
+            **dict(zip(VERDICTS[1:], self._verdicts[1:].tolist(), strict=True)),
+            _BEYOND: int(self._verdicts[0]) - n_used,
+        }
+        return {reason: count for reason, count in counts.items() if count}
+
+    def _check_users(self) -> None:
+        """Refuses user ids without a row: a misspelt id would go unnoticed."""
+        if self._seen.all():
+            return
+        settings, counts = self._settings, count_users(self._messages)
+        refuse_absent([user for user in settings.users if user not in counts], counts)
+        refuse_absent([user for user in settings.drop_users if user not in counts], counts, left_out=True)
+
+
+def tail_start(characters: int, by_messages: int, share: float) -> int:
+    """Says where the held-out tail begins: at a message, or inside of one where the last messages are next to nothing.
+
+    Fewer than ten messages, or a long one before some short ones, would leave nothing to judge by.
+
+    Args:
+        characters: N.
+        by_messages: where the share of the messages begins.
+        share: of the messages that is held out.
+
+    >>> tail_start(50_000, 49_998, 0.1)
+    45000
+    """
+    asked, found = int(characters * share), characters - by_messages
+    return characters - asked if found < LITTLE and 2 * found < asked else by_messages
+
+
+def separated(batches: list[tf.Tensor], n_used: int) -> Iterator[tf.Tensor]:
+    """Cuts the batches off after `n_used` messages and puts the separator after every message but the last."""
+    left = n_used
+    for batch in batches:
+        texts = batch[:left]
+        left -= len(texts)
+        if not len(texts):
+            continue
+        if left:
+            yield texts + SEPARATOR
+        else:
+            yield tf.concat([texts[:-1] + SEPARATOR, texts[-1:]], axis=0)
+            return
+
+
+def code_points(texts: tf.Tensor) -> Iterator[np.ndarray]:
+    """Yields the code points of all texts, joined, uint32, a piece at a time: one text may have millions."""
+    joined, decode = tf.strings.reduce_join(texts).numpy(), codecs.getincrementaldecoder("utf-8")().decode
+    for start in range(0, len(joined), _BYTES_AT_ONCE):
+        yield np.frombuffer(decode(joined[start : start + _BYTES_AT_ONCE]).encode("utf-32-le"), "<u4")
+
+
+def count_points(counts: np.ndarray, points: np.ndarray) -> None:
+    """Adds the code points [N] to their counts [CODE_POINTS], in place."""
+    found = np.bincount(points)
+    counts[: len(found)] += found
+
+
+def named(counts: np.ndarray) -> dict[str, int]:
+    """Gives the counts [CODE_POINTS] of the characters that occur."""
+    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}

@@ -1,0 +1,1 @@
+"""Reads chat messages out of files: finds the inputs, decodes them, tells good rows from bad ones."""

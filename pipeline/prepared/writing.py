@@ -1,0 +1,307 @@
+"""Encodes chats of any size into a folder of numbered shards, in bounded memory, and goes on where it was stopped.
+
+`kept_texts` gives the texts in batches, and every pass over them holds one batch: the first counts messages and
+characters, which fixes the vocabulary, and the last encodes. (Where only a fraction of the messages is used, one in
+between counts the characters of these alone.) The result equals `build_corpus`; `corpus` reads it.
+N is the number of characters, K that of the kept messages in a batch.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.corpus.kept_texts import (
+    CODE_POINTS,
+    SEPARATOR,
+    Tally,
+    count_points,
+    kept_texts,
+    named,
+    tail_start,
+)
+from charflow.pipeline.errors import SettingError, UserError, reason
+from charflow.pipeline.files import replacing
+from charflow.pipeline.formats.inputs import find_inputs
+from charflow.pipeline.formats.messages import Messages, read_messages
+from charflow.pipeline.places import check_folder
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.prepared.manifest import (
+    MANIFEST,
+    PROGRESS,
+    VOCABULARY,
+    Manifest,
+    Origin,
+    Position,
+    Shard,
+    hash_into,
+    sha256_of,
+)
+from charflow.pipeline.settings import Count, Paths, checked
+from charflow.pipeline.vocabulary import Vocabulary
+
+SHARD_CHARACTERS = 32 << 20
+_MOST_SHARDS = 10_000  # their table is written after each
+_OURS = ("shard-*.ids", ".shard-*", VOCABULARY, f".{VOCABULARY}.*", f".{MANIFEST}.*", f".{PROGRESS}.*")
+
+# Is told what is being done ("checking", "counting" or "encoding") and which share of it is done.
+Progress = Callable[[str, float], None]
+
+
+@checked
+def prepare_corpus(
+    paths: Paths,
+    settings: CorpusSettings,
+    folder: str | Path,
+    *,
+    shard_characters: Count = SHARD_CHARACTERS,
+    progress: Progress = lambda doing, share: None,
+) -> PreparedCorpus:
+    """Writes the corpus of chat CSVs into a folder, or goes on with one that was interrupted or damaged.
+
+    The folder has the same bytes in the end, however often the work was interrupted, by whatever.
+
+    Args:
+        paths: files or globs, in the order their messages are to be read.
+        settings: which messages count and how they become text.
+        folder: new, empty, or begun by the same call.
+        shard_characters: characters in each shard but the last.
+        progress: is called after each batch; what it raises ends the work, which can go on later.
+
+    >>> prepared = prepare_corpus("chat-*.csv", CorpusSettings(), "corpus")  # doctest: +SKIP
+
+    Raises:
+        UserError: whatever `build_corpus` refuses; the folder is in use, or holds something else or a corpus of
+            other files or settings; the disk is full.
+    """
+    check_folder(Path(folder), "the corpus")
+    files, folder = find_inputs(paths), Path(folder)
+    origin = Origin.of(files, settings, shard_characters)
+    with _locked(folder):
+        begun = _begun(folder, origin)
+        if not begun or not begun.fingerprint:
+            progress("checking", 0.0)
+            messages = read_messages(files, settings.csv)
+            begun = begun or _survey(messages, settings, origin, folder, progress)
+            finished = _write_shards(messages, settings, begun, folder, progress)
+            if changed := Origin.of(files, settings, shard_characters).differences(origin):
+                raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
+            finished.save(folder / MANIFEST)
+        (folder / PROGRESS).unlink(missing_ok=True)
+        return PreparedCorpus.open(folder)
+
+
+def _begun(folder: Path, origin: Origin) -> Manifest | None:
+    """Takes stock of what is in the folder: the table of all that is still whole, None where nothing is.
+
+    Raises:
+        UserError: it was made by another call.
+    """
+    found = next((path for path in (folder / MANIFEST, folder / PROGRESS) if path.is_file()), None)
+    if found is None:
+        if foreign := [path.name for path in folder.iterdir() if not any(path.match(ours) for ours in _OURS)]:
+            raise UserError(f"{folder} is no prepared corpus but holds {foreign[0]}: name a new folder.")
+        return None
+    manifest = Manifest.load(found)
+    if differences := manifest.origin.differences(origin):
+        raise UserError(
+            f"{folder} holds the corpus of other files or settings ({', '.join(differences)}): name a new folder, "
+            "or prepare it as before."
+        )
+    if not _is_whole(folder / VOCABULARY, manifest.vocabulary_sha256):
+        (folder / MANIFEST).unlink(missing_ok=True)
+        return None
+    whole = tuple(takewhile(lambda shard: _is_whole(folder / shard.name, shard.sha256), manifest.shards))
+    if found.name == PROGRESS or len(whole) < manifest.n_shards:
+        manifest = replace(manifest, shards=whole, fingerprint=None)
+        manifest.save(folder / PROGRESS)
+        (folder / MANIFEST).unlink(missing_ok=True)
+    return manifest
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path) == sha256
+
+
+def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder: Path, progress: Progress) -> Manifest:
+    """Counts all that must be known before the first character is encoded, and writes it down."""
+    tally, counts = Tally(messages, settings), np.zeros(CODE_POINTS, np.int64)
+    whole = settings.fraction == 1
+    for batch, verdicts, seen in kept_texts(messages, settings):
+        tally.add(verdicts, seen)
+        if whole:
+            count_points(counts, _decode(batch)[0].numpy())
+        progress("counting", tally.rows / messages.rows)
+    n_used, n_tail = tally.shares()
+    if not whole:
+        _count_first(counts, messages, settings, n_used, progress)
+    counts[ord(SEPARATOR)] -= 1  # the last message has none
+    vocabulary = Vocabulary.from_counts(named(counts), min_count=settings.min_count)
+    with replacing(folder / VOCABULARY) as beside:
+        vocabulary.save(beside)
+    _check_shards(int(counts.sum()), origin.shard_characters)
+    manifest = Manifest(
+        origin=origin,
+        vocabulary_sha256=sha256_of(folder / VOCABULARY),
+        dtype=vocabulary.dtype.name,
+        rows=messages.all_rows,
+        noticed=asdict(messages.noticed),
+        dropped=tally.dropped(n_used),
+        messages=n_used,
+        held_out_messages=n_tail,
+        characters=int(counts.sum()),
+    )
+    manifest.save(folder / PROGRESS)
+    return manifest
+
+
+def _check_shards(characters: int, size: int) -> None:
+    """Refuses more files than a folder should hold."""
+    if (n_shards := -(-characters // size)) > _MOST_SHARDS:
+        raise SettingError(
+            "{shard_characters} is {size}, which makes {count} shards: set it to at least {least}.",
+            size=f"{size:,}",
+            count=f"{n_shards:,}",
+            least=f"{-(-characters // _MOST_SHARDS):,}",
+        )
+
+
+def _count_first(
+    counts: np.ndarray, messages: Messages, settings: CorpusSettings, n_used: int, progress: Progress
+) -> None:
+    """Counts the characters of the first `n_used` kept messages, separators included."""
+    left = n_used
+    for points, lengths in _decoded(messages, settings):
+        count_points(counts, points[: lengths[:left].sum()])
+        left -= min(left, len(lengths))
+        progress("counting", 1 - left / n_used)
+        if not left:
+            return
+
+
+def _write_shards(
+    messages: Messages, settings: CorpusSettings, manifest: Manifest, folder: Path, progress: Progress
+) -> Manifest:
+    """Writes the shards that are not there yet; returns the whole table."""
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    fingerprint = hashlib.sha256("".join(vocabulary.chars).encode())
+    for shard in manifest.shards:
+        hash_into(fingerprint, folder / shard.name)
+    text = _EncodedText(messages, settings, manifest, vocabulary)
+    size = manifest.origin.shard_characters
+    for index in range(len(manifest.shards), manifest.n_shards):
+        n_ids = min(size, manifest.characters - index * size)
+        name, digest = f"shard-{index:05d}.ids", hashlib.sha256()
+        with replacing(folder / name) as beside, beside.open("wb") as file:
+            for ids in text.read(n_ids):
+                file.write(ids.data)
+                digest.update(ids.data)
+                fingerprint.update(ids.data)
+                progress("encoding", text.n_read / manifest.characters)
+        shard = Shard(name=name, characters=n_ids, sha256=digest.hexdigest(), ended_in=text.position)
+        manifest = replace(manifest, split=text.split, shards=(*manifest.shards, shard))
+        manifest.save(folder / PROGRESS)
+    by_messages = manifest.characters if manifest.split is None else manifest.split
+    split = tail_start(manifest.characters, by_messages, settings.held_out)
+    fingerprint.update(str(split).encode())
+    return replace(manifest, split=split, fingerprint=fingerprint.hexdigest())
+
+
+class _EncodedText:
+    """The ids of the whole text, read once, from where the last whole shard ends.
+
+    Attributes:
+        n_read: characters before the next one.
+        position: of the batch that the last one read is from.
+        split: where the held-out tail starts; None while that is not reached.
+    """
+
+    def __init__(
+        self, messages: Messages, settings: CorpusSettings, manifest: Manifest, vocabulary: Vocabulary
+    ) -> None:
+        self.position = manifest.shards[-1].ended_in if manifest.shards else Position()
+        self.n_read = sum(shard.characters for shard in manifest.shards)
+        self.split = manifest.split
+        self._characters = manifest.characters
+        self._first_held_out = manifest.messages - manifest.held_out_messages
+        self._ids = vocabulary.ids_by_code_point().astype(vocabulary.dtype.newbyteorder("<"))
+        self._pieces = self._encode(_decoded(messages, settings, skip=self.position.batch))
+        self._waiting = self._ids[:0]
+
+    def read(self, n_ids: int) -> Iterator[np.ndarray]:
+        """Yields the next `n_ids` ids, in pieces, little-endian.
+
+        Raises:
+            UserError: the text ends before, so that its files are no longer what they were.
+        """
+        while n_ids:
+            if not len(self._waiting):
+                try:
+                    self._waiting = next(self._pieces)
+                except StopIteration:
+                    raise UserError("The CSV files changed while they were read: prepare a new folder.") from None
+            piece, self._waiting = self._waiting[:n_ids], self._waiting[n_ids:]
+            n_ids -= len(piece)
+            self.n_read += len(piece)
+            yield piece
+
+    def _encode(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        following = self.position
+        for points, lengths in batches:
+            self.position = following
+            held_out = self._first_held_out - self.position.messages  # place in the batch
+            if 0 <= held_out < len(lengths):
+                before = self.position.characters + int(lengths[:held_out].sum())
+                self.split = min(before, self._characters)  # where none is held out, it is the message after the text
+            following = Position(
+                self.position.batch + 1,
+                self.position.messages + len(lengths),
+                self.position.characters + len(points),
+            )
+            yield self._ids[points[max(0, self.n_read - self.position.characters) :]]
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _decode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Gives the code points of texts [K], each with a separator after it, int32 [characters]; and lengths [K]."""
+    points = tf.strings.unicode_decode(texts + SEPARATOR, "UTF-8")
+    return points.flat_values, points.row_lengths()
+
+
+def _decoded(messages: Messages, settings: CorpusSettings, *, skip: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields what `_decode` gives of each batch, from batch `skip` on; batches before are read and no more."""
+    texts = kept_texts(messages, settings, skip=skip)
+    batches = texts.map(lambda kept, *_: _decode(kept), num_parallel_calls=tf.data.AUTOTUNE)
+    yield from batches.as_numpy_iterator()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Makes the folder where it is missing, and keeps it for this process."""
+    created = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {reason(error)}.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(f"{folder} is being prepared by another process: wait, or name another folder.") from None
+    try:
+        for left in (path for ours in _OURS if ours.startswith(".") for path in folder.glob(ours)):
+            left.unlink()  # half a file of a process that was killed
+        yield
+    finally:
+        if created and not any(folder.iterdir()):
+            folder.rmdir()
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Carries one request over gRPC or REST and reads the answer."""

@@ -1,0 +1,1 @@
+"""The server without a transport: models, versions, tensors in and out."""

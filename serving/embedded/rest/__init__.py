@@ -1,0 +1,1 @@
+"""TensorFlow Serving's REST protocol in front of the core."""

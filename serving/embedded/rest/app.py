@@ -1,0 +1,276 @@
+"""The REST door: TensorFlow Serving's HTTP protocol in front of the core.
+
+A request comes from uvicorn; `calls` reads its path, `transfer` moves its body and finds it a thread,
+`bodies` and `answers` translate; the core does the work. The event loop itself only routes.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from charflow.serving.embedded.core.signature import Signature
+from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
+from charflow.serving.embedded.rest.answers import (
+    format_classification,
+    format_error,
+    format_metadata,
+    format_prediction,
+    format_regression,
+    format_statuses,
+)
+from charflow.serving.embedded.rest.bodies import parse_examples, parse_predict
+from charflow.serving.embedded.rest.calls import Call, parse_call
+from charflow.serving.embedded.rest.transfer import (
+    BodyTooLarge,
+    Deadline,
+    Held,
+    Workers,
+    pack_body,
+    read_body,
+    unpack_body,
+)
+from charflow.serving.errors import FailedPrecondition, Internal, NotFound, ServingError, Unavailable
+
+HTTP_STATUS: Mapping[str, int] = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INTERNAL": 500,
+    "DATA_LOSS": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+_CORS_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PROBE_THREADS = 2
+_AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+
+_logger = logging.getLogger(__name__)
+
+
+class RestCore(Protocol):
+    """What the door asks of the core. Every method may raise a ServingError."""
+
+    def predict(
+        self,
+        spec: ModelSpec,
+        feed: Callable[[Signature], Mapping[str, np.ndarray]],
+        *,
+        outputs: Sequence[str] = (),
+        timeout: float | None = None,
+        api: str,
+    ) -> Answer:
+        """Runs a signature on what `feed` gives for it."""
+
+    def classify(
+        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+    ) -> Classification:
+        """Classifies serialised tf.Examples."""
+
+    def regress(
+        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+    ) -> Regression:
+        """Finds the values of serialised tf.Examples."""
+
+    def count_refused(self, name: str, error: ServingError, *, method: str = "Predict", api: str) -> None:
+        """Counts a request to the model that did not reach the core; one that did is counted already."""
+
+    def metadata(self, spec: ModelSpec) -> tuple[int, Mapping[str, meta_graph_pb2.SignatureDef]]:
+        """The version that is served, and its signatures."""
+
+    def statuses(self, spec: ModelSpec) -> list[VersionStatus]:
+        """The versions of a model, highest first."""
+
+
+def make_app(
+    core: RestCore,
+    *,
+    timeout_ms: int,
+    enable_cors: bool,
+    metrics: Callable[[], bytes] | None,
+    metrics_path: str,
+    threads: int,
+    max_queued: int,
+    max_body_bytes: int,
+) -> Starlette:
+    """Makes the ASGI application of the REST port.
+
+    Args:
+        core: answers the calls.
+        timeout_ms: what a request may take once its body is there, waiting for a thread included; 0 for no limit.
+        enable_cors: whether answers let pages of other origins read them.
+        metrics: gives the page at `metrics_path`; None for no such page.
+        metrics_path: its path.
+        threads: requests that are worked on at once.
+        max_queued: requests that may wait for a thread; more are refused with RESOURCE_EXHAUSTED.
+        max_body_bytes: of a request's body as it comes, and of all bodies at the same time; more get 429. What a
+            gzipped body becomes has a lower limit of its own.
+    """
+    door = Middleware(
+        _Door,
+        core=core,
+        timeout_ms=timeout_ms,
+        enable_cors=enable_cors,
+        metrics=metrics,
+        metrics_path=metrics_path.encode(),
+        threads=threads,
+        max_queued=max_queued,
+        max_body_bytes=max_body_bytes,
+    )
+    # Not a route: Starlette matches decoded paths, in which a name's '%2F' is a '/' like any other.
+    return Starlette(middleware=[door])
+
+
+class _Door:
+    """Answers every HTTP request; what else ASGI sends goes on to Starlette."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        core: RestCore,
+        timeout_ms: int,
+        enable_cors: bool,
+        metrics: Callable[[], bytes] | None,
+        metrics_path: bytes,
+        threads: int,
+        max_queued: int,
+        max_body_bytes: int,
+    ) -> None:
+        self._app = app
+        self._core = core
+        self._timeout_ms = timeout_ms
+        self._cors = _CORS_HEADERS if enable_cors else {}
+        self._metrics = metrics
+        self._metrics_path = metrics_path
+        self._max_body_bytes = max_body_bytes
+        self._held = Held(max_body_bytes)
+        self._workers = Workers(threads, max_queued=max_queued)
+        self._probes = Workers(
+            _PROBE_THREADS, max_queued=max_queued
+        )  # status, metadata and metrics do not wait behind predictions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await self._respond(Request(scope, receive))
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:  # the time that calls had to end in after a signal is over
+            response = self._refuse(Unavailable("The server is ending, and the call was not done in time"), close=True)
+        if scope["method"] == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        target = _AUTHORITY.sub(b"", request.scope["raw_path"], count=1)
+        try:
+            if self._metrics is not None and target == self._metrics_path:
+                page = await self._probes.run(self._metrics, request.receive, Deadline.after(self._timeout_ms))
+                return Response(page, media_type=_METRICS_TYPE)
+            if not target.lower().startswith(b"/v1/"):
+                raise NotFound(f"Not found: {target.decode('utf-8', 'replace')}")
+            query = request.scope["query_string"]
+            return await self._respond_to_call(request, target + b"?" + query if query else target)
+        except ServingError as error:
+            return self._refuse(error)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            _logger.exception("A REST request failed")
+            return self._refuse(Internal("Internal error: the server's log says more"))
+
+    async def _respond_to_call(self, request: Request, target: bytes) -> Response:
+        if request.method == "OPTIONS":
+            if not re.search("https?://", request.headers.get("origin", "")):
+                raise FailedPrecondition("Origin header is missing in CORS preflight")
+            return Response(headers=self._cors)
+        call = parse_call(request.method, target)
+        accepted = ",".join(request.headers.getlist("accept-encoding"))
+        if request.method == "GET":
+            deadline = Deadline.after(self._timeout_ms)
+            describe = functools.partial(self._describe, call)
+            body, headers = await self._probes.run(lambda: pack_body(describe(), accepted), request.receive, deadline)
+        else:
+            try:
+                body, headers = await self._read_and_infer(request, call, accepted)
+            except ServingError as error:
+                self._core.count_refused(call.spec.name, error, method=call.verb.capitalize(), api="REST")
+                raise
+        return Response(body, headers={**headers, **self._cors}, media_type="application/json")
+
+    async def _read_and_infer(self, request: Request, call: Call, accepted: str) -> tuple[bytes, dict[str, str]]:
+        length, encoding = request.headers.get("content-length"), request.headers.get("content-encoding", "")
+        parts = await read_body(request.receive, length, self._max_body_bytes, self._held)
+        size = sum(map(len, parts))
+        deadline = Deadline.after(self._timeout_ms)
+        infer = functools.partial(self._infer, call, parts, encoding, deadline)
+        try:
+            return await self._workers.run(lambda: pack_body(infer(), accepted), request.receive, deadline)
+        finally:
+            self._held.drop(size)
+
+    def _refuse(self, error: ServingError, *, close: bool = False) -> Response:
+        headers = {"Connection": "close"} if close or isinstance(error, BodyTooLarge) else {}
+        return Response(
+            format_error(error.message).encode("utf-8", "replace"),
+            status_code=HTTP_STATUS[error.code],
+            headers={**headers, **self._cors},
+            media_type="application/json",
+        )
+
+    def _describe(self, call: Call) -> bytes:
+        if call.verb == "metadata":
+            version, signatures = self._core.metadata(call.spec)
+            return format_metadata(call.spec.name, version, signatures).encode()
+        return format_statuses(self._core.statuses(call.spec)).encode()
+
+    def _infer(self, call: Call, parts: list[bytes], encoding: str, deadline: Deadline) -> bytes:
+        body = unpack_body(parts, encoding, self._max_body_bytes)
+        parts.clear()
+        if call.verb == "predict":
+            request = parse_predict(body)
+            del body  # it may be large, and so may be what is made of it
+            spec = dataclasses.replace(call.spec, signature=request.signature)
+            try:
+                answer = self._core.predict(spec, request.feed, timeout=deadline.remaining(), api="REST")
+            finally:
+                request.empty()  # of what a call that was refused never read
+            text = format_prediction(answer.outputs, by_rows=request.by_rows)
+        else:
+            name, examples = parse_examples(body)
+            spec = dataclasses.replace(call.spec, signature=name)
+            if call.verb == "classify":
+                text = format_classification(
+                    self._core.classify(spec, examples, timeout=deadline.remaining(), api="REST")
+                )
+            else:
+                text = format_regression(self._core.regress(spec, examples, timeout=deadline.remaining(), api="REST"))
+        return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""Starts a server: the stock binary, its Docker image, or the embedded server."""

@@ -1,0 +1,1 @@
+"""Moves labels of a served model between versions, after comparing them."""

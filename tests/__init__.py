@@ -1,0 +1,1 @@
+"""The tests of charflow, in the rooms of the code."""

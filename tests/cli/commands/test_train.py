@@ -1,0 +1,374 @@
+"""`charflow train`: what a run folder holds, which settings win, and stopping and going on."""
+
+import contextlib
+import importlib
+import io
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from charflow.cli.commands.train import _Screen
+from charflow.model.config import Config
+from charflow.model.presets import preset
+from charflow.model.run.run_dir import RunDir
+from charflow.model.training.report import Report
+from charflow.model.training_text import TextInMemory
+from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from charflow.pipeline.vocabulary import Vocabulary
+
+HELD_OUT = "held_out_part_bits"
+
+
+def lines_of(rows: list[str], count: int) -> list[str]:
+    return rows * (count // len(rows))
+
+
+@pytest.fixture
+def chat(write_chat: Callable) -> Path:
+    """Sixty short messages of three users, enough for windows of 10."""
+    return write_chat(*lines_of(["mira,oh my dears", "ada,a plan", "bot,build passed"], 60))
+
+
+def config_of(folder: Path) -> Config:
+    return RunDir(folder).load()[0]
+
+
+# --- what a run leaves behind
+
+
+def test_train_writes_the_run_folder(trained_run: Path) -> None:
+    assert {child.name for child in trained_run.iterdir() if not child.name.startswith(".")} == {
+        *["config.toml", "vocabulary.txt", "corpus.json", "metrics.jsonl", "curves.png"],
+        *["placement.json", "losses.f32", "result.json"],
+        *["samples", "checkpoints", "logs"],
+    }
+    assert {child.name for child in (trained_run / "checkpoints").iterdir()} == {"best", "latest"}
+    assert (trained_run / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [file.name[:19] for file in (trained_run / "logs").iterdir()] == ["events.out.tfevents"]
+
+
+def test_train_writes_samples_at_four_temperatures(trained_run: Path) -> None:
+    names = {file.name for file in (trained_run / "samples").iterdir()}
+    step = RunDir(trained_run).read_result()["best_step"]
+    assert names == {f"step-{step:08d}-temperature-{t}.txt" for t in ("0.2", "0.5", "1", "1.2")}
+    for name in names:
+        seed_text, _, text = (trained_run / "samples" / name).read_text(encoding="utf-8").partition("|")
+        assert (len(seed_text), len(text)) == (40, 401)  # and the line end
+
+
+def test_train_writes_the_vocabulary_and_the_facts_of_its_corpus(trained_run: Path, sample_chat: str) -> None:
+    corpus = build_corpus(sample_chat, CorpusSettings(users=("mira",)))
+    assert Vocabulary.load(trained_run / "vocabulary.txt") == corpus.vocabulary
+    assert RunDir(trained_run).corpus_facts() == corpus.facts()
+
+
+def test_train_writes_a_row_an_evaluation(trained_run: Path) -> None:
+    rows = RunDir(trained_run).read_metrics()
+    steps = [row["step"] for row in rows]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 30
+    assert rows[-1][HELD_OUT] < rows[0][HELD_OUT]
+
+
+def test_train_json_has_the_figures(trained: tuple) -> None:
+    folder, done = trained
+    rows = RunDir(folder).read_metrics()
+    facts = RunDir(folder).corpus_facts()
+    figures = done.json
+    assert figures["run"] == str(folder)
+    assert (figures["reason"], figures["steps"]) == ("finished", 30)
+    assert figures["bits_per_char"] == pytest.approx(min(row[HELD_OUT] for row in rows))
+    (best,) = (row for row in rows if row["step"] == figures["best_step"])
+    assert figures["train_bits_per_char"] == best["train_bits"]
+    assert figures["held_out_characters"] == facts["held_out_characters"]
+    assert 0 < figures["accuracy"] < 1
+    assert figures["windows_per_second"] > 0
+    assert 0 < figures["longest_copied_run"] < 40
+    assert figures["seconds"] >= rows[-1]["elapsed"]
+
+
+def test_train_tells_its_plan_and_nothing_of_tensorflow(trained: tuple) -> None:
+    _, done = trained
+    lines = done.err.splitlines()
+    assert [line.split()[0] for line in lines[:8]] == [
+        *["messages", "longest", "characters", "windows", "weights", "memory", "computes", "ends"],
+    ]
+    assert lines[6].split(maxsplit=2)[2] == "CPU:0 under OneDeviceStrategy"
+    assert "229 of 600 rows (371 other user)" in lines[0]
+    assert lines[7].split() == ["ends", "after", "30", "steps"]
+    known = r"Bits per character.*| +step +epoch .*| +[\d,]+ .*|This will take about .*|evaluating .* …|looking .* …"
+    assert [line for line in lines[8:] if not re.fullmatch(known, line)] == []
+
+
+# --- which settings win
+
+
+def test_train_without_options_is_the_default_preset(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
+) -> None:
+    assert call("train", chat, "--out", tmp_path / "run").status == 0
+    assert untrained == [replace(preset("default"), data=(str(chat),))]
+    assert config_of(tmp_path / "run") == untrained[0]
+
+
+def test_train_takes_the_tutorial_preset(call: Callable, untrained: list[Config], chat: Path, tmp_path: Path) -> None:
+    assert call("train", chat, "--out", tmp_path / "run", "--preset", "tutorial").status == 0
+    assert untrained == [replace(preset("tutorial"), data=(str(chat),))]
+    training = untrained[0].training
+    assert (training.window_length, training.targets, training.optimizer, training.epochs) == (
+        40,
+        "next",
+        "rmsprop",
+        15,
+    )
+    assert untrained[0].corpus.fraction == 0.2
+
+
+def test_train_puts_options_over_the_file_and_the_file_over_the_preset(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[corpus]\nusers = ["ada"]\n[corpus.text]\nlowercase = false\n'
+        "[network]\nunits = 5\nlayers = 2\n[training]\nbatch_size = 7\n"
+    )
+    options = ["--preset", "tutorial", "--config", file, "--units", 6, "--user", "mira", "--seed", 3]
+    assert call("train", chat, "--out", tmp_path / "run", *options).status == 0
+    config = config_of(tmp_path / "run")
+    assert config == untrained[0]
+    assert (config.network.units, config.corpus.users, config.training.seed) == (6, ("mira",), 3)  # option
+    assert (config.network.layers, config.training.batch_size, config.corpus.text.lowercase) == (2, 7, False)  # file
+    assert (config.training.optimizer, config.corpus.fraction) == ("rmsprop", 0.2)  # preset
+
+
+LIMITS = [
+    ([], None, (15, 0, 0.0)),
+    (["--steps", 7], None, (0, 7, 0.0)),
+    (["--epochs", 2], None, (2, 0, 0.0)),
+    (["--time-limit", 9], None, (0, 0, 9.0)),
+    (["--epochs", 2, "--time-limit", 9], None, (2, 0, 9.0)),
+    ([], "steps = 50", (0, 50, 0.0)),
+    (["--epochs", 3], "steps = 50", (3, 0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "in_file", "limits"),
+    LIMITS,
+    ids=["preset", "steps", "epochs", "time", "epochs and time", "file", "option over file"],
+)
+def test_train_limits_replace_those_of_what_is_below(
+    call: Callable,
+    untrained: list[Config],
+    chat: Path,
+    tmp_path: Path,
+    options: list[object],
+    in_file: str | None,
+    limits: tuple[int, int, float],
+) -> None:
+    if in_file:
+        (tmp_path / "mine.toml").write_text(f"[training]\n{in_file}\n")
+        options = [*options, "--config", tmp_path / "mine.toml"]
+    done = call("train", chat, "--out", tmp_path / "run", "--preset", "tutorial", *options)
+    assert done.status == 0, done.err
+    training = untrained[0].training
+    assert (training.epochs, training.steps, training.time_limit) == limits
+
+
+def test_train_keeps_and_drops_several_users(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
+) -> None:
+    assert call("train", chat, "--out", tmp_path / "a", "--user", "ada", "--user", "mira").status == 0
+    assert call("train", chat, "--out", tmp_path / "b", "--drop-user", "bot").status == 0
+    assert [config.corpus.users for config in untrained] == [("ada", "mira"), ()]
+    assert untrained[1].corpus.drop_users == ("bot",)
+    facts = [RunDir(tmp_path / name).corpus_facts() for name in "ab"]
+    assert [fact["messages"] for fact in facts] == [40, 40]
+    assert [fact["dropped"] for fact in facts] == [{"other user": 20}, {"dropped user": 20}]
+
+
+def test_train_remembers_its_data_wherever_it_is_called(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("train", chat.name, "--out", "run").status == 0
+    assert config_of(tmp_path / "run").data == (str(chat),)
+
+
+def test_train_takes_a_folder_that_is_empty(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    assert call("train", chat, "--out", tmp_path / "run").status == 0
+
+
+def test_train_reads_the_cache_the_second_time(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    assert call("train", chat, "--out", tmp_path / "a", "--cache", cache).status == 0
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.setattr("charflow.pipeline.corpus.corpus.read_messages", None)  # reading again would fail
+    assert call("train", chat, "--out", tmp_path / "b", "--cache", cache).status == 0
+    assert RunDir(tmp_path / "a").corpus_facts() == RunDir(tmp_path / "b").corpus_facts()
+
+
+def test_train_without_cache_writes_none(call: Callable, untrained: list[Config], chat: Path, tmp_path: Path) -> None:
+    assert call("train", chat, "--out", tmp_path / "a", "--cache", tmp_path / "cache", "--no-cache").status == 0
+    assert not (tmp_path / "cache").exists()
+
+
+# --- stopping and going on
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory, sample_chat: str, start: Callable) -> SimpleNamespace:
+    """A run that lived for a while, was asked to share its folder, and was ended by Ctrl-C."""
+    app = importlib.import_module("charflow.cli.app")
+    folder = tmp_path_factory.mktemp("runs") / "interrupted"
+    options = ["--user", "mira", "--units", 8, "--window-length", 20, "--time-limit", 600]
+    process = start("train", sample_chat, "--out", folder, *options)
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith("This will take about"):  # it is past its tenth step
+            break
+    with contextlib.redirect_stderr(io.StringIO()) as second_err:
+        second = app.run(["train", sample_chat, "--out", str(folder), "--resume"])
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    return SimpleNamespace(
+        folder=folder,
+        pid=process.pid,
+        status=process.returncode,
+        out=out,
+        err="".join(told) + err,
+        second=second,
+        second_err=second_err.getvalue(),
+    )
+
+
+def test_second_train_in_a_folder_is_refused_while_the_first_lives(interrupted: SimpleNamespace) -> None:
+    assert (interrupted.second, interrupted.second_err) == (
+        2,
+        f"charflow: {interrupted.folder} is in use by process {interrupted.pid}: wait, or name another folder.\n",
+    )
+    assert interrupted.status == 130  # and went on until Ctrl-C
+
+
+def test_ctrl_c_saves_and_says_where(interrupted: SimpleNamespace) -> None:
+    last = interrupted.err.splitlines()[-1]
+    found = re.fullmatch(
+        rf"charflow: interrupted after step ([\d,]+); saved in {interrupted.folder}, --resume goes on from there\.",
+        last,
+    )
+    assert found, last
+    step = int(found[1].replace(",", ""))
+    assert step > 10
+    assert (interrupted.folder / "checkpoints" / "latest" / f"ckpt-{step}.index").exists()
+    assert "Traceback" not in interrupted.err
+
+
+def test_resume_goes_on_to_the_end(interrupted: SimpleNamespace, call: Callable, sample_chat: str) -> None:
+    step = int(re.findall(r"interrupted after step ([\d,]+)", interrupted.err)[0].replace(",", ""))
+    done = call("train", sample_chat, "--out", interrupted.folder, "--resume", "--steps", step + 30)
+    assert done.status == 0, done.err
+    assert re.search(rf"^goes on after +step {step:,}, \d+ s of training$", done.err, re.MULTILINE), done.err
+    rows = RunDir(interrupted.folder).read_metrics()
+    steps = [row["step"] for row in rows]
+    assert steps == sorted(set(steps))
+    assert [row for row in rows if row["step"] > step]
+    assert steps[-1] == step + 30
+    assert config_of(interrupted.folder).training.steps == step + 30
+    assert config_of(interrupted.folder).training.time_limit == 0
+    # It also is the one training here whose samples and result are shown to people.
+    assert [f"\n--- temperature {t} ---\n" in done.out for t in (0.2, 0.5, 1, 1.2)] == [True] * 4
+    assert re.search(r"^After step [\d,]+, the best, from “", done.out, re.MULTILINE)
+    result = [line.split() for line in done.out.splitlines()[-5:]]
+    assert result[0][:4] == ["ended", "finished,", f"{step + 30:,}", "steps"]
+    assert [line[0] for line in result[1:4]] == ["weights", "held", "copied"]
+    assert result[4] == ["written", "to", str(interrupted.folder)]
+
+
+def test_resume_of_a_finished_run_is_refused(refused: Callable, own_run: Path, sample_chat: str) -> None:
+    message = refused("train", sample_chat, "--out", own_run, "--resume")
+    assert re.fullmatch(
+        rf"{own_run} has already been trained to its end \(30 steps, \d+ s\): "
+        r"give a higher --epochs, --steps or --time-limit\.",
+        message,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--units", 25], ["--user", "ada"], ["--seed", 1], ["--learning-rate", 0.5], ["--keep-case"]],
+    ids=["units", "user", "seed", "learning rate", "case"],
+)
+def test_resume_refuses_changed_settings(
+    refused: Callable, own_run: Path, sample_chat: str, options: list[object]
+) -> None:
+    before = (own_run / "config.toml").read_bytes()
+    assert refused("train", sample_chat, "--out", own_run, "--resume", *options) == (
+        f"A resumed run keeps its settings: leave {options[0]} out; only --epochs, --steps, --time-limit, "
+        "--evaluations, --patience and --sample-every may change."
+    )
+    assert (own_run / "config.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--preset", "--config"])
+def test_resume_refuses_a_preset_and_a_file(refused: Callable, own_run: Path, sample_chat: str, option: str) -> None:
+    message = refused("train", sample_chat, "--out", own_run, "--resume", option, "default")
+    assert message == f"A resumed run keeps its settings: leave {option} out."
+
+
+def test_resume_takes_the_settings_it_has(
+    call: Callable, untrained: list[Config], own_run: Path, sample_chat: str
+) -> None:
+    before = config_of(own_run)
+    options = ["--user", "mira", "--units", 24, "--steps", 30]
+    assert call("train", sample_chat, "--out", own_run, "--resume", *options).status == 0
+    assert untrained == [before]
+
+
+def test_resume_refuses_another_text(refused: Callable, own_run: Path, sample_chat: str, tmp_path: Path) -> None:
+    shorter = tmp_path / "shorter.csv"
+    shorter.write_text(Path(sample_chat).read_text(encoding="utf-8").replace("dears", "sread"), encoding="utf-8")
+    message = refused("train", shorter, "--out", own_run, "--resume", "--steps", 40)
+    assert message == (
+        f"{own_run} was trained on another text: resume with the same data and filters, or name another folder."
+    )
+
+
+def test_resume_refuses_a_folder_without_a_run(refused: Callable, sample_chat: str, tmp_path: Path) -> None:
+    message = refused("train", sample_chat, "--out", tmp_path / "none", "--resume")
+    assert message == f"{tmp_path}/none holds no run: it has no config.toml. Make one with charflow train."
+    assert not (tmp_path / "none").exists()
+
+
+def test_copied_runs_are_found_across_the_pieces_that_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["charflow.cli.commands.train"]
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    words = "".join(np.random.default_rng(0).choice(list(vocabulary.chars), 300))
+    text = TextInMemory(Corpus(vocabulary.encode(words), 300, vocabulary, 1, {}, 1, 0))
+    monkeypatch.setattr(module, "_COMPARED_AT_ONCE", 40)
+    for start in (0, 20, 35, 41, 262):  # inside a piece, across two, at the end
+        sample = "é" + words[start : start + 30] + "é"
+        assert module._longest_copy(text, ["q", sample]).text == words[start : start + 30]
+    assert module._longest_copy(text, []) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "told"), [(0.2, ""), (90.0, "This will take about 1 min 30 s.\n")], ids=["almost done", "long"]
+)
+def test_train_forecasts_only_what_is_worth_waiting_for(capsys: pytest.CaptureFixture, left: float, told: str) -> None:
+    screen = _Screen(SimpleNamespace(), quiet=False, chief=True)
+    for elapsed in (1.0, 3.0):
+        screen.advanced(Report(1, 0.1, 0.1, 4.0, 100.0, elapsed, left, np.zeros(1, np.float32)))
+    assert capsys.readouterr().err == told
