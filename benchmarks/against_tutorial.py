@@ -20,6 +20,7 @@ import tensorflow as tf
 import tutorial_recipe as recipe
 
 from charflow.model.config import NetworkConfig
+from charflow.model.decoding.decoder import make_decoder
 from charflow.model.network.network import Network
 from charflow.model.presets import preset
 from charflow.model.training.optimizer import make_optimizer
@@ -98,7 +99,7 @@ def generation_stage(data: dict[str, Any], models: dict[str, Any], chars: int) -
     recipe_rate = 40 / (time.perf_counter() - began)
     rows = []
     for context in ("stream", "window"):
-        decoder = models["network"].decoder(context, recipe.LENGTH)
+        decoder = make_decoder(models["network"], context, recipe.LENGTH)
         write = Sampler(decoder, TextInMemory(data["corpus"]), seed=0, temperatures=(0.5,), chars=chars)
         rate = chars / timed(lambda write=write: list(write(0, epoch=0.0)))
         rows.append(

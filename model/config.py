@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 
-from charflow.model.network.cells import CellKind
 from charflow.pipeline.bounds import Bounds, shown
 from charflow.pipeline.corpus.corpus import CorpusSettings
 from charflow.pipeline.errors import SettingError, UserError, not_utf8, reason
 from charflow.pipeline.settings import Count, Natural, check
 from charflow.pipeline.windows import Targets
 
+CellKind = Literal["lstm", "gru"]
 OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
 Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]

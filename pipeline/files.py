@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all.
+"""Writes a file whole or not at all, and knows the files that several rooms look for.
 
 What charflow writes for people and later runs goes through here: pictures, settings, metrics.
 """
@@ -9,6 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from charflow.pipeline.errors import UserError, reason
+
+MANIFEST, PROGRESS = "manifest.json", "progress.json"  # of a prepared folder, finished and not
+
+
+def is_prepared(folder: str | Path) -> bool:
+    """Says whether a folder was written by `charflow prepare`, finished or not."""
+    return any((Path(folder) / name).is_file() for name in (MANIFEST, PROGRESS))
 
 
 @contextmanager

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charflow.model.config import Config
+    from charflow.model.decoding.decoder import make_decoder
     from charflow.model.evaluation.evaluation import Evaluation
     from charflow.pipeline.corpus.corpus import Corpus
+    from charflow.pipeline.files import is_prepared
     from charflow.pipeline.formats.messages import Messages
     from charflow.pipeline.vocabulary import Vocabulary
 
@@ -73,7 +75,7 @@ def evaluate(
     run_dir = RunDir(run)
     config, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
-    decoder = load_network(run_dir).decoder(context, config.training.window_length)  # type: ignore[arg-type]  # it checks the name
+    decoder = make_decoder(load_network(run_dir), context, config.training.window_length)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
         fingerprint = run_dir.corpus_facts()["fingerprint"]
         train_ids, ids, before, available = _texts(fingerprint, config, vocabulary, data, user, csv, store)
@@ -141,7 +143,7 @@ def _texts(
                 "The run was trained on standard input or a pipe, which cannot be read again: "
                 "give the same text, or another, after the run's folder."
             )
-        if PreparedCorpus.is_at(config.data[0]):
+        if is_prepared(config.data[0]):
             own = PreparedCorpus.open(config.data[0])
         else:
             own = build_corpus(config.data, config.corpus, store)  # type: ignore[arg-type]

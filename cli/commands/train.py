@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from charflow.model.training.samples import Sample
     from charflow.model.training_text import TrainingText
     from charflow.pipeline.corpus.corpus import Corpus
+    from charflow.pipeline.files import is_prepared
     from charflow.pipeline.prepared.corpus import PreparedCorpus
 
 _MOST_COMPARED = 1 << 25  # characters of the training text in which copied runs are looked for
@@ -176,7 +177,7 @@ def train(
     here = placement(scope)
     chief = here.chief
     corpus: Corpus | PreparedCorpus
-    if len(data) == 1 and PreparedCorpus.is_at(data[0]):
+    if len(data) == 1 and is_prepared(data[0]):
         corpus = PreparedCorpus.open(data[0])
         if "corpus" in changes:
             raise SettingError(

@@ -11,7 +11,8 @@ from typing import Literal
 
 import tensorflow as tf
 
-from charflow.model.network.cells import CellKind, CellWeights, State, input_bias, states_per_layer, step
+from charflow.model.config import CellKind
+from charflow.model.network.cells import CellWeights, State, input_bias, states_per_layer, step
 
 ContextKind = Literal["stream", "window"]
 

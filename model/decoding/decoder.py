@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from charflow.model.decoding.contexts import Context
+from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
 from charflow.model.decoding.sampling import draw, keep_most_likely, uniforms
 from charflow.model.network.cells import State
+from charflow.model.network.network import Network
+from charflow.pipeline.settings import Count, checked
 from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 LONGEST_STOP = 32  # characters of a stop string that are compared
@@ -198,6 +200,17 @@ class Decoder:
     def _prepared(self) -> "_Network":
         bias = self._bias + tf.one_hot(UNKNOWN_ID, tf.shape(self._bias)[0], on_value=_IMPOSSIBLE, off_value=0.0)
         return _Network(self.context.prepared(), tf.convert_to_tensor(self._kernel), bias)
+
+
+@checked
+def make_decoder(network: Network, context: ContextKind, window_length: Count) -> Decoder:
+    """Makes a decoder that reads a network's weights, now and after further training."""
+    reads: Context = (
+        StreamContext(network.config.cell, network.layers)
+        if context == "stream"
+        else WindowContext(network.config.cell, network.layers, window_length)
+    )
+    return Decoder(reads, *network.dense)
 
 
 class _Network(NamedTuple):

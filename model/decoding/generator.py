@@ -11,13 +11,12 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
-from charflow.model.decoding.decoder import LONGEST_STOP
+from charflow.model.decoding.decoder import LONGEST_STOP, make_decoder
 from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
 from charflow.model.memory import refuse_beyond_memory
-from charflow.model.network.network import Network
+from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints
 from charflow.model.run.run_dir import RunDir
-from charflow.model.training.plan import count_weights
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.settings import Natural, Seed, check, checked
@@ -232,6 +231,6 @@ def load_text_model(
 ) -> tuple[TextModel, Vocabulary]:
     """Loads the network of a run and wraps it for text; raises as `load_network`."""
     config, vocabulary = run_dir.load()
-    decoder = load_network(run_dir).decoder(context, config.training.window_length)
+    decoder = make_decoder(load_network(run_dir), context, config.training.window_length)
     lookup = CharacterLookup(vocabulary)
     return TextModel(decoder, lookup, config.corpus.text, limits, largest), vocabulary

@@ -4,11 +4,12 @@
 `CudnnRNN` op, whatever trained the weights. B is the batch, U the units, G the gates (4 for LSTM, 3 for GRU).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-CellKind = Literal["lstm", "gru"]
+from charflow.model.config import CellKind
+
 State = tuple[tf.Tensor, ...]
 
 

@@ -1,6 +1,6 @@
 """The network: ids, one-hot, recurrent layers, dense, logits.
 
-Its weights live in Keras layers; `trainer` differentiates it, `decoder` reads the weights and steps by itself.
+Its weights live in Keras layers; `trainer` differentiates it, `decoding` reads the weights and steps by itself.
 B is the batch size, T the window length, U the units, V the vocabulary size.
 """
 
@@ -8,8 +8,6 @@ import keras
 import tensorflow as tf
 
 from charflow.model.config import NetworkConfig, Precision
-from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
-from charflow.model.decoding.decoder import Decoder
 from charflow.model.network.cells import CellWeights
 from charflow.model.network.fused_lstm import loss_and_gradients
 from charflow.pipeline.settings import Count, Natural, checked
@@ -79,15 +77,10 @@ class Network:
         """Number of trainable floats."""
         return int(self.model.count_params())
 
-    @checked
-    def decoder(self, context: ContextKind, window_length: Count) -> Decoder:
-        """Makes a decoder that reads this network's weights, now and after further training."""
-        reads: Context = (
-            StreamContext(self.config.cell, self.layers)
-            if context == "stream"
-            else WindowContext(self.config.cell, self.layers, window_length)
-        )
-        return Decoder(reads, self._dense.kernel.value, self._dense.bias.value)
+    @property
+    def dense(self) -> tuple[tf.Variable, tf.Variable]:
+        """Kernel [U, V] and bias [V] of the layer that gives the logits."""
+        return self._dense.kernel.value, self._dense.bias.value
 
     def loss_and_gradients(
         self, ids: tf.Tensor, targets: tf.Tensor, step: tf.Tensor, weight: tf.Tensor | float = 1.0
@@ -107,7 +100,7 @@ class Network:
         masks = self._masks(tf.shape(ids)[0], step)
         if self._fused:
             layers = [CellWeights(*map(tf.convert_to_tensor, layer)) for layer in self.layers]
-            kernel, bias = (tf.convert_to_tensor(v.value) for v in (self._dense.kernel, self._dense.bias))
+            kernel, bias = map(tf.convert_to_tensor, self.dense)
             loss, gradients = loss_and_gradients(layers, kernel, bias, ids, targets, masks)
             return loss, [gradient * weight for gradient in gradients]
         with tf.GradientTape() as tape:
@@ -144,3 +137,12 @@ class Network:
         ]
         uniforms = [tf.random.stateless_uniform(shape, seed)[:, first : first + batch] for seed in seeds]
         return [tf.cast(uniform < kept, tf.float32) / kept for uniform in uniforms]
+
+
+def count_weights(network: NetworkConfig, vocabulary_size: int) -> int:
+    """Counts the trainable floats of a network that is not built yet."""
+    units, gates = network.units, 4 if network.cell == "lstm" else 3
+    biases = 1 if network.cell == "lstm" else 2  # a GRU of Keras has one for the input and one for the state
+    inputs = [vocabulary_size, *[units] * (network.layers - 1)]
+    recurrent = sum(gates * units * (size + units + biases) for size in inputs)
+    return recurrent + (units + 1) * vocabulary_size

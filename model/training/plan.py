@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import keras
 
-from charflow.model.config import Config, NetworkConfig
+from charflow.model.config import Config
 from charflow.model.distributed.strategy import Placement
 from charflow.model.memory import refuse_beyond_memory
-from charflow.model.network.network import Network
+from charflow.model.network.network import Network, count_weights
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError, counted
 
@@ -123,15 +123,6 @@ def check_memory(config: Config, text: TrainingText, placement: Placement) -> No
             "A training step needs",
             "{batch_size}, {window_length}, {units} or {layers}",
         )
-
-
-def count_weights(network: NetworkConfig, vocabulary_size: int) -> int:
-    """Counts the trainable floats of a network that is not built yet."""
-    units, gates = network.units, 4 if network.cell == "lstm" else 3
-    biases = 1 if network.cell == "lstm" else 2  # a GRU of Keras has one for the input and one for the state
-    inputs = [vocabulary_size, *[units] * (network.layers - 1)]
-    recurrent = sum(gates * units * (size + units + biases) for size in inputs)
-    return recurrent + (units + 1) * vocabulary_size
 
 
 def _activations(config: Config, text: TrainingText, batch_size: int) -> int:

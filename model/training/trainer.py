@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.config import Config
+from charflow.model.decoding.decoder import make_decoder
 from charflow.model.distributed.strategy import check_batch, naming_lost_peers, placement
 from charflow.model.evaluation.divergence import NO_RETURN, LossWatch, guess_bits
 from charflow.model.evaluation.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
@@ -93,7 +94,7 @@ class Trainer:
         self._checkpoints = Checkpoints(
             run_dir.checkpoints, self.network.model, self._optimizer, self._progress, kept=training.checkpoints
         )
-        decoder = self.network.decoder("stream", training.window_length)
+        decoder = make_decoder(self.network, "stream", training.window_length)
         self._evaluate = Evaluator(decoder, self._scored)
         self._sampler = Sampler(decoder, text, seed=training.seed)
         self._steps = Steps(strategy, self.network, self._optimizer, training, self.plan.batch_size)

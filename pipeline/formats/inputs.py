@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.places import dangling
+from charflow.pipeline.files import is_prepared
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths, checked
 
@@ -128,9 +129,7 @@ def _check_once(files: list[InputFile]) -> None:
 
 
 def _folder_error(path: str) -> UserError:
-    from charflow.pipeline.prepared.corpus import PreparedCorpus  # which reads CSV files through this module
-
-    if PreparedCorpus.is_at(path):
+    if is_prepared(path):
         return UserError(f"{path} was written by charflow prepare: only charflow train reads such a folder.")
     return UserError(f"{path} is a folder: name its CSV files, or a glob in quotes: '{path}/*.csv'.")
 

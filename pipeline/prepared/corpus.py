@@ -13,9 +13,10 @@ import numpy as np
 
 from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
 from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.files import MANIFEST, PROGRESS
 from charflow.pipeline.formats.csv_source import CsvFormat
 from charflow.pipeline.formats.long_messages import Noticed
-from charflow.pipeline.prepared.manifest import MANIFEST, PROGRESS, VOCABULARY, Manifest, Shard, sha256_of
+from charflow.pipeline.prepared.manifest import VOCABULARY, Manifest, Shard, sha256_of
 from charflow.pipeline.settings import Count, Natural, Total, checked
 from charflow.pipeline.text import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
@@ -44,12 +45,6 @@ class PreparedCorpus:
         self._checked: set[int] = set()
         self._checking = threading.Lock()
         self._damage: UserError | None = None
-
-    @staticmethod
-    @checked
-    def is_at(folder: str | Path) -> bool:
-        """Says whether a folder was written by `charflow prepare`, finished or not."""
-        return any((Path(folder) / name).is_file() for name in (MANIFEST, PROGRESS))
 
     @classmethod
     @checked

@@ -17,7 +17,7 @@ from charflow.pipeline.files import replacing
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.settings import Paths
 
-MANIFEST, PROGRESS, VOCABULARY = "manifest.json", "progress.json", "vocabulary.txt"
+VOCABULARY = "vocabulary.txt"
 _FORMAT = 2  # raise it when the table changes, or other ids come of the same files and settings
 _BLOCK = 1 << 20  # bytes read at once to be hashed
 

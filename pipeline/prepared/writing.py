@@ -29,14 +29,12 @@ from charflow.pipeline.corpus.kept_texts import (
     tail_start,
 )
 from charflow.pipeline.errors import SettingError, UserError, reason
-from charflow.pipeline.files import replacing
+from charflow.pipeline.files import MANIFEST, PROGRESS, replacing
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.manifest import (
-    MANIFEST,
-    PROGRESS,
     VOCABULARY,
     Manifest,
     Origin,

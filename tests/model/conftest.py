@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from charflow.model.config import NetworkConfig
+from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.text_model import Limits, TextModel
 from charflow.model.network.network import Network
@@ -75,7 +76,7 @@ def make_generator(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ge
     ) -> Generator:
         vocabulary = Vocabulary(chars)
         text_model = TextModel(
-            network.decoder(context, 4),
+            make_decoder(network, context, 4),
             CharacterLookup(vocabulary),
             TextSettings(lowercase=lowercase),
             limits or Limits(prompt_chars=1 << 20, completion_chars=256),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
-from charflow.model.decoding.decoder import Decoder
+from charflow.model.decoding.decoder import Decoder, make_decoder
 from charflow.model.network.network import Network
 
 LENGTH = 4  # of the window
@@ -42,7 +42,7 @@ def test_read_of_any_length_equals_the_keras_model(
     make_network: Callable, cell: str, layers: int, kind: ContextKind
 ) -> None:
     network = make_network(cell, layers)
-    decoder = network.decoder(kind, LENGTH)
+    decoder = make_decoder(network, kind, LENGTH)
     lengths = range(1, len(TEXT) + 1)  # shorter than the window, as long, longer, past 2 and 3 windows
     found = decoder.logits(read(decoder, [TEXT[:length] for length in lengths])).numpy()
     for length in lengths:
@@ -53,7 +53,7 @@ def test_read_of_any_length_equals_the_keras_model(
 @each_kind
 @each_network
 def test_read_in_pieces_equals_read_at_once(make_network: Callable, cell: str, layers: int, kind: ContextKind) -> None:
-    decoder = make_network(cell, layers).decoder(kind, LENGTH)
+    decoder = make_decoder(make_network(cell, layers), kind, LENGTH)
     state = decoder.context.zero_state(1)
     for piece in (TEXT[:3], TEXT[3:3], TEXT[3:4], TEXT[4:]):
         state = decoder.read(state, tf.constant(piece[np.newaxis]), tf.constant([len(piece)]))
@@ -62,7 +62,7 @@ def test_read_in_pieces_equals_read_at_once(make_network: Callable, cell: str, l
 
 @each_kind
 def test_read_leaves_a_row_of_no_characters_as_it_is(make_network: Callable, kind: ContextKind) -> None:
-    decoder = make_network("lstm", 2).decoder(kind, LENGTH)
+    decoder = make_decoder(make_network("lstm", 2), kind, LENGTH)
     before = read(decoder, [TEXT[:6], TEXT[:3]])
     after = decoder.read(before, tf.constant([[1, 2], [3, 4]]), tf.constant([2, 0]))
     assert_same_state(tuple(part[1:] for part in after), tuple(part[1:] for part in before), rtol=0)
@@ -71,7 +71,7 @@ def test_read_leaves_a_row_of_no_characters_as_it_is(make_network: Callable, kin
 
 @each_kind
 def test_read_ignores_what_stands_after_a_row_s_length(make_network: Callable, kind: ContextKind) -> None:
-    decoder = make_network("gru").decoder(kind, LENGTH)
+    decoder = make_decoder(make_network("gru"), kind, LENGTH)
     states = [
         decoder.read(decoder.context.zero_state(2), tf.constant([[1, 2, 3, 4], [3, *padding]]), tf.constant([4, 1]))
         for padding in ([0, 0, 0], [4, 2, 1])
@@ -83,8 +83,8 @@ def test_read_ignores_what_stands_after_a_row_s_length(make_network: Callable, k
 @each_network
 @pytest.mark.parametrize("n_read", [0, 3, LENGTH, 2 * LENGTH, 2 * LENGTH + 1], ids=lambda n: f"{n} read")
 def test_unpack_undoes_pack(make_network: Callable, cell: str, layers: int, kind: ContextKind, n_read: int) -> None:
-    context = make_network(cell, layers).decoder(kind, LENGTH).context
-    decoder = make_network(cell, layers).decoder(kind, LENGTH)
+    context = make_decoder(make_network(cell, layers), kind, LENGTH).context
+    decoder = make_decoder(make_network(cell, layers), kind, LENGTH)
     state = decoder.read(context.zero_state(2), tf.constant([TEXT, TEXT[::-1]]), tf.constant([n_read, 1]))
     packed = context.pack(state)
     assert packed.dtype == tf.float32
@@ -97,7 +97,7 @@ def test_unpack_undoes_pack(make_network: Callable, cell: str, layers: int, kind
 def test_pack_of_the_state_before_any_character_is_zeros(
     make_network: Callable, cell: str, layers: int, kind: ContextKind
 ) -> None:
-    context = make_network(cell, layers).decoder(kind, LENGTH).context
+    context = make_decoder(make_network(cell, layers), kind, LENGTH).context
     np.testing.assert_array_equal(context.pack(context.zero_state(3)), np.zeros([3, context.state_size]))
 
 
@@ -115,18 +115,18 @@ def test_pack_of_the_state_before_any_character_is_zeros(
 def test_state_size_counts_every_float(
     make_network: Callable, cell: str, layers: int, kind: ContextKind, expected: int
 ) -> None:
-    assert make_network(cell, layers).decoder(kind, LENGTH).context.state_size == expected
+    assert make_decoder(make_network(cell, layers), kind, LENGTH).context.state_size == expected
 
 
 def test_window_of_one_character_sees_only_the_last(make_network: Callable) -> None:
     network = make_network("lstm")
-    decoder = network.decoder("window", 1)
+    decoder = make_decoder(network, "window", 1)
     found = decoder.logits(read(decoder, [np.array([1, 2, 3]), np.array([4, 4, 0, 2, 3]), np.array([3])])).numpy()
     expected = network.model(np.array([[3]])).numpy()[0]
     np.testing.assert_allclose(found[:, 1:], np.tile(expected[1:], [3, 1]), atol=1e-6)
 
 
 def test_window_counts_up_to_its_length_and_from_there_modulo_it(make_network: Callable) -> None:
-    decoder = make_network("gru").decoder("window", 3)
+    decoder = make_decoder(make_network("gru"), "window", 3)
     *_, count = decoder.read(decoder.context.zero_state(1), tf.constant([[1, 2] * 150]), tf.constant([300]))
     assert 3 <= int(count[0]) < 6

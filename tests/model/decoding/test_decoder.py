@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import LONGEST_STOP, Decoder, SamplingOptions, Written
+from charflow.model.decoding.decoder import LONGEST_STOP, Decoder, SamplingOptions, Written, make_decoder
 from charflow.model.decoding.sampling import uniforms
 from charflow.model.network.network import Network
 
@@ -42,7 +42,7 @@ def write(make_network: Callable) -> Callable[..., Written]:
 
     @cache
     def traced(cell: str, layers: int, kind: str) -> tuple[Decoder, Callable]:
-        decoder = make_network(cell, layers).decoder(kind, LENGTH)
+        decoder = make_decoder(make_network(cell, layers), kind, LENGTH)
         return decoder, tf.function(decoder.write, reduce_retracing=True)
 
     def write(*rows: dict, cell="lstm", layers=2, kind="stream", state=None, tail=None, position=0) -> Written:
@@ -115,7 +115,7 @@ def test_write_equals_the_naive_loop(
 def test_write_gives_the_log_prob_that_score_gives(
     make_network: Callable, write: Callable, cell: str, layers: int, kind: str
 ) -> None:
-    decoder = make_network(cell, layers).decoder(kind, LENGTH)
+    decoder = make_decoder(make_network(cell, layers), kind, LENGTH)
     rows = [{"temperature": 0.0}, {"seed": 4}, {"temperature": 1.7, "top_k": 3, "max_chars": 9}]
     written = write(*rows, cell=cell, layers=layers, kind=kind)
     for row in range(len(rows)):
@@ -129,7 +129,7 @@ def test_score_equals_the_keras_model_after_every_character(
     make_network: Callable, cell: str, layers: int, kind: str
 ) -> None:
     network = make_network(cell, layers)
-    decoder = network.decoder(kind, LENGTH)
+    decoder = make_decoder(network, kind, LENGTH)
     text = np.random.default_rng(1).integers(1, 5, 10)
     _, log_probs, hits = decoder.score(decoder.context.zero_state(1), tf.constant(text[np.newaxis], tf.int32))
     for t in range(1, len(text)):
@@ -140,7 +140,7 @@ def test_score_equals_the_keras_model_after_every_character(
 
 
 def test_score_of_no_characters_has_no_columns(make_network: Callable) -> None:
-    decoder = make_network("lstm", 2).decoder("stream", LENGTH)
+    decoder = make_decoder(make_network("lstm", 2), "stream", LENGTH)
     _, log_probs, hits = decoder.score(decoder.context.zero_state(3), tf.zeros([3, 0], tf.int32))
     assert log_probs.shape == hits.shape == [3, 0]
 
@@ -152,7 +152,7 @@ def unknown_is_likely() -> Decoder:
 
     network = Network(NetworkConfig(units=4), 4, targets="next", seed=1)
     network.model.get_layer("logits").trainable_variables[1].assign([60.0, 0.0, 20.0, 0.0])
-    return network.decoder("stream", LENGTH)
+    return make_decoder(network, "stream", LENGTH)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-40, 2e-38, 1e-6, 1.0, 1e4, 1e30, float("inf")])
@@ -249,7 +249,7 @@ def test_write_of_no_characters_changes_nothing(write: Callable, kind: str, opti
 def test_write_in_chunks_equals_write_at_once(
     make_network: Callable, write: Callable, kind: str, chunks: list, options: dict
 ) -> None:
-    context = make_network("lstm", 2).decoder(kind, LENGTH).context
+    context = make_decoder(make_network("lstm", 2), kind, LENGTH).context
     state, tail, position, found, log_prob = None, None, 0, [], 0.0
     for size in chunks:
         written = write({**options, "max_chars": size}, kind=kind, state=state, tail=tail, position=position)

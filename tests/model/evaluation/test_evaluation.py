@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from charflow.model.decoding.decoder import make_decoder
 from charflow.model.evaluation.evaluation import Evaluator
 from charflow.model.network.network import Network
 from charflow.pipeline.errors import UserError
@@ -21,7 +22,7 @@ def network(make_network: Callable) -> Network:
 
 @pytest.fixture(scope="module")
 def evaluate(network: Network) -> Evaluator:
-    return Evaluator(network.decoder("stream", 4))
+    return Evaluator(make_decoder(network, "stream", 4))
 
 
 def random_ids(n: int, seed: int, least: int = 1) -> np.ndarray:
@@ -76,7 +77,7 @@ def test_evaluator_reads_on_from_call_to_call(network: Network, monkeypatch: pyt
     monkeypatch.setattr("charflow.model.evaluation.evaluation._COLUMNS", 7)
     ids, before = random_ids(300, seed=3), random_ids(30, seed=4)
     told: list[int] = []
-    found = Evaluator(network.decoder("stream", 4), told.append)(ids, before=before)
+    found = Evaluator(make_decoder(network, "stream", 4), told.append)(ids, before=before)
     assert_same(found, slow_evaluation(network, ids, before))
     assert told == [*range(7, 330, 7), 330]
 
@@ -89,7 +90,7 @@ def test_evaluator_ends_where_it_is_told_to(network: Network, monkeypatch: pytes
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Evaluator(network.decoder("stream", 4), enough)(random_ids(300, seed=3), before=NOTHING)
+        Evaluator(make_decoder(network, "stream", 4), enough)(random_ids(300, seed=3), before=NOTHING)
 
 
 def test_evaluator_scores_every_character_once_where_there_is_no_run_up(network: Network, evaluate: Evaluator) -> None:
@@ -109,15 +110,15 @@ def test_evaluator_reads_unknown_characters_but_does_not_score_them(network: Net
 
 def test_evaluator_of_equal_chances_gives_the_bits_of_a_uniform_guess(make_chain: Callable) -> None:
     everything = {before: dict.fromkeys("abcd", 0.25) for before in "abcd"}
-    evaluate = Evaluator(make_chain("abcd", everything).decoder("stream", 4))
+    evaluate = Evaluator(make_decoder(make_chain("abcd", everything), "stream", 4))
     assert evaluate(random_ids(30, seed=8), before=random_ids(5, seed=9)).bits_per_char == pytest.approx(2)
 
 
 def test_evaluator_of_a_certain_text_gives_no_bits_and_full_accuracy(make_chain: Callable) -> None:
     chain = make_chain("ab", {"a": {"b": 1}, "b": {"a": 1}})
-    found = Evaluator(chain.decoder("stream", 4))(np.array([2, 1, 2, 1]), before=np.array([1]))
+    found = Evaluator(make_decoder(chain, "stream", 4))(np.array([2, 1, 2, 1]), before=np.array([1]))
     assert (found.bits_per_char, found.accuracy) == (pytest.approx(0, abs=1e-6), 1.0)
-    wrong = Evaluator(chain.decoder("window", 4))(np.array([2, 2]), before=np.array([1]))
+    wrong = Evaluator(make_decoder(chain, "window", 4))(np.array([2, 2]), before=np.array([1]))
     assert wrong.accuracy == 0.5
 
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.config import NetworkConfig
+from charflow.model.decoding.decoder import make_decoder
 from charflow.model.network.network import Network
 
 IDS = np.array([[1, 2, 3], [4, 0, 1]], np.uint8)
@@ -168,7 +169,7 @@ def test_dropout_is_off_where_the_model_is_not_training(cell: str) -> None:
 @pytest.mark.parametrize("kind", ["stream", "window"])
 def test_decoder_follows_the_weights_as_they_change(kind: str) -> None:
     network = Network(NetworkConfig(units=4), 5, targets="next", seed=1)
-    decoder = network.decoder(kind, 3)
+    decoder = make_decoder(network, kind, 3)
     logits = tf.function(
         lambda ids: decoder.logits(decoder.read(decoder.context.zero_state(2), ids, tf.constant([3, 3])))
     )

@@ -7,9 +7,9 @@ import pytest
 from charflow.model import memory
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.distributed.strategy import make_strategy, placement
-from charflow.model.network.network import Network
+from charflow.model.network.network import Network, count_weights
 from charflow.model.training.optimizer import make_optimizer
-from charflow.model.training.plan import Plan, check_memory, count_weights, make_plan
+from charflow.model.training.plan import Plan, check_memory, make_plan
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError

@@ -19,6 +19,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
+from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.generator import Generator, load_network
 from charflow.model.distributed.strategy import make_strategy
 from charflow.model.evaluation.evaluation import Evaluator
@@ -490,7 +491,7 @@ def test_train_scores_a_part_while_it_trains_and_everything_in_the_end(
     monkeypatch.setattr("charflow.model.training.trainer.PART", 10)
     corpus = make_corpus(WORDS * 30, WORDS * 2 + "dcba " * 4)
     run = train(changed(steps=40), corpus, tmp_path / "a")
-    evaluate = Evaluator(load_network(RunDir(run.path)).decoder("stream", 8))
+    evaluate = Evaluator(make_decoder(load_network(RunDir(run.path)), "stream", 8))
     (row,) = (row for row in run.heard.rows if row["step"] == run.result.best_step)
     assert run.result.held_out == evaluate(corpus.held_out_ids, before=corpus.train_ids)
     assert row["held_out_part_bits"] == evaluate(corpus.held_out_ids[:10], before=corpus.train_ids).bits_per_char

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from charflow.pipeline.corpus.corpus import CorpusSettings
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.files import is_prepared
 from charflow.pipeline.prepared import corpus as prepared_module
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
@@ -224,9 +225,9 @@ def test_shard_that_went_after_opening_is_named(folder: Path) -> None:
         _ = prepared.held_out_ids
 
 
-def test_is_at_tells_a_prepared_folder(folder: Path, tmp_path: Path) -> None:
-    assert PreparedCorpus.is_at(folder)
+def test_is_prepared_tells_a_prepared_folder(folder: Path, tmp_path: Path) -> None:
+    assert is_prepared(folder)
     (folder / "manifest.json").rename(folder / "progress.json")
-    assert PreparedCorpus.is_at(str(folder))
-    assert not PreparedCorpus.is_at(tmp_path)
-    assert not PreparedCorpus.is_at("chat-*.csv")
+    assert is_prepared(str(folder))
+    assert not is_prepared(tmp_path)
+    assert not is_prepared("chat-*.csv")
