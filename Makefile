@@ -17,6 +17,7 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy -p charflow
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 # On purpose with an older protoc than there is: its code runs on every protobuf from 6.31 on.
 protos: $(READY)

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charflow.model.config import Config
-    from charflow.model.decoding.decoder import make_decoder
     from charflow.model.evaluation.evaluation import Evaluation
     from charflow.pipeline.corpus.corpus import Corpus
-    from charflow.pipeline.files import is_prepared
     from charflow.pipeline.formats.messages import Messages
     from charflow.pipeline.vocabulary import Vocabulary
 
@@ -66,6 +64,7 @@ def evaluate(
             given=tuple(given),
         )
     load_tensorflow()
+    from charflow.model.decoding.decoder import make_decoder
     from charflow.model.decoding.generator import load_network
     from charflow.model.evaluation.baselines import baselines
     from charflow.model.evaluation.evaluation import Evaluator
@@ -131,6 +130,7 @@ def _texts(
     from charflow.pipeline.corpus.corpus import SEPARATOR, build_corpus
     from charflow.pipeline.corpus.users import AbsentUserError
     from charflow.pipeline.errors import UserError
+    from charflow.pipeline.files import is_prepared
     from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
     from charflow.pipeline.formats.messages import read_messages
     from charflow.pipeline.prepared.corpus import PreparedCorpus

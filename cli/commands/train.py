@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from charflow.model.training.samples import Sample
     from charflow.model.training_text import TrainingText
     from charflow.pipeline.corpus.corpus import Corpus
-    from charflow.pipeline.files import is_prepared
     from charflow.pipeline.prepared.corpus import PreparedCorpus
 
 _MOST_COMPARED = 1 << 25  # characters of the training text in which copied runs are looked for
@@ -166,6 +165,7 @@ def train(
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.errors import SettingError, UserError
+    from charflow.pipeline.files import is_prepared
     from charflow.pipeline.formats.inputs import is_stream
     from charflow.pipeline.prepared.corpus import PreparedCorpus
     from charflow.pipeline.remarks import remarks

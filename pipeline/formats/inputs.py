@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
-from charflow.pipeline.places import dangling
 from charflow.pipeline.files import is_prepared
+from charflow.pipeline.places import dangling
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths, checked
 
