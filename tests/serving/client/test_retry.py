@@ -131,5 +131,5 @@ def test_requests_are_given_the_time_that_is_left() -> None:
     policy = Retry(address="a:1", timeout=10, retries=5, pause=pause)
     with pytest.raises(InvalidArgument):
         asyncio.run(policy.ask(request, policy.deadline()))
-    assert given[0] == pytest.approx(10, abs=0.04)
-    assert given[2] == pytest.approx(9.9, abs=0.04)
+    assert 9.5 < given[0] <= 10
+    assert 9 < given[2] <= 9.9  # two pauses later
