@@ -1,7 +1,5 @@
 """`charflow complete`: complete prompts with a served model."""
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ import typer
 from charflow.cli import options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
-from charflow.cli.terminal.tensorflow_log import load_tensorflow
+from charflow.cli.terminal.grpc_log import quiet_grpc
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -63,8 +61,7 @@ def complete(
     prompts = read_prompts(prompt)
     address = server or ("127.0.0.1:8501" if rest else "127.0.0.1:8500")
     given = options.given(max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop)
-    if not rest:
-        _load_grpc()
+    quiet_grpc()
     from charflow.serving import Client, Tls
     from charflow.serving.client.arguments import setting_columns
 
@@ -80,13 +77,6 @@ def complete(
                 _print_chunks(client, prompts, settings, count)
             else:
                 _print_all(client, prompts, settings, count, json=json)
-
-
-def _load_grpc() -> None:
-    """Loads TensorFlow, which the protos bring along, without its chatter."""
-    if "tensorflow" not in sys.modules:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a client that starts the GPU would take memory from the server's
-    load_tensorflow()
 
 
 @contextmanager

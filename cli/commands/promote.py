@@ -9,7 +9,7 @@ import typer
 from charflow.cli import options
 from charflow.cli.lines import read_lines
 from charflow.cli.terminal import console
-from charflow.cli.terminal.tensorflow_log import load_tensorflow
+from charflow.cli.terminal.grpc_log import quiet_grpc
 from charflow.cli.terminal.waiting import waiting
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.settings import checked
@@ -64,7 +64,7 @@ def promote(
         raise UsageError(
             "Pass --texts FILE, messages that neither version was trained on, one a line; --force compares nothing."
         )
-    load_tensorflow()
+    quiet_grpc()
     from charflow.serving import ArgumentError, Tls
     from charflow.serving.promotion.promote import Place, Trial, WorseError
     from charflow.serving.promotion.promote import promote as promote_to

@@ -7,6 +7,7 @@ behind Python's back, so the descriptor itself is turned away while it starts.
 import os
 import warnings
 
+from charflow.cli.terminal.grpc_log import quiet_grpc
 from charflow.serving.scratch import quiet_unless_it_fails
 
 
@@ -19,7 +20,7 @@ def load_tensorflow(*, start_devices: bool = True, log_placement: bool = False) 
         log_placement: TensorFlow then prints which device runs which op, beside its other messages.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if log_placement else "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    quiet_grpc()
     with quiet_unless_it_fails():
         import tensorflow as tf
 

@@ -133,7 +133,7 @@ class AsyncClient:
 
 def _transport(address: str, protocol: str, tls: Tls | None) -> Transport:
     if protocol == "grpc":
-        from charflow.serving.client.wire.grpc_transport import AsyncGrpcTransport  # loads TensorFlow
+        from charflow.serving.client.wire.grpc_transport import AsyncGrpcTransport
 
         return AsyncGrpcTransport(address, tls)
     if protocol == "rest":

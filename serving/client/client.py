@@ -27,7 +27,7 @@ class Client:
 
     Args:
         address: HOST:PORT; of the gRPC port (8500 by habit) or of the REST port (8501).
-        protocol: "grpc" or "rest". REST needs no TensorFlow; gRPC loads it, as its protos come with it (some seconds).
+        protocol: "grpc" or "rest". Neither loads TensorFlow.
         model: the name it is served under.
         version: this one; None takes the highest that is available.
         label: the version this label stands for.
@@ -190,7 +190,7 @@ def _run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 def _transport(address: str, protocol: str, tls: Tls | None) -> Transport:
     if protocol == "grpc":
-        from charflow.serving.client.wire.grpc_transport import GrpcTransport  # loads TensorFlow
+        from charflow.serving.client.wire.grpc_transport import GrpcTransport
 
         return GrpcTransport(address, tls)
     if protocol == "rest":

@@ -9,21 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 from charflow.serving.client.wire.grpc_transport import open_channel, unreached_of
+from charflow.serving.client.wire.methods import Methods
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.client.wire.trouble import Trouble
 from charflow.serving.errors import UsageError
+from charflow.serving.protos import wire_pb2
 
-_Status = get_model_status_pb2.ModelVersionStatus
+_Status = wire_pb2.ModelVersionStatus
 _OLD_ERROR_SECONDS = 5.0  # an error of an earlier load is shown until the new one begins
 _POLL_SECONDS = 0.2
 _CALL_SECONDS = 60.0
@@ -41,8 +36,7 @@ class ModelService:
         self.address = address
         self._tls = tls
         self.reloaded = False
-        self._stub = model_service_pb2_grpc.ModelServiceStub(channel)
-        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self._methods = Methods(channel)
 
     @classmethod
     @contextmanager
@@ -62,18 +56,18 @@ class ModelService:
         Raises:
             UsageError: the server refuses it, or does not answer.
         """
-        request = model_management_pb2.ReloadConfigRequest(config=config)
+        request = wire_pb2.ReloadConfigRequest(config=config.SerializeToString())
         self.reloaded = True  # the answer may be lost
-        answer = self._call(self._stub.HandleReloadConfigRequest, request, "refuses the configuration")
+        answer = self._call(self._methods.reload, request, "refuses the configuration")
         if answer.status.error_code:
             raise UsageError(f"{self.address} refuses the configuration: {_sentence(answer.status.error_message)}")
 
     def labelled(self, model: str, label: str) -> int | None:
         """Tells which version a label stands for on the server; None where the server does not say."""
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request = wire_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name, request.model_spec.version_label = model, label
         try:
-            answer = self._predictions.GetModelMetadata(request, timeout=_CALL_SECONDS)
+            answer = self._methods.metadata(request, timeout=_CALL_SECONDS)
         except grpc.RpcError:
             return None  # an unknown label, or a version that is not loaded
         return int(answer.model_spec.version.value)
@@ -112,9 +106,9 @@ class ModelService:
         return False
 
     def _statuses(self, model: str) -> Sequence[Any]:
-        request = get_model_status_pb2.GetModelStatusRequest()
+        request = wire_pb2.GetModelStatusRequest()
         request.model_spec.name = model
-        answer = self._call(self._stub.GetModelStatus, request, f"tells nothing about model {model!r}")
+        answer = self._call(self._methods.status, request, f"tells nothing about model {model!r}")
         return list(answer.model_version_status)
 
     def _call(self, method: Callable[..., Any], request: Any, what: str) -> Any:

@@ -1,12 +1,16 @@
-"""The protos of the configuration files against those of TensorFlow Serving, whose numbers are written out here."""
+"""The protos of the configuration files against those of TensorFlow Serving, whose numbers are written out here.
+
+Those of the wire are compared with the official ones in client/wire/test_wire_protos.py.
+"""
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.protobuf import runtime_version
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 
 from charflow.serving import protos
@@ -36,6 +40,7 @@ PUBLIC: dict[type[Message], dict[str, tuple[int, int | str, bool]]] = {
         "max_execution_batch_size": (9, "google.protobuf.Int64Value", False),
     },
 }
+MODULES = ["monitoring_config", "session_bundle_config", "ssl_config", "wire"]
 
 
 @pytest.mark.parametrize("message", PUBLIC, ids=lambda message: message.DESCRIPTOR.name)
@@ -48,7 +53,7 @@ def test_message_has_the_fields_of_tensorflow_serving(message: type[Message]) ->
     assert fields == PUBLIC[message]
 
 
-@pytest.mark.parametrize("name", ["monitoring_config", "session_bundle_config", "ssl_config"])
+@pytest.mark.parametrize("name", MODULES)
 def test_generated_module_runs_on_the_oldest_protobuf_charflow_allows(name: str) -> None:
     module = importlib.import_module(f"charflow.serving.protos.{name}_pb2")
     assert module.DESCRIPTOR.name == f"charflow/serving/protos/{name}.proto"
@@ -58,13 +63,23 @@ def test_generated_module_runs_on_the_oldest_protobuf_charflow_allows(name: str)
     assert int(made_by[1]) >= runtime_version.MAJOR - 1  # protobuf runs what the major version before it made
 
 
-@pytest.mark.parametrize("name", ["monitoring_config", "session_bundle_config", "ssl_config"])
+@pytest.mark.parametrize("name", MODULES)
 def test_generated_module_is_up_to_date(name: str) -> None:
     source = Path(protos.__path__[0], f"{name}.proto").read_text()
-    written = set(re.findall(r"^  .*?(\w+) = \d+;", source, re.MULTILINE))
+    written = re.findall(r"^ +[^/\n]*?(\w+) = (\d+);", source, re.MULTILINE)
     module = importlib.import_module(f"charflow.serving.protos.{name}_pb2")
-    generated = {field.name for message in module.DESCRIPTOR.message_types_by_name.values() for field in message.fields}
-    assert written == generated
+    assert sorted((field, int(number)) for field, number in written) == sorted(numbered(module.DESCRIPTOR))
+
+
+def numbered(file: FileDescriptor) -> Iterator[tuple[str, int]]:
+    """The fields and the members of enums."""
+    messages, enums = [*file.message_types_by_name.values()], [*file.enum_types_by_name.values()]
+    while messages:
+        message = messages.pop()
+        messages += [nested for nested in message.nested_types if not nested.GetOptions().map_entry]
+        enums += message.enum_types
+        yield from ((field.name, field.number) for field in message.fields)
+    yield from ((value.name, value.number) for enum in enums for value in enum.values)
 
 
 def is_list(field: FieldDescriptor) -> bool:

@@ -1,6 +1,7 @@
-"""Carries one request over gRPC, blocking or for asyncio, with the official stubs.
+"""Carries one request over gRPC, blocking or for asyncio.
 
-`grpc_codec` writes and reads the messages; this module keeps the connection and turns statuses into errors.
+`methods` names what is called and `grpc_codec` writes and reads the messages; this module keeps the connection and
+turns statuses into errors.
 """
 
 import re
@@ -10,11 +11,11 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from charflow.serving.client.arguments import Tensor
 from charflow.serving.client.results import ModelMetadata, VersionStatus
 from charflow.serving.client.wire import grpc_codec as codec
+from charflow.serving.client.wire.methods import Methods
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.client.wire.transport import Target, Unreachable, unreachable
 from charflow.serving.client.wire.trouble import Trouble, certificate_trouble
@@ -42,16 +43,6 @@ _TROUBLES = (
 _HUNG_UP = re.compile("Socket closed|Connection reset|Broken pipe")
 
 
-class _Stubs:
-    """The methods of a channel."""
-
-    def __init__(self, channel: Any) -> None:
-        prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self.predict: Callable[..., Any] = prediction.Predict
-        self.metadata: Callable[..., Any] = prediction.GetModelMetadata
-        self.status: Callable[..., Any] = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus
-
-
 class _GrpcTransport(ABC):
     """All but the waiting."""
 
@@ -64,19 +55,19 @@ class _GrpcTransport(ABC):
         self, target: Target, signature: str, inputs: Mapping[str, Tensor], timeout: float
     ) -> Mapping[str, Any]:
         request = codec.predict_request(target, signature, inputs)
-        return codec.outputs_of(await self._call(self._stubs.predict, request, timeout))
+        return codec.outputs_of(await self._call(self._methods.predict, request, timeout))
 
     async def metadata(self, target: Target, timeout: float) -> ModelMetadata:
         request = codec.metadata_request(target)
-        return codec.metadata_of(await self._call(self._stubs.metadata, request, timeout))
+        return codec.metadata_of(await self._call(self._methods.metadata, request, timeout))
 
     async def status(self, target: Target, timeout: float) -> list[VersionStatus]:
         request = codec.status_request(target)
-        return codec.statuses_of(await self._call(self._stubs.status, request, timeout))
+        return codec.statuses_of(await self._call(self._methods.status, request, timeout))
 
     @property
     @abstractmethod
-    def _stubs(self) -> _Stubs: ...
+    def _methods(self) -> Methods: ...
 
     @abstractmethod
     async def _call(self, method: Callable[..., Any], request: Any, timeout: float) -> Any: ...
@@ -99,11 +90,11 @@ class GrpcTransport(_GrpcTransport):
     def __init__(self, address: str, tls: Tls | None) -> None:
         super().__init__(address, tls)
         self._open = self._channel(grpc)
-        self._methods = _Stubs(self._open)
+        self._made = Methods(self._open)
 
     @property
-    def _stubs(self) -> _Stubs:
-        return self._methods
+    def _methods(self) -> Methods:
+        return self._made
 
     async def _call(self, method: Callable[..., Any], request: Any, timeout: float) -> Any:
         try:
@@ -121,14 +112,14 @@ class AsyncGrpcTransport(_GrpcTransport):
     def __init__(self, address: str, tls: Tls | None) -> None:
         super().__init__(address, tls)
         self._open: Any = None
-        self._methods: _Stubs | None = None
+        self._made: Methods | None = None
 
     @property
-    def _stubs(self) -> _Stubs:
-        if self._methods is None:
+    def _methods(self) -> Methods:
+        if self._made is None:
             self._open = self._channel(grpc.aio)
-            self._methods = _Stubs(self._open)
-        return self._methods
+            self._made = Methods(self._open)
+        return self._made
 
     async def _call(self, method: Callable[..., Any], request: Any, timeout: float) -> Any:
         try:
