@@ -13,6 +13,7 @@ from charflow.cli import options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.grpc_log import quiet_grpc
+from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ def complete(
         float | None, typer.Option(metavar="T", help="1 is the model, lower is safer, 0 greedy. [default: the model's]")
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(metavar="K", help="Sample among the K most likely; 0 is off. [default: the model's]")
+        int | None,
+        typer.Option(metavar="K", help="Sample among the K most likely; 0 is off. [default: the model's]"),
+        Bounds(at_least=0, note="0 is off"),
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(metavar="P", help="Sample among the likeliest of mass P; 1 is off. [default: the model's]"),
+        Bounds(above=0, at_most=1, note="1 is off"),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Same seed, same text. [default: the model's]")] = None,
     stop: Annotated[

@@ -1,15 +1,17 @@
 """Checks what a caller passes and lays it out in columns, one value a row.
 
-`calls` and `stream` use it before they send anything. B is the number of rows.
+`calls` and `stream` check the settings of the protocol before they send anything, and a model's own, such as top-k, by
+the data types that its metadata names. B is the number of rows.
 """
 
 import math
 import operator
 import reprlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias
 
 Texts: TypeAlias = list[str] | tuple[str, ...]  # Sequence[str] would include str
 Ints: TypeAlias = int | Sequence[int] | None
@@ -18,6 +20,7 @@ Strings: TypeAlias = str | Sequence[str] | None
 
 _SEEDS_END = 2**63
 _SMALLEST_FLOAT32, _LARGEST_FLOAT32 = 2.0**-126, 3.4028234663852886e38
+_LARGEST_FLOAT64 = sys.float_info.max
 _LONGEST_TIME = 10**9  # seconds
 
 
@@ -38,27 +41,12 @@ class ArgumentError(ValueError):
         return spell(self._name) + str(self).removeprefix(self._name) if self._name else str(self)
 
 
-class Settings(TypedDict, total=False):
-    """How to sample: one value for all prompts or a list with one for each; None takes the model's own default.
-
-    `max_chars` is the most characters to write; `temperature` 0 takes the most likely; `top_k` 0, `top_p` 1 and
-    `stop` "" are off; the same `seed` gives the same text, and prompt i of several has `seed` + i.
-    """
-
-    max_chars: Ints
-    temperature: Floats
-    top_k: Ints
-    top_p: Floats
-    seed: Ints
-    stop: Strings
-
-
 @dataclass(frozen=True)
 class Tensor:
     """An input of a request.
 
     Attributes:
-        dtype: DT_STRING, DT_INT32, DT_INT64 or DT_FLOAT.
+        dtype: a key of CHECKS.
         rows: B values, or B lists of equal length.
     """
 
@@ -91,27 +79,52 @@ def texts_of(given: str | Texts, what: str) -> tuple[list[str], bool]:
 
 
 def setting_columns(settings: Mapping[str, Any], n_rows: int) -> dict[str, Tensor]:
-    """Checks the settings that are not None and repeats single values; of a single seed row i has seed + i.
+    """Checks the settings of the protocol that are not None and repeats single values; row i has seed + i of a seed.
 
-    >>> setting_columns({"seed": 7, "top_k": 3, "stop": None}, 2)
-    {'seed': Tensor(dtype='DT_INT64', rows=[7, 8]), 'top_k': Tensor(dtype='DT_INT32', rows=[3, 3])}
+    >>> setting_columns({"seed": 7, "max_chars": 3, "stop": None}, 2)
+    {'seed': Tensor(dtype='DT_INT64', rows=[7, 8]), 'max_chars': Tensor(dtype='DT_INT32', rows=[3, 3])}
 
     Raises:
         ArgumentError: a value is out of range or of the wrong type, or a list has not one value per prompt.
     """
+    given = {name: value for name, value in settings.items() if name in SETTINGS and value is not None}
+    return {name: _column(name, value, *SETTINGS[name], n_rows) for name, value in given.items()}
+
+
+def sampler_columns(settings: Mapping[str, Any], dtypes: Mapping[str, str], n_rows: int) -> dict[str, Tensor]:
+    """Checks the other settings that are not None, those that a model has of its own.
+
+    Args:
+        settings: by name, those of the protocol among them.
+        dtypes: of all settings that the served model has.
+        n_rows: B.
+
+    >>> sampler_columns({"seed": 7, "top_k": 3}, {"seed": "DT_INT64", "top_k": "DT_INT32"}, 2)
+    {'top_k': Tensor(dtype='DT_INT32', rows=[3, 3])}
+
+    Raises:
+        ArgumentError: the model has no such setting, a value does not fit its type, or a list has not one per prompt.
+    """
     columns = {}
     for name, value in settings.items():
-        if value is None:
+        if name in SETTINGS or value is None:
             continue
-        dtype, check = SETTINGS[name]
-        value = _listed(value)
-        if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-            if len(value) != n_rows:
-                raise ArgumentError(f"{name} has {len(value)} values where there are {n_rows} prompts.")
-            columns[name] = Tensor(dtype, [check(f"{name} {index}", each) for index, each in enumerate(value)])
-        else:
-            columns[name] = Tensor(dtype, repeated(name, check(name, value), n_rows))
+        if name not in dtypes:
+            has = ", ".join(sorted(dtypes)) or "none"
+            raise ArgumentError(f"{name} is no setting of the served model. Its settings are: {has}.", name)
+        if dtypes[name] not in CHECKS:
+            raise ArgumentError(f"{name} is a {dtypes[name]}, which this client does not send.", name)
+        columns[name] = _column(name, value, dtypes[name], CHECKS[dtypes[name]], n_rows)
     return columns
+
+
+def _column(name: str, value: Any, dtype: str, check: Callable[[str, Any], Any], n_rows: int) -> Tensor:
+    value = _listed(value)
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        return Tensor(dtype, repeated(name, check(name, value), n_rows))
+    if len(value) != n_rows:
+        raise ArgumentError(f"{name} has {len(value)} values where there are {n_rows} prompts.")
+    return Tensor(dtype, [check(f"{name} {index}", each) for index, each in enumerate(value)])
 
 
 def repeated(name: str, value: Any, n_rows: int) -> list[Any]:
@@ -184,31 +197,49 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise wrong(name, "a number", value)
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:  # of a whole number
         return math.inf if operator.gt(value, 0) else -math.inf
-    return 0.0 if abs(number) < _SMALLEST_FLOAT32 else number  # what the device makes of it
+
+
+def _as_float32(number: float) -> float:
+    """What the device makes of a number that is too small."""
+    return 0.0 if abs(number) < _SMALLEST_FLOAT32 else number
+
+
+def _float32(name: str, value: Any) -> float:
+    return _as_float32(_float_between(_LARGEST_FLOAT32, name, value))
+
+
+def _float64(name: str, value: Any) -> float:
+    return _float_between(_LARGEST_FLOAT64, name, value)
+
+
+def _float_between(largest: float, name: str, value: Any) -> float:
+    number = _number(name, value)
+    if not -largest <= number <= largest:
+        raise wrong(name, f"at least {-largest:g} and at most {largest:g}", value)
+    return number
 
 
 def _temperature(name: str, value: Any) -> float:
-    number = _number(name, value)
+    number = _as_float32(_number(name, value))
     if not 0 <= number <= _LARGEST_FLOAT32:
         raise wrong(name, f"at least 0 and at most {_LARGEST_FLOAT32:g}", value, " (0 is greedy)")
     return number
 
 
-def _top_p(name: str, value: Any) -> float:
-    number = _number(name, value)
-    if not 0 < number <= 1:
-        raise wrong(name, "above 0 and at most 1", value, " (1 is off)")
-    return number
-
-
-SETTINGS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+_INT64 = int_between(-(2**63), 2**63 - 1)
+CHECKS: dict[str, Callable[[str, Any], Any]] = {  # of settings that are known by their data type alone
+    "DT_INT32": int_between(-(2**31), 2**31 - 1),
+    "DT_INT64": _INT64,
+    "DT_FLOAT": _float32,
+    "DT_DOUBLE": _float64,
+    "DT_STRING": text,
+}
+SETTINGS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {  # of the protocol
     "max_chars": ("DT_INT32", int_between(0, 2**31 - 1)),
     "temperature": ("DT_FLOAT", _temperature),
-    "top_k": ("DT_INT32", int_between(0, 2**31 - 1)),
-    "top_p": ("DT_FLOAT", _top_p),
-    "seed": ("DT_INT64", int_between(-(2**63), 2**63 - 1)),
+    "seed": ("DT_INT64", _INT64),
     "stop": ("DT_STRING", text),
 }

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Any, Literal, Unpack, overload
+from typing import Any, Literal, overload
 
-from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Settings, Strings, Texts
+from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Strings, Texts
 from charflow.serving.client.calls import Calls
 from charflow.serving.client.client import DEFAULT_MODEL
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, VersionStatus
@@ -50,24 +50,39 @@ class AsyncClient:
         return await self._calls.complete(prompts)
 
     @overload
-    async def generate(self, prompts: str, **settings: Unpack[Settings]) -> Completion: ...
+    async def generate(
+        self,
+        prompts: str,
+        *,
+        max_chars: Ints = None,
+        temperature: Floats = None,
+        seed: Ints = None,
+        stop: Strings = None,
+        **samplers: Floats,
+    ) -> Completion: ...
     @overload
-    async def generate(self, prompts: Texts, **settings: Unpack[Settings]) -> list[Completion]: ...
+    async def generate(
+        self,
+        prompts: Texts,
+        *,
+        max_chars: Ints = None,
+        temperature: Floats = None,
+        seed: Ints = None,
+        stop: Strings = None,
+        **samplers: Floats,
+    ) -> list[Completion]: ...
     async def generate(
         self,
         prompts: str | Texts,
         *,
         max_chars: Ints = None,
         temperature: Floats = None,
-        top_k: Ints = None,
-        top_p: Floats = None,
         seed: Ints = None,
         stop: Strings = None,
+        **samplers: Floats,
     ) -> Any:
         """As `Client.generate`."""
-        settings = Settings(
-            max_chars=max_chars, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-        )
+        settings = {"max_chars": max_chars, "temperature": temperature, "seed": seed, "stop": stop, **samplers}
         return await self._calls.generate(prompts, settings)
 
     def stream(
@@ -77,15 +92,12 @@ class AsyncClient:
         chunk_chars: int = 32,
         max_chars: int | None = None,
         temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
         seed: int | None = None,
         stop: str | None = None,
+        **samplers: float | None,
     ) -> AsyncGenerator[str, None]:
         """As `Client.stream`, for `async for`."""
-        settings = Settings(
-            max_chars=max_chars, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-        )
+        settings = {"max_chars": max_chars, "temperature": temperature, "seed": seed, "stop": stop, **samplers}
         written = Stream(self._calls, prompt, settings, chunk_chars)
 
         async def chunks() -> AsyncGenerator[str, None]:

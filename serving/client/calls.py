@@ -15,6 +15,7 @@ from charflow.serving.client.arguments import (
     Texts,
     int_between,
     repeated,
+    sampler_columns,
     setting_columns,
     texts_of,
 )
@@ -61,6 +62,7 @@ class Calls:
         columns = setting_columns(settings, len(rows))
         deadline = self.retry.deadline()
         signature = (await self.cached_metadata(deadline)).signature("generate")
+        columns |= sampler_columns(settings, signature.settings, len(rows))
         inputs = {"prompt": Tensor("DT_STRING", rows), **with_defaults(columns, signature, len(rows))}
         outputs = await self._predict("generate", inputs, answers.GENERATE, deadline)
         return _one_or_all([Completion(*row) for row in zip(*outputs.values())], one)
@@ -150,7 +152,8 @@ def with_defaults(columns: Mapping[str, Tensor], signature: Signature, n_rows: i
         FailedPrecondition: the model has no default for one of them.
     """
     full = dict(columns)
-    for name, (dtype, _) in SETTINGS.items():
+    dtypes = {name: dtype for name, (dtype, _) in SETTINGS.items()} | signature.settings
+    for name, dtype in dtypes.items():
         if name in full:
             continue
         if name not in signature.defaults:

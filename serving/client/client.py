@@ -3,9 +3,9 @@
 import time
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, overload
 
-from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Settings, Strings, Texts
+from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Strings, Texts
 from charflow.serving.client.calls import Calls
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, VersionStatus
 from charflow.serving.client.retry import Retry
@@ -74,19 +74,36 @@ class Client:
         return _run(self._calls.complete(prompts))
 
     @overload
-    def generate(self, prompts: str, **settings: Unpack[Settings]) -> Completion: ...
+    def generate(
+        self,
+        prompts: str,
+        *,
+        max_chars: Ints = None,
+        temperature: Floats = None,
+        seed: Ints = None,
+        stop: Strings = None,
+        **samplers: Floats,
+    ) -> Completion: ...
     @overload
-    def generate(self, prompts: Texts, **settings: Unpack[Settings]) -> list[Completion]: ...
+    def generate(
+        self,
+        prompts: Texts,
+        *,
+        max_chars: Ints = None,
+        temperature: Floats = None,
+        seed: Ints = None,
+        stop: Strings = None,
+        **samplers: Floats,
+    ) -> list[Completion]: ...
     def generate(
         self,
         prompts: str | Texts,
         *,
         max_chars: Ints = None,
         temperature: Floats = None,
-        top_k: Ints = None,
-        top_p: Floats = None,
         seed: Ints = None,
         stop: Strings = None,
+        **samplers: Floats,
     ) -> Any:
         """Continues prompts.
 
@@ -94,16 +111,17 @@ class Client:
             prompts: one or several; an empty one begins a message.
             max_chars: most characters to write; a limit set at export may cut it.
             temperature: 1 is the model itself, lower is safer, 0 takes the most likely character.
-            top_k: sample among the k most likely characters; 0 is off.
-            top_p: sample among the most likely characters that together reach this probability; 1 is off.
             seed: same seed, same text; prompt i of several has seed + i, as in `charflow.model.Generator`.
             stop: writing this ends the text; "" is off.
+            samplers: what else the served model can be set by, such as `top_k=5` or `top_p=0.9`: its metadata name
+                these settings and their types. The model takes a value out of range as the nearest in range.
 
         Each setting is one value for all prompts, or a list with one for each.
+
+        Raises:
+            ArgumentError: a value does not fit, or the model has no such setting; the sentence lists what it has.
         """
-        settings = Settings(
-            max_chars=max_chars, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-        )
+        settings = {"max_chars": max_chars, "temperature": temperature, "seed": seed, "stop": stop, **samplers}
         return _run(self._calls.generate(prompts, settings))
 
     def stream(
@@ -113,10 +131,9 @@ class Client:
         chunk_chars: int = 32,
         max_chars: int | None = None,
         temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
         seed: int | None = None,
         stop: str | None = None,
+        **samplers: float | None,
     ) -> Generator[str, None, None]:
         """Continues a prompt in chunks of at most `chunk_chars` characters.
 
@@ -125,9 +142,7 @@ class Client:
         served when the first is read; if it is unloaded, NotFound says so. Nothing is sent before the first chunk is
         asked for, or after the last; leaving the loop early leaves nothing behind.
         """
-        settings = Settings(
-            max_chars=max_chars, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-        )
+        settings = {"max_chars": max_chars, "temperature": temperature, "seed": seed, "stop": stop, **samplers}
         written = Stream(self._calls, prompt, settings, chunk_chars)
 
         def chunks() -> Generator[str, None, None]:

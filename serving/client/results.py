@@ -6,6 +6,8 @@ from typing import Any
 
 from charflow.serving.errors import FailedPrecondition
 
+_CARRIED = ("prompt", "state", "position")
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -102,6 +104,11 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
     defaults: Mapping[str, Any]
     method: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The data types of the inputs that say how to write, by name: all but the prompt and what `stream` carries."""
+        return {name: info.dtype for name, info in self.inputs.items() if name not in _CARRIED}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ of another model's weights would make no sense, even if they had the same size.
 from collections.abc import Mapping
 from typing import Any
 
-from charflow.serving.client.arguments import ArgumentError, Tensor, int_between, setting_columns, texts_of
+from charflow.serving.client.arguments import (
+    ArgumentError,
+    Tensor,
+    int_between,
+    sampler_columns,
+    setting_columns,
+    texts_of,
+)
 from charflow.serving.client.calls import Calls, with_defaults
 from charflow.serving.client.wire import answers
 from charflow.serving.errors import Internal, NotFound
@@ -30,7 +37,8 @@ class Stream:
         chunk_chars: most characters of a chunk.
 
     Raises:
-        ArgumentError: an argument is out of range.
+        ArgumentError: an argument is out of range; of a setting that only the model's metadata tell of, `next_text`
+            raises it.
     """
 
     def __init__(self, calls: Calls, prompt: str, settings: Mapping[str, Any], chunk_chars: int) -> None:
@@ -41,6 +49,7 @@ class Stream:
                 raise ArgumentError(f"{name} must be one value, not a list: a stream has one prompt.")
         self._calls = calls
         self._prompts = texts_of(prompt, "prompt")[0]
+        self._settings = settings
         self._given = setting_columns(settings, 1)
         self._chunk_chars = _chunk_chars("chunk_chars", chunk_chars)
         self._inputs: dict[str, Tensor] = {}
@@ -52,6 +61,7 @@ class Stream:
         """Writes the next chunk; None at the end.
 
         Raises:
+            ArgumentError: the model has no such setting, or its value does not fit.
             NotFound: the version that began the text is no longer served.
             ServingError: what else the server said.
         """
@@ -82,7 +92,8 @@ class Stream:
         state = signature.inputs.get("state")
         if state is None or state.shape is None or len(state.shape) != 2 or state.shape[1] is None:
             raise Internal(f"The state of signature 'stream' of model {metadata.name!r} has no fixed size.")
-        columns = with_defaults(self._given, signature, 1)
+        given = self._given | sampler_columns(self._settings, signature.settings, 1)
+        columns = with_defaults(given, signature, 1)
         self._version = metadata.version
         self._left = columns.pop("max_chars").rows[0]
         self._inputs = {

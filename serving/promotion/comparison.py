@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from charflow.serving.client.results import Completion, Score
+from charflow.serving.client.arguments import SETTINGS
+from charflow.serving.client.results import Completion, ModelMetadata, Score
 from charflow.serving.errors import UsageError
 
 FEWEST_TEXTS = 20  # below, a standard error says little
@@ -35,12 +36,14 @@ class Model(Protocol):
         *,
         max_chars: int,
         temperature: float,
-        top_k: int,
-        top_p: float,
         seed: int,
         stop: str,
+        **samplers: float,
     ) -> list[Completion]:
         """Completes prompts."""
+
+    def metadata(self) -> ModelMetadata:
+        """Reads the signatures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,21 +181,29 @@ def _bits_of(score: Score) -> float:
 def _times(incumbent: Model, candidate: Model, prompts: Sequence[str], requests: int) -> np.ndarray:
     """Milliseconds each request took, float64 [2, N]; the two take turns in going first."""
     models = (incumbent, candidate)
-    warm = [_write(model, prompts[0], _CHARS, seed) for seed in range(_WARM_UP) for model in models]
+    samplers = _samplers(incumbent, candidate)
+    warm = [_write(model, prompts[0], _CHARS, seed, samplers) for seed in range(_WARM_UP) for model in models]
     chars = min(warm)  # the limits of the exports may cut one of them shorter
     times = np.empty([2, requests])
     for request in range(requests):
         prompt = prompts[request % len(prompts)]
         for which in (0, 1) if request % 2 else (1, 0):
             begin = time.perf_counter()
-            _write(models[which], prompt, chars, request)
+            _write(models[which], prompt, chars, request, samplers)
             times[which, request] = 1000 * (time.perf_counter() - begin)
     return times
 
 
-def _write(model: Model, prompt: str, chars: int, seed: int) -> int:
-    # Nothing is left to the defaults: they may differ between the versions.
-    (done,) = model.generate([prompt], max_chars=chars, temperature=1.0, top_k=0, top_p=1.0, seed=seed, stop="")
+def _samplers(incumbent: Model, candidate: Model) -> dict[str, float]:
+    """The samplers that both have, set as in the incumbent."""
+    one, other = (model.metadata().signature("generate") for model in (incumbent, candidate))
+    both = one.settings.keys() & other.settings.keys() & one.defaults.keys() - SETTINGS.keys()
+    return {name: one.defaults[name][0] for name in sorted(both)}
+
+
+def _write(model: Model, prompt: str, chars: int, seed: int, samplers: dict[str, float]) -> int:
+    # Nothing that both versions have is left to the defaults: they may differ.
+    (done,) = model.generate([prompt], max_chars=chars, temperature=1.0, seed=seed, stop="", **samplers)
     return done.length
 
 

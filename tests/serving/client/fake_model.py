@@ -48,6 +48,7 @@ class Backend:
     changes: dict[str, Any] = field(default_factory=dict)  # outputs that come out wrong; None leaves one out
     signatures_left_out: set[str] = field(default_factory=set)
     defaults: dict[str, np.ndarray] = field(default_factory=lambda: dict(SETTINGS))
+    further: dict[str, np.ndarray] = field(default_factory=dict)  # settings beside those, with their defaults
     calls: int = 0
 
     def version(self, model: str, version: int | None, label: str | None) -> int:
@@ -73,7 +74,7 @@ class Backend:
 
     def _serving_default(self, version: int, inputs: dict[str, list[Any]]) -> dict[str, Any]:
         n_rows = len(inputs["prompt"])
-        settings = {name: value.tolist() * n_rows for name, value in self.defaults.items()}
+        settings = {name: value.tolist() * n_rows for name, value in {**self.defaults, **self.further}.items()}
         return {"text": self._generate(version, {**inputs, **settings})["text"]}
 
     def _generate(self, version: int, inputs: dict[str, list[Any]]) -> dict[str, Any]:
@@ -100,6 +101,7 @@ class Backend:
             state[:2] = float(read >> 16), float(read & 0xFFFF)  # 16 bits are exact in float32
         tail = "".join(chr(int(code)) for code in state[2:])
         sampled = [float(np.float32(row[name])) for name in ("temperature", "top_p")] + [row["top_k"], row["seed"]]
+        sampled += [row[name] for name in self.further]
         text = ""
         for _ in range(min(row["max_chars"], self.limit)):
             number = zlib.crc32(f"{state[:2]} {version} {position} {sampled}".encode())
@@ -131,15 +133,16 @@ class Backend:
         }
 
     def signatures(self, version: int) -> dict[str, meta_graph_pb2.SignatureDef]:
-        generate = {"prompt": np.array([""], object), **SETTINGS}
+        generate = {"prompt": np.array([""], object), **SETTINGS, **self.further}
+        defaults = {**self.defaults, **self.further}
         done = {"text": tf.string, "log_prob": tf.float32, "length": tf.int32, "finish_reason": tf.string}
         prompt = {"prompt": np.array([""], object)}
         found = {
             "serving_default": _signature(prompt, {"text": tf.string}, {}),
-            "generate": _signature(generate, done, self.defaults),
+            "generate": _signature(generate, done, defaults),
             "next_char": _signature(prompt, {"chars": tf.string, "probabilities": tf.float32}, {}),
             "score": _signature({"text": np.array([""], object)}, {"bits_per_char": tf.float32}, {}),
-            "stream": _signature({**generate, **STREAM}, done, {**self.defaults, **STREAM}),
+            "stream": _signature({**generate, **STREAM}, done, {**defaults, **STREAM}),
         }
         return {name: proto for name, proto in found.items() if name not in self.signatures_left_out}
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charflow.serving import ArgumentError, AsyncClient, Client
@@ -25,8 +26,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         "temperature must be at least 0 and at most 3.40282e+38, not 1e+39 (0 is greedy).",
     ),
     "temperature as text": ({"temperature": "1"}, "temperature must be a number, not '1'."),
-    "no top-p": ({"top_p": 0}, "top_p must be above 0 and at most 1, not 0 (1 is off)."),
-    "top-p over 1": ({"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5 (1 is off)."),
     "negative length": ({"max_chars": -1}, "max_chars must be at least 0 and at most 2,147,483,647, not -1."),
     "length of 32 bits": (
         {"max_chars": 2**31},
@@ -34,7 +33,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "length as float": ({"max_chars": 3.0}, "max_chars must be a whole number, not 3.0."),
     "length as bool": ({"max_chars": True}, "max_chars must be a whole number, not True."),
-    "negative top-k": ({"top_k": -1}, "top_k must be at least 0 and at most 2,147,483,647, not -1."),
     "seed of 65 bits": (
         {"seed": 2**63},
         f"seed must be at least {-(2**63):,} and at most {2**63 - 1:,}, not {2**63:,}.",
@@ -43,6 +41,39 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "stop with half a character": ({"stop": "\ud83c"}, "stop cannot be written as UTF-8: surrogates not allowed."),
     "short list": ({"seed": [1]}, "seed has 1 values where there are 2 prompts."),
     "wrong value in a list": ({"seed": [1, "2"]}, "seed 1 must be a whole number, not '2'."),
+}
+FLOAT32 = "at least -3.40282e+38 and at most 3.40282e+38"
+SAMPLERS: dict[str, tuple[dict[str, Any], str]] = {  # what the metadata say alone
+    "NaN": ({"top_p": float("nan")}, f"top_p must be {FLOAT32}, not nan."),
+    "infinite": ({"top_p": float("-inf")}, f"top_p must be {FLOAT32}, not -inf."),
+    "over float32": ({"top_p": 10**39}, f"top_p must be {FLOAT32}, not a number of 40 digits."),
+    "number as text": ({"top_p": "1"}, "top_p must be a number, not '1'."),
+    "whole number as float": ({"top_k": 3.0}, "top_k must be a whole number, not 3.0."),
+    "32 bits": (
+        {"top_k": 2**31},
+        "top_k must be at least -2,147,483,648 and at most 2,147,483,647, not 2,147,483,648.",
+    ),
+    "64 bits": ({"since": 2**63}, f"since must be at least {-(2**63):,} and at most {2**63 - 1:,}, not {2**63:,}."),
+    "infinite double": (
+        {"rate": float("inf")},
+        "rate must be at least -1.79769e+308 and at most 1.79769e+308, not inf.",
+    ),
+    "text": ({"style": 3}, "style must be a text, not 3."),
+    "truth": ({"loud": True}, "loud is a DT_BOOL, which this client does not send."),
+    "unknown": (
+        {"min_p": 0.1},
+        "min_p is no setting of the served model. "
+        "Its settings are: loud, max_chars, rate, seed, since, stop, style, temperature, top_k, top_p.",
+    ),
+    "prompt again": ({"state": 0.1}, "state is no setting of the served model."),
+    "short list": ({"top_k": [1]}, "top_k has 1 values where there are 2 prompts."),
+    "wrong value in a list": ({"top_k": [1, None]}, "top_k 1 must be a whole number, not None."),
+}
+FURTHER = {
+    "since": np.array([0]),
+    "rate": np.array([0.5]),
+    "style": np.array([""], object),
+    "loud": np.array([False]),
 }
 PROMPTS: dict[str, tuple[Any, str]] = {
     "none": ([], "There is no prompt: the list is empty."),
@@ -85,6 +116,26 @@ def test_generate_refuses_settings_out_of_range(client: Any, backend: Any, case:
         client.generate(["a", "b"], **settings)
     assert message in str(caught.value)
     assert backend.calls == 0
+
+
+@pytest.mark.parametrize("case", SAMPLERS)
+def test_generate_refuses_what_the_model_has_no_setting_for(client: Any, backend: Any, case: str) -> None:
+    backend.further = FURTHER
+    settings, message = SAMPLERS[case]
+    with pytest.raises(ArgumentError) as caught:
+        client.generate(["a", "b"], **settings)
+    assert message in str(caught.value)
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize("case", [name for name in SAMPLERS if "list" not in name])
+def test_stream_refuses_what_the_model_has_no_setting_for(client: Any, backend: Any, case: str) -> None:
+    backend.further = FURTHER
+    settings, message = SAMPLERS[case]
+    with pytest.raises(ArgumentError) as caught:
+        next(client.stream("a", **settings))
+    assert message in str(caught.value)
+    assert backend.asked == []
 
 
 @pytest.mark.parametrize("method", ["complete", "generate", "next_char"])

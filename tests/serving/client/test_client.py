@@ -48,6 +48,28 @@ def test_generate_takes_a_setting_for_each_prompt(client: Any, backend: Any) -> 
     assert inputs == {"prompt": ["a", "b"], **settings, "stop": ["x", "🌻"]}
 
 
+def test_generate_takes_whatever_settings_the_model_has(client: Any, backend: Any) -> None:
+    backend.further = {"min_p": np.array([0.25], np.float32), "since": np.array([2**40]), "rate": np.array([1e-300])}
+    client.generate(["a", "b"])
+    assert {name: backend.asked[-1][2][name] for name in backend.further} == {
+        "min_p": [0.25, 0.25],
+        "since": [2**40, 2**40],
+        "rate": [1e-300, 1e-300],
+    }
+    client.generate(["a", "b"], min_p=0.5, since=[-1, 2**62], rate=None)
+    assert {name: backend.asked[-1][2][name] for name in backend.further} == {
+        "min_p": [0.5, 0.5],
+        "since": [-1, 2**62],
+        "rate": [1e-300, 1e-300],
+    }
+
+
+def test_samplers_out_of_their_range_are_for_the_model_to_take(client: Any, backend: Any) -> None:
+    client.generate("a", top_k=-1, top_p=1.5)
+    _, _, inputs = backend.asked[-1]
+    assert (inputs["top_k"], inputs["top_p"]) == ([-1], [1.5])
+
+
 def test_generate_takes_numpy_numbers(client: Any, backend: Any) -> None:
     client.generate("a", seed=np.int64(4), temperature=np.float32(0.25))
     _, _, inputs = backend.asked[-1]
@@ -55,8 +77,8 @@ def test_generate_takes_numpy_numbers(client: Any, backend: Any) -> None:
 
 
 def test_generate_reads_the_defaults_once(client: Any, backend: Any) -> None:
-    for _ in range(3):
-        client.generate("a")
+    for top_k in (None, 3, 4):
+        client.generate("a", top_k=top_k)
     assert backend.calls == 4
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charflow.serving import ArgumentError, Internal, NotFound
@@ -27,6 +28,14 @@ def test_stream_ends_with_a_stop_string_that_two_chunks_share(client: Any, chunk
     assert expected.finish_reason == "stop"
     pieces = list(client.stream("how do i ", max_chars=40, stop=stop, chunk_chars=chunk_chars))
     assert "".join(pieces) == expected.text
+
+
+def test_stream_takes_whatever_settings_the_model_has(client: Any, backend: Any) -> None:
+    backend.further = {"min_p": np.array([0.25], np.float32), "since": np.array([3])}
+    expected = client.generate("a", min_p=0.5).text
+    assert "".join(client.stream("a", min_p=0.5, chunk_chars=5)) == expected
+    assert all((inputs["min_p"], inputs["since"]) == ([0.5], [3]) for _, _, inputs in backend.asked)
+    assert client.generate("a").text != expected
 
 
 def test_stream_asks_for_no_more_than_it_needs(client: Any, backend: Any) -> None:

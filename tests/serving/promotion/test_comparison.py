@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from charflow.serving.client.results import Completion, Score
+from charflow.serving.client.results import Completion, ModelMetadata, Score, Signature, TensorInfo
 from charflow.serving.errors import UsageError
 from charflow.serving.promotion.comparison import Comparison, compare
 
@@ -25,7 +25,9 @@ class Made:
         seconds: float = 0.0,
         limit: int = 4096,
         calls: list | None = None,
+        samplers: dict[str, float] | None = None,
     ) -> None:
+        self.samplers = {"top_k": 0} if samplers is None else samplers
         self.bits, self.unknown, self.seconds, self.limit = bits, unknown, seconds, limit
         self.calls = [] if calls is None else calls
 
@@ -36,6 +38,12 @@ class Made:
         self.calls.append((self, prompts, settings))
         time.sleep(self.seconds)
         return [Completion("", 0.0, min(int(settings["max_chars"]), self.limit), "length")]
+
+    def metadata(self) -> ModelMetadata:
+        defaults = {"prompt": [""], "max_chars": [400], "temperature": [0.5], "seed": [0], "stop": [""]}
+        defaults |= {name: [value] for name, value in self.samplers.items()}
+        inputs = {name: TensorInfo("DT_FLOAT", (None,)) for name in defaults}
+        return ModelMetadata("a", 1, {"generate": Signature(inputs, {}, defaults, "")})
 
 
 def compared(old: Made, new: Made, **changes: object) -> Comparison:
@@ -116,7 +124,18 @@ def test_requests_are_paired_and_take_turns() -> None:
     ]
     settings = [settings for _, _, settings in calls]
     assert all(each | {"seed": 0} == settings[0] | {"seed": 0} for each in settings)
-    assert settings[0] == {"max_chars": 100, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 0, "stop": ""}
+    assert settings[0] == {"max_chars": 100, "temperature": 1.0, "seed": 0, "stop": "", "top_k": 0}
+
+
+def test_samplers_of_both_versions_are_set_as_in_the_incumbent() -> None:
+    calls: list = []
+    compared(
+        Made(calls=calls, samplers={"top_k": 3, "top_p": 0.9}),
+        Made(calls=calls, samplers={"top_p": 0.5, "min_p": 0.1}),
+        requests=1,
+    )
+    samplers = [{name: settings[name] for name in settings if name[-2:] in ("_k", "_p")} for _, _, settings in calls]
+    assert samplers == [{"top_p": 0.9}] * len(calls)
 
 
 def test_requests_are_as_long_as_both_versions_write() -> None:
