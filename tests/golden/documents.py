@@ -15,6 +15,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from charflow.model import preset
+from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.text_model import Limits
 from tests.golden.house import RUNS, USER, House, charflow
 
 Document = Callable[[House], Any]
@@ -60,6 +63,16 @@ def corpus(house: House) -> Any:
     return {
         "corpora": {name: {**one.facts(), "characters": one.vocabulary.chars} for name, one in found.items()},
         "first batch": {"inputs": inputs.tolist(), "targets": targets.tolist()},
+    }
+
+
+@document("defaults")
+def defaults(_: House) -> Any:
+    """What is trained, sampled and exported by where nothing is said."""
+    return {
+        "presets": {name: asdict(preset(name)) for name in ("default", "tutorial")},
+        "sampling": asdict(SamplingSettings()),
+        "limits": asdict(Limits()),
     }
 
 
@@ -190,8 +203,9 @@ def files(house: House) -> Any:
 
 @document("model_card")
 def model_card(house: House) -> Any:
-    """What lies beside version 2 for people and for `charflow export --check`."""
-    return json.loads((house.models / "2" / "assets.extra" / "model_card.json").read_text(encoding="utf-8"))
+    """What lies beside each version for people and for `charflow export --check`."""
+    paths = {version: house.models / version / "assets.extra" / "model_card.json" for version in ("1", "2")}
+    return {version: json.loads(path.read_text(encoding="utf-8")) for version, path in paths.items()}
 
 
 @document("warm_up")
@@ -235,7 +249,7 @@ def client(house: House) -> Any:
                     "name": metadata.name,
                     "version": metadata.version,
                     "inputs": {name: sorted(one.inputs) for name, one in sorted(metadata.signatures.items())},
-                    "defaults": metadata.signature("generate").defaults,
+                    "defaults": dict(sorted(metadata.signature("generate").defaults.items())),
                 },
             }
     return json.loads(json.dumps(found))  # tuples are lists in files
