@@ -46,7 +46,7 @@ from charflow.serving.settings.configs import (
 from charflow.serving.settings.flags import ServerFlags
 
 _CUT_GRACE = 3.0  # seconds for the answers of calls that are cut
-_MOST_STEPS = 256  # threads that run graphs; each is made at the start
+_STEPS_PER_CORE = 4  # threads that run graphs: more cost every short call, fewer let long ones keep others waiting
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 _logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class _Server:
         threads = max(usual, min(256, 2 * together))
         self._grpc_threads = flags.grpc_max_threads or threads
         self._rest_threads = flags.rest_api_num_threads or threads
-        _give_each_call_a_thread(settings.session, self._grpc_threads + self._rest_threads)
+        _let_steps_run_side_by_side(settings.session, self._grpc_threads + self._rest_threads)
         self._connections = connections_per_door(flags.max_connections, 2 if flags.rest_api_port else 1)
         self._grpc = self._make_grpc()
         self._rest = self._make_rest() if flags.rest_api_port else None
@@ -296,14 +296,15 @@ def _load_settings(flags: ServerFlags) -> LoadSettings:
     )
 
 
-def _give_each_call_a_thread(session: config_pb2.ConfigProto, calls: int) -> None:
-    """Lets as many steps run at once as calls do, unless the operator says how many.
+def _let_steps_run_side_by_side(session: config_pb2.ConfigProto, calls: int) -> None:
+    """Lets more steps run at once than there are cores, unless the operator says how many.
 
     TensorFlow's own number is that of the cores, and a loop keeps its thread until it ends: two completions of 4,096
     characters on two cores made every other model wait for a second. The system shares cores among threads.
     """
     if not session.inter_op_parallelism_threads:
-        session.inter_op_parallelism_threads = max(os.cpu_count() or 1, min(calls, _MOST_STEPS))
+        cores = os.cpu_count() or 1
+        session.inter_op_parallelism_threads = max(cores, min(calls, _STEPS_PER_CORE * cores))
 
 
 def read_batching(flags: ServerFlags) -> BatchingSettings:

@@ -105,7 +105,7 @@ class ServerFlags:
         0, "Threads in an op and of ops; 0 is automatic.", least=0, most=MOST_THREADS
     )
     tensorflow_intra_op_parallelism: int = _flag(0, "Threads in an op; 0 is automatic.", least=0, most=MOST_THREADS)
-    tensorflow_inter_op_parallelism: int = _flag(0, "Ops at once; 0 is one for each call.", least=0, most=MOST_THREADS)
+    tensorflow_inter_op_parallelism: int = _flag(0, "Ops at once; 0 is 4 a core.", least=0, most=MOST_THREADS)
     per_process_gpu_memory_fraction: float = _flag(0.0, "Share of GPU memory; 0 is automatic.", least=0, most=1)
     enable_signature_method_name_check: bool = _flag(False, "Check method names (embedded: only false).")
 
