@@ -3,13 +3,16 @@
 An option that was not given is None, so that a preset or a file can decide.
 """
 
+import functools
+import inspect
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from charflow.model.decoding.samplers import SAMPLERS, Sampler
 from charflow.pipeline.bounds import Bounds
 
 Data = Annotated[
@@ -80,6 +83,8 @@ TextCount = Annotated[
     typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on."),
     Bounds(at_least=1, at_most=100_000),
 ]
+Samplers = Mapping[str, Any]  # an option for each, where `with_samplers` stands above
+NO_SAMPLERS: Samplers = {}
 Context = Annotated[
     str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")
 ]
@@ -141,6 +146,44 @@ def _typed(name: str, value: Any) -> str:
         return spelled(name)
     word = shlex.quote("\\t" if value == "\t" else str(value))
     return f"{spelled(name)}{'=' if word.startswith('-') else ' '}{word}"
+
+
+def with_samplers(described: str, *, may_be_left_out: bool = False) -> Callable[[Callable], Callable]:
+    """Gives a command an option for each sampler, in the place of its parameter `samplers`, which gets their values.
+
+    Args:
+        described: the help of each, with {help} and {note} of the sampler's own.
+        may_be_left_out: what is not given is None, instead of off.
+    """
+
+    def decorate(command: Callable) -> Callable:
+        plain = inspect.signature(command)
+        own = [_parameter(sampler, described, may_be_left_out) for sampler in SAMPLERS]
+        parameters = [each for old in plain.parameters.values() for each in (own if old.name == "samplers" else [old])]
+        signature = plain.replace(parameters=parameters)
+
+        @functools.wraps(command)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            values = signature.bind(*args, **kwargs).arguments
+            samplers = {sampler.name: values.pop(sampler.name) for sampler in SAMPLERS if sampler.name in values}
+            return command(**values, samplers=samplers)
+
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        return call
+
+    return decorate
+
+
+def _parameter(sampler: Sampler, described: str, may_be_left_out: bool) -> inspect.Parameter:
+    kind = int if sampler.dtype == "int32" else float
+    option = typer.Option(metavar=sampler.metavar, help=described.format(help=sampler.help, note=sampler.bounds.note))
+    return inspect.Parameter(
+        sampler.name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=None if may_be_left_out else kind(sampler.off),
+        annotation=Annotated[kind | None if may_be_left_out else kind, option],
+    )
 
 
 def given(**values: Any) -> dict[str, Any]:

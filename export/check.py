@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def check(version_folder: Path) -> list[Finding]:
         attempt("five signatures, batch first, no scalar", lambda: _shapes(session[1].signatures))
         attempt("defaults where they may be left out", lambda: _defaults(session[1].signatures))
         attempt("batch of 1 and of 3 agree, both ways", lambda: _batches(runners, facts))
-        attempt("equals the in-process generator", lambda: _self_test(runners, facts["self_test"]))
+        attempt("equals the in-process generator", lambda: _self_test(runners, facts))
         attempt("stream in chunks equals generate", lambda: _chunks(runners, facts))
         attempt("beats guessing", lambda: _quality(facts))
         attempt("warm-up file replays", lambda: _warmup(session[1], version_folder))
@@ -134,29 +134,26 @@ def _shapes(signatures: Mapping[str, Any]) -> str:
 
 
 def _defaults(signatures: Mapping[str, Any]) -> str:
+    from charflow.export.signatures import RECORDS
+
     counts = []
-    for name in ("generate", "stream"):
-        wanted = set(signatures[name].inputs) - {"prompt"}
-        if missing := sorted(wanted - set(signatures[name].defaults)):
-            raise ValueError(f"{name}: no default for {', '.join(missing)}")
-        counts.append(f"{name} {len(wanted)}")
+    for record in RECORDS:
+        if not (found := signatures.get(record.name)):
+            continue  # which has been said
+        required = {each.name for each in record.inputs if not each.has_default}
+        wanted = set(found.inputs) - required
+        if missing := sorted(wanted - set(found.defaults)):
+            raise ValueError(f"{record.name}: no default for {', '.join(missing)}")
+        counts += [f"{record.name} {len(wanted)}"] if wanted else []
     return ", ".join(counts)
-
-
-def _request(test: Mapping[str, Any], rows: int = 1) -> dict[str, np.ndarray]:
-    types = {"max_chars": np.int32, "temperature": np.float32, "top_k": np.int32, "top_p": np.float32, "seed": np.int64}
-    request: dict[str, np.ndarray] = {
-        name: np.array([test[name].encode()] * rows, object) for name in ("prompt", "stop")
-    }
-    return request | {name: np.array([test[name]] * rows, kind) for name, kind in types.items()}
 
 
 def _batches(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
     tests = card["self_test"][:3]
     calls = 0
     for name in runners[0].signatures:
-        singles = [_inputs(name, [test], card) for test in tests]
-        together = _inputs(name, tests, card)
+        singles = [_inputs(runners[0], name, [test], card) for test in tests]
+        together = _inputs(runners[0], name, tests, card)
         answers = [[runner(name, single) for single in singles] for runner in runners]
         batches = [runner(name, together) for runner in runners]
         calls += 2 * (len(singles) + 1)
@@ -170,23 +167,30 @@ def _batches(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
     return f"{calls} calls"
 
 
-def _inputs(name: str, tests: list[Mapping[str, Any]], card: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    if name == "score":
-        return {"text": np.array([(test["prompt"] or " ").encode() for test in tests], object)}
-    rows = [_request(test) for test in tests]
-    joined = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-    if name in ("serving_default", "next_char"):
-        return {"prompt": joined["prompt"]}
-    if name == "stream":
-        state = np.zeros([len(tests), card["state_size"]], np.float32)
-        return joined | {"state": state, "position": np.zeros(len(tests), np.int64)}
-    return joined
+def _inputs(
+    runner: Any, name: str, tests: Sequence[Mapping[str, Any]], card: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What a signature is given for so many self-tests, a row each, as far as the card says it."""
+    import tensorflow as tf
+
+    begin = {"position": 0, "state": [0.0] * card["state_size"]}
+    rows = [{**begin, **test, "text": test["prompt"] or " "} for test in tests]
+    return {
+        key: np.array([_value(row[key]) for row in rows], tf.dtypes.as_dtype(info.dtype).as_numpy_dtype)
+        for key, info in runner.signatures[name].inputs.items()
+        if key in rows[0]
+    }
 
 
-def _self_test(runners: tuple[Any, Any], tests: list[dict[str, Any]]) -> str:
+def _value(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _self_test(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
+    tests = card["self_test"]
     for runner in runners:
         for test in tests:
-            answer, expected = runner("generate", _request(test)), test["expected"]
+            answer, expected = runner("generate", _inputs(runners[0], "generate", [test], card)), test["expected"]
             for key, value in expected.items():
                 found = answer[key][0]
                 _same(f"{key} after {test['prompt']!r}", found.decode() if isinstance(found, bytes) else found, value)
@@ -198,7 +202,7 @@ def _chunks(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
     for runner in runners:
         for test in card["self_test"]:
             left, text = test["max_chars"], b""
-            inputs = _inputs("stream", [test], card)
+            inputs = _inputs(runners[0], "stream", [test], card)
             while left > 0:
                 inputs["max_chars"] = np.array([min(left, _CHUNK)], np.int32)
                 answer = runner("stream", inputs)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from charflow.model.decoding.contexts import ContextKind
-from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import TextModel
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
@@ -91,13 +93,14 @@ def read_model_card(version_folder: Path) -> dict[str, Any]:
 
 def _self_test(reference: Generator, max_chars: int) -> list[dict[str, Any]]:
     own_words = reference.generate("", max_chars=24, temperature=0.5)[0].text
+    usual = {sampler.name: sampler.usual for sampler in SAMPLERS}
     requests = [
         ("", SamplingSettings(max_chars=max_chars)),
         (own_words, SamplingSettings(max_chars=max_chars, temperature=1.0, seed=7)),
         (own_words[:9], SamplingSettings(max_chars=max_chars, temperature=0.0)),
         (
             own_words[:5],
-            SamplingSettings(max_chars=max_chars, temperature=1.2, top_k=5, top_p=0.9, seed=-3, stop=own_words[-1:]),
+            SamplingSettings(max_chars=max_chars, temperature=1.2, seed=-3, stop=own_words[-1:], **usual),
         ),
     ]
     return [

@@ -1,38 +1,120 @@
-"""Traces a text model into the five signatures of a SavedModel.
+"""The signatures of a SavedModel: one table of records, and what traces a text model into them.
 
-`publish` saves what this module builds. Every input and output has the batch as dimension 0 and no input is a scalar,
-because TensorFlow Serving's batching joins requests along dimension 0. Inputs with defaults may be left out over
-gRPC: the defaults have one row and are broadcast to the batch.
+`publish` saves what this module builds; the check, the warm-up file and the documentation go through the same table.
+Every input and output has the batch as dimension 0 and no input is a scalar, because TensorFlow Serving's batching
+joins requests along dimension 0. Inputs with defaults may be left out over gRPC: the defaults have one row and are
+broadcast to the batch. B is the batch, S the size of a state, V the number of characters, T the longest text's.
 """
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.settings import SETTINGS, SamplingSettings
 from charflow.model.decoding.text_model import TextModel
 
-SIGNATURES = ("serving_default", "generate", "next_char", "score", "stream")
-
-_TEXTS = tf.TensorSpec([None], tf.string)
-_INTS = tf.TensorSpec([None], tf.int32)
-_LONGS = tf.TensorSpec([None], tf.int64)
-_FLOATS = tf.TensorSpec([None], tf.float32)
+Tensors = Mapping[str, tf.Tensor]
 
 
-def _specs(**specs: tf.TensorSpec) -> list[tf.TensorSpec]:
-    return [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()]
+@dataclass(frozen=True)
+class Input:
+    """An input of a signature.
+
+    Attributes:
+        name: of it.
+        dtype: of its tensor.
+        has_default: whether it may be left out where the caller's protocol lets it.
+        shape: in words; "B, S" is a state of each row.
+    """
+
+    name: str
+    dtype: str
+    has_default: bool = False
+    shape: str = "B"
 
 
-_SAMPLING = {
-    "prompt": _TEXTS,
-    "max_chars": _INTS,
-    "temperature": _FLOATS,
-    "top_k": _INTS,
-    "top_p": _FLOATS,
-    "seed": _LONGS,
-    "stop": _TEXTS,
-}
+@dataclass(frozen=True)
+class SignatureRecord:
+    """A signature.
+
+    Attributes:
+        name: that callers give.
+        method: what it is called in programs that load the model.
+        answers: what it does, in words.
+        inputs: in order; the first has no default.
+        outputs: in order, each with its dtype and its shape in words.
+        call: function of the text model and the inputs by name; what it gives has the outputs by name, or more.
+    """
+
+    name: str
+    method: str
+    answers: str
+    inputs: tuple[Input, ...]
+    outputs: Mapping[str, str]
+    call: Callable[[TextModel, Tensors], Any]
+
+
+def _complete(text_model: TextModel, given: Tensors) -> Any:
+    return text_model.complete(given["prompt"], given, given["state"], given["position"])._asdict()
+
+
+def _next_char(text_model: TextModel, given: Tensors) -> Any:
+    return dict(zip(("chars", "probabilities"), text_model.next_char(given["prompt"]), strict=True))
+
+
+def _score(text_model: TextModel, given: Tensors) -> Any:
+    return text_model.score(given["text"])._asdict()
+
+
+_PROMPT = Input("prompt", "string")
+_SETTINGS = tuple(Input(setting.name, setting.dtype, has_default=True) for setting in SETTINGS)
+_CONTINUED = (Input("state", "float32", True, "B, S"), Input("position", "int64", True))
+_WRITTEN = {"text": "string [B]", "log_prob": "float32 [B]", "length": "int32 [B]", "finish_reason": "string [B]"}
+RECORDS: tuple[SignatureRecord, ...] = (
+    SignatureRecord(
+        "serving_default",
+        "complete",
+        "the completion with the settings chosen at export",
+        (_PROMPT,),
+        {"text": "string [B]"},
+        _complete,
+    ),
+    SignatureRecord("generate", "generate", "a completion", (_PROMPT, *_SETTINGS), _WRITTEN, _complete),
+    SignatureRecord(
+        "next_char",
+        "next_char",
+        "what may follow, most likely first",
+        (_PROMPT,),
+        {"chars": "string [B, V]", "probabilities": "float32 [B, V]"},
+        _next_char,
+    ),
+    SignatureRecord(
+        "score",
+        "score",
+        "how likely a text is",
+        (Input("text", "string"),),
+        {
+            "bits_per_char": "float32 [B]",
+            "char_log_probs": "float32 [B, T]",
+            "length": "int32 [B]",
+            "unknown_chars": "int32 [B]",
+            "truncated": "bool [B]",
+        },
+        _score,
+    ),
+    SignatureRecord(
+        "stream",
+        "stream",
+        "a completion in chunks: state and position go into the next request",
+        (_PROMPT, *_SETTINGS, *_CONTINUED),
+        {**_WRITTEN, "state": "float32 [B, S]", "position": "int64 [B]"},
+        _complete,
+    ),
+)
+SIGNATURES = tuple(record.name for record in RECORDS)
 
 
 def make_servable(text_model: TextModel, settings: SamplingSettings) -> tuple[tf.Module, dict[str, Any]]:
@@ -45,62 +127,40 @@ def make_servable(text_model: TextModel, settings: SamplingSettings) -> tuple[tf
     Returns:
         A module, and its traced functions by signature name, for `tf.saved_model.save`.
     """
-    max_chars = tf.constant([settings.max_chars], tf.int32)
-    temperature = tf.constant([settings.temperature], tf.float32)
-    top_k = tf.constant([settings.top_k], tf.int32)
-    top_p = tf.constant([settings.top_p], tf.float32)
-    seed = tf.constant([settings.seed], tf.int64)
-    stop = tf.constant([settings.stop], tf.string)
-    state = tf.zeros([1, text_model.state_size])
-    position = tf.zeros([1], tf.int64)
+    defaults = {
+        **{each.name: tf.constant([getattr(settings, each.name)], each.dtype) for each in SETTINGS},
+        "state": tf.zeros([1, text_model.state_size]),
+        "position": tf.zeros([1], tf.int64),
+    }
+    servable = tf.Module(name="charflow")
+    servable.text_model = text_model  # a module saves the variables of what its attributes hold
+    functions = {record.name: _traced(record, text_model, defaults) for record in RECORDS}
+    for record in RECORDS:
+        setattr(servable, record.method, functions[record.name])
+    return servable, functions
 
-    class Servable(tf.Module):
-        """Default arguments that are eager tensors become `SignatureDef.defaults`."""
 
-        def __init__(self) -> None:
-            super().__init__(name="charflow")
-            self.text_model = text_model
+def _traced(record: SignatureRecord, text_model: TextModel, defaults: Tensors) -> Any:
+    """Makes the function of a signature; default arguments that are eager tensors become `SignatureDef.defaults`."""
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=defaults[each.name] if each.has_default else inspect.Parameter.empty,
+            )
+            for each in record.inputs
+        ]
+    )
 
-        @tf.function(input_signature=_specs(prompt=_TEXTS))
-        def complete(self, prompt):  # type: ignore[no-untyped-def]
-            settings = (max_chars, temperature, top_k, top_p, seed, stop)
-            return {"text": self.text_model.complete(prompt, *settings, state, position).text}
+    def call(*args: tf.Tensor, **kwargs: tf.Tensor) -> dict[str, tf.Tensor]:
+        answer = record.call(text_model, {**defaults, **signature.bind(*args, **kwargs).arguments})
+        return {name: answer[name] for name in record.outputs}
 
-        @tf.function(input_signature=_specs(**_SAMPLING))
-        def generate(  # type: ignore[no-untyped-def]
-            self, prompt, max_chars=max_chars, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-        ):
-            settings = (max_chars, temperature, top_k, top_p, seed, stop)
-            done = self.text_model.complete(prompt, *settings, state, position)
-            return {name: getattr(done, name) for name in ("text", "log_prob", "length", "finish_reason")}
+    call.__name__, call.__signature__ = record.name, signature  # type: ignore[attr-defined]
+    return tf.function(call, input_signature=[_spec(each, text_model) for each in record.inputs])
 
-        @tf.function(input_signature=_specs(prompt=_TEXTS))
-        def next_char(self, prompt):  # type: ignore[no-untyped-def]
-            chars, probabilities = self.text_model.next_char(prompt)
-            return {"chars": chars, "probabilities": probabilities}
 
-        @tf.function(input_signature=_specs(text=_TEXTS))
-        def score(self, text):  # type: ignore[no-untyped-def]
-            return self.text_model.score(text)._asdict()
-
-        @tf.function(
-            input_signature=_specs(**_SAMPLING, state=tf.TensorSpec([None, text_model.state_size]), position=_LONGS)
-        )
-        def stream(  # type: ignore[no-untyped-def]
-            self,
-            prompt,
-            max_chars=max_chars,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-            state=state,
-            position=position,
-        ):
-            settings = (max_chars, temperature, top_k, top_p, seed, stop)
-            return self.text_model.complete(prompt, *settings, state, position)._asdict()
-
-    servable = Servable()
-    functions = (servable.complete, servable.generate, servable.next_char, servable.score, servable.stream)
-    return servable, dict(zip(SIGNATURES, functions, strict=True))
+def _spec(given: Input, text_model: TextModel) -> tf.TensorSpec:
+    shape = [None, text_model.state_size] if given.shape == "B, S" else [None]
+    return tf.TensorSpec(shape, given.dtype, name=given.name)

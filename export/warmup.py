@@ -4,26 +4,28 @@
 assets.extra/tf_serving_warmup_requests (tensorflow/serving, g3doc/saved_model_warmup.md).
 """
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from charflow.export.signatures import SIGNATURES
-from charflow.model.decoding.generator import SamplingSettings
+from charflow.export.signatures import RECORDS
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import TextModel
 
 _CHARS = 8  # enough to run both loops of the decoder once
 
 
 def write_warmup(version_folder: Path, *, model_name: str, text_model: TextModel, settings: SamplingSettings) -> None:
-    """Writes a request a signature, and two for those that sample: without and with filters."""
-    requests = _requests(text_model, settings)
+    """Writes a request a signature, and two for those that sample: without samplers, and with every one."""
     path = version_folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in requests:
+        for signature, inputs in _requests(text_model, settings):
             request = predict_pb2.PredictRequest()
             request.model_spec.name = model_name
             request.model_spec.signature_name = signature
@@ -33,26 +35,19 @@ def write_warmup(version_folder: Path, *, model_name: str, text_model: TextModel
             writer.write(log.SerializeToString())
 
 
-def _requests(text_model: TextModel, settings: SamplingSettings) -> list[tuple[str, dict[str, Any]]]:
-    prompt = tf.constant([""])
-    plain = {
-        "prompt": prompt,
-        "max_chars": tf.constant([_CHARS]),
-        "temperature": tf.constant([float(settings.temperature)]),
-        "top_k": tf.constant([0]),
-        "top_p": tf.constant([1.0]),
-        "seed": tf.constant([0], tf.int64),
-        "stop": tf.constant([""]),
-    }
-    filtered = {**plain, "top_p": tf.constant([0.9])}
-    begin = {"state": tf.zeros([1, text_model.state_size]), "position": tf.constant([0], tf.int64)}
-    default, generate, next_char, score, stream = SIGNATURES
-    return [
-        (default, {"prompt": prompt}),
-        (generate, plain),
-        (generate, filtered),
-        (next_char, {"prompt": prompt}),
-        (score, {"text": prompt}),
-        (stream, plain | begin),
-        (stream, filtered | begin),
-    ]
+def _requests(text_model: TextModel, settings: SamplingSettings) -> Iterator[tuple[str, dict[str, Any]]]:
+    plain = asdict(SamplingSettings(max_chars=_CHARS, temperature=settings.temperature))
+    sampled = plain | {sampler.name: sampler.usual for sampler in SAMPLERS}
+    begin = {"prompt": "", "text": "", "position": 0}
+    for record in RECORDS:
+        takes = {each.name for each in record.inputs}
+        for values in (plain, sampled) if takes & set(sampled) else (plain,):
+            yield (
+                record.name,
+                {
+                    each.name: tf.zeros([1, text_model.state_size])
+                    if each.name == "state"
+                    else tf.constant([{**begin, **values}[each.name]], each.dtype)
+                    for each in record.inputs
+                },
+            )

@@ -13,7 +13,6 @@ from charflow.cli import options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.grpc_log import quiet_grpc
-from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@options.with_samplers("{help}; {note}. [default: the model's]", may_be_left_out=True)
 def complete(
     prompt: Prompts = None,
     server: Annotated[
@@ -35,16 +35,7 @@ def complete(
     temperature: Annotated[
         float | None, typer.Option(metavar="T", help="1 is the model, lower is safer, 0 greedy. [default: the model's]")
     ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="Sample among the K most likely; 0 is off. [default: the model's]"),
-        Bounds(at_least=0, note="0 is off"),
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(metavar="P", help="Sample among the likeliest of mass P; 1 is off. [default: the model's]"),
-        Bounds(above=0, at_most=1, note="1 is off"),
-    ] = None,
+    samplers: options.Samplers = options.NO_SAMPLERS,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Same seed, same text. [default: the model's]")] = None,
     stop: Annotated[
         str | None, typer.Option(metavar="TEXT", help="End after writing this. [default: the model's]")
@@ -64,7 +55,7 @@ def complete(
         raise UserError("Pass --stream or --json, not both.")
     prompts = read_prompts(prompt)
     address = server or ("127.0.0.1:8501" if rest else "127.0.0.1:8500")
-    given = options.given(max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop)
+    given = options.given(max_chars=length, temperature=temperature, **samplers, seed=seed, stop=stop)
     quiet_grpc()
     from charflow.serving import Client, Tls
     from charflow.serving.client.arguments import setting_columns

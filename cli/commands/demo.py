@@ -27,11 +27,11 @@ _MODEL = "demo"
 _COMPLETE = """
 import sys
 import tensorflow as tf
-generate = tf.saved_model.load(sys.argv[1]).signatures["generate"]
+generate = tf.saved_model.load(sys.argv[1]).generate
 for temperature in (0.2, 0.5, 1.0, 1.2):
     text = generate(
-        prompt=tf.constant([sys.argv[2]]), max_chars=tf.constant([200]), temperature=tf.constant([temperature]),
-        top_k=tf.constant([0]), top_p=tf.constant([1.0]), seed=tf.constant([7], tf.int64), stop=tf.constant([""]),
+        tf.constant([sys.argv[2]]), max_chars=tf.constant([200]), temperature=tf.constant([temperature]),
+        seed=tf.constant([7], tf.int64),
     )["text"].numpy()[0].decode()
     print(f"--- temperature {temperature} ---\\n{sys.argv[2]}{text}\\n")
 """

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charflow.export.check import Finding
 
 
+@options.with_samplers("Of serving_default; {note}.")
 def export(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a trained run.")] = None,
     to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of the model's versions.")] = None,
@@ -21,8 +22,7 @@ def export(
     version: Annotated[int | None, typer.Option(metavar="N", help="Its number. [default: the next]")] = None,
     length: Annotated[int, typer.Option(metavar="N", help="Characters serving_default writes.")] = 400,
     temperature: Annotated[float, typer.Option(metavar="T", help="Of serving_default.")] = 0.5,
-    top_k: Annotated[int, typer.Option(metavar="K", help="Of serving_default; 0 is off.")] = 0,
-    top_p: Annotated[float, typer.Option(metavar="P", help="Of serving_default; 1 is off.")] = 1.0,
+    samplers: options.Samplers = options.NO_SAMPLERS,
     seed: Annotated[int, typer.Option(metavar="N", help="Of serving_default.")] = 0,
     stop: Annotated[str, typer.Option(metavar="TEXT", help="Ends the text of serving_default.")] = "",
     context: options.Context = "stream",
@@ -46,12 +46,10 @@ def export(
     assert run is not None and to is not None
     load_tensorflow()
     from charflow.export.publish import export_run
-    from charflow.model.decoding.generator import SamplingSettings
+    from charflow.model.decoding.settings import SamplingSettings
     from charflow.model.decoding.text_model import Limits
 
-    settings = SamplingSettings(
-        max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-    )
+    settings = SamplingSettings(max_chars=length, temperature=temperature, **samplers, seed=seed, stop=stop)
     found: list[Finding] = []
     checked: list[Path] = []
 

@@ -16,10 +16,12 @@ from charflow.pipeline.errors import counted
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
-    from charflow.model.decoding.generator import Generator, SamplingSettings
+    from charflow.model.decoding.generator import Generator
+    from charflow.model.decoding.settings import SamplingSettings
 
 
 @checked
+@options.with_samplers("{help}; {note}.")
 def generate(
     run: options.RunFolder,
     prompt: Prompts = None,
@@ -28,8 +30,7 @@ def generate(
     ] = None,
     length: Annotated[int, typer.Option(metavar="N", help="Characters to write.")] = 400,
     temperature: Annotated[float, typer.Option(metavar="T", help="1 is the model, lower is safer, 0 greedy.")] = 0.5,
-    top_k: Annotated[int, typer.Option(metavar="K", help="Sample among the K most likely; 0 is off.")] = 0,
-    top_p: Annotated[float, typer.Option(metavar="P", help="Sample among the likeliest of mass P; 1 is off.")] = 1.0,
+    samplers: options.Samplers = options.NO_SAMPLERS,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same text.")] = 0,
     stop: Annotated[str, typer.Option(metavar="TEXT", help="End after writing this.")] = "",
     count: options.TextCount = 1,
@@ -43,12 +44,11 @@ def generate(
 ) -> None:
     """Print completions, character by character."""
     load_tensorflow()
-    from charflow.model.decoding.generator import Generator, SamplingSettings
+    from charflow.model.decoding.generator import Generator
+    from charflow.model.decoding.settings import SamplingSettings
     from charflow.pipeline.errors import quoted, quoted_list
 
-    settings = SamplingSettings(
-        max_chars=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
-    )
+    settings = SamplingSettings(max_chars=length, temperature=temperature, **samplers, seed=seed, stop=stop)
     with waiting("loading"):
         generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
     prompts = [_without_unknown(generator, text, unknown) for text in read_prompts(prompt, prompts_file)]

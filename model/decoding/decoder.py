@@ -5,18 +5,20 @@ number of characters, U the units, V the vocabulary size. Id 0, `[UNK]`, has pro
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
-from charflow.model.decoding.sampling import draw, keep_most_likely, uniforms
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.sampling import draw, uniforms
+from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.network.cells import State
 from charflow.model.network.network import Network
 from charflow.pipeline.settings import Count, checked
 from charflow.pipeline.vocabulary import UNKNOWN_ID
 
-LONGEST_STOP = 32  # characters of a stop string that are compared
 _IMPOSSIBLE = -1e30  # a logit whose softmax is 0 in float32 at every temperature between these two
 _COLDEST, _HOTTEST = 1e-6, 1e6
 
@@ -27,16 +29,14 @@ class SamplingOptions(NamedTuple):
     Attributes:
         max_chars: int32, most characters to write.
         temperature: float32; 0, or what is no number, takes the most likely character.
-        top_k: int32; 0 is off.
-        top_p: float32; 1 is off.
+        samplers: the value of each of `SAMPLERS`, in their order.
         seed: int64.
         stop_ids: int32, the stop string's ids at the right end, filled with -1 at the left; all -1 is off.
     """
 
     max_chars: tf.Tensor
     temperature: tf.Tensor
-    top_k: tf.Tensor
-    top_p: tf.Tensor
+    samplers: tuple[tf.Tensor, ...]
     seed: tf.Tensor
     stop_ids: tf.Tensor
 
@@ -138,9 +138,13 @@ class Decoder:
             position: int64 [B], number of characters written before.
             options: how to sample.
         """
-        # Two loops, because filters, stop strings and rows of different lengths triple the ops of a step. Both give
-        # the same text for a row that uses none of them: a filter only zeroes probabilities.
-        unused = (options.top_k <= 0) & (options.top_p >= 1.0) & (options.stop_ids[:, -1] < 0)
+        # Two loops, because samplers, stop strings and rows of different lengths triple the ops of a step. Both give
+        # the same text for a row that uses none of them: a sampler only zeroes probabilities.
+        taken = tuple(sampler.taken(values) for sampler, values in zip(SAMPLERS, options.samplers, strict=True))
+        options = options._replace(samplers=taken)
+        unused = options.stop_ids[:, -1] < 0
+        for sampler, values in zip(SAMPLERS, taken, strict=True):
+            unused &= values == tf.cast(sampler.off, sampler.dtype)
         plain = tf.reduce_all(unused & (options.max_chars == options.max_chars[:1]))
         numbers = uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0)))
         return Written(
@@ -152,10 +156,10 @@ class Decoder:
         )
 
     def _write_plain(self, state: State, tail: tf.Tensor, numbers: tf.Tensor, options: SamplingOptions) -> Written:
-        """The loop for rows that all write `max_chars` characters, without filter or stop string."""
+        """The loop for rows that all write `max_chars` characters, without samplers or stop string."""
         network = self._prepared()
         steps = tf.shape(numbers)[0]
-        sample = _sampler(options)
+        sample = _drawing(options)
 
         def body(t, state, written, log_prob):  # type: ignore[no-untyped-def]
             logits = network.logits(state)
@@ -169,9 +173,9 @@ class Decoder:
         return Written(ids, length, log_prob, tf.zeros_like(length, tf.bool), state, _latest(tail, ids, length))
 
     def _write_with_all(self, state: State, tail: tf.Tensor, numbers: tf.Tensor, options: SamplingOptions) -> Written:
-        """The loop with filters, stop strings and a length of each row's own; ends when every row has ended."""
+        """The loop with samplers, stop strings and a length of each row's own; ends when every row has ended."""
         network = self._prepared()
-        sample = _sampler(options, filtered=True)
+        sample = _drawing(options, sampled=True)
         length = tf.zeros_like(options.max_chars)
 
         def goes_on(t, stopped, *_):  # type: ignore[no-untyped-def]
@@ -232,17 +236,21 @@ def _array_like(first: tf.Tensor, steps: tf.Tensor) -> tf.TensorArray:
     return tf.TensorArray(first.dtype, steps + 1, dynamic_size=True, element_shape=[None]).write(0, first)
 
 
-def _sampler(
-    options: SamplingOptions, *, filtered: bool = False
+def _drawing(
+    options: SamplingOptions, *, sampled: bool = False
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Builds a function of logits [B, V] and uniform numbers [B]: sampled ids [B], and -log p of each [B]."""
     warm = options.temperature > _COLDEST  # false for NaN
+    samplers = [
+        (sampler.keep, values, tf.reduce_any(values != tf.cast(sampler.off, sampler.dtype)))
+        for sampler, values in zip(SAMPLERS, options.samplers if sampled else (), strict=sampled)
+    ]
     sharpness = 1.0 / tf.minimum(tf.where(warm, options.temperature, 1.0), _HOTTEST)[:, tf.newaxis]
 
     def sample(logits: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = tf.nn.softmax(logits * sharpness)
-        if filtered:
-            probabilities = keep_most_likely(probabilities, options.top_k, options.top_p)
+        for keep, values, used in samplers:
+            probabilities = tf.cond(used, partial(keep, probabilities, values), lambda kept=probabilities: kept)
         most_likely = tf.argmax(logits, axis=1, output_type=tf.int32)
         ids = tf.where(warm, draw(probabilities, numbers), most_likely)
         return ids, tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)

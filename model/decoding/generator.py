@@ -6,20 +6,19 @@ The friendly face of `text_model`: plain Python in and out. `charflow generate` 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
-from charflow.model.decoding.decoder import LONGEST_STOP, make_decoder
+from charflow.model.decoding.decoder import make_decoder
+from charflow.model.decoding.settings import SETTINGS, SamplingSettings
 from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
 from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints
 from charflow.model.run.run_dir import RunDir
-from charflow.pipeline.bounds import Bounds
-from charflow.pipeline.errors import SettingError
-from charflow.pipeline.settings import Natural, Seed, check, checked
+from charflow.pipeline.settings import checked
 from charflow.pipeline.text import normalise
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
@@ -27,51 +26,6 @@ _CHUNK = 256  # characters a call; longer texts carry the state from call to cal
 _STATES = 3  # before, after, and on the way
 _PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingSettings:
-    """How to sample.
-
-    Attributes:
-        max_chars: most characters to write.
-        temperature: 1 is the model itself, lower is safer, 0 takes the most likely character.
-        top_k: sample among the k most likely characters; 0 is off.
-        top_p: sample among the most likely characters that together reach this probability; 1 is off.
-        seed: same seed, same text. Row i of several uses seed + i.
-        stop: writing this ends the text; "" is off.
-    """
-
-    max_chars: Natural = 400
-    temperature: Annotated[float, Bounds(at_least=0, note="0 is greedy")] = 0.5
-    top_k: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
-    top_p: Annotated[float, Bounds(above=0, at_most=1, note="1 is off")] = 1.0
-    seed: Seed = 0
-    stop: str = ""
-
-    def __post_init__(self) -> None:
-        check(self)
-        if len(self.stop) > LONGEST_STOP:
-            raise SettingError(
-                "{stop} has {length} characters; at most {most} are compared.",
-                length=f"{len(self.stop):,}",
-                most=str(LONGEST_STOP),
-            )
-
-    def seeds(self, rows: int) -> range:
-        """The seed of each of several texts: seed + i for row i.
-
-        Raises:
-            SettingError: the last of them does not fit.
-        """
-        if self.seed + rows > 2**63:
-            raise SettingError(
-                "{seed} must be at most {most} for {rows} texts, of which each has the next seed, not {found}.",
-                most=f"{2**63 - rows:,}",
-                rows=f"{rows:,}",
-                found=f"{self.seed:,}",
-            )
-        return range(self.seed, self.seed + rows)
 
 
 @dataclass(frozen=True)
@@ -184,22 +138,16 @@ class Generator:
         rows = len(prompts)
         self._check_memory(rows, max(map(len, prompts)))
         left = tf.fill([rows], settings.max_chars)
-        seeds = tf.constant(settings.seeds(rows), tf.int64)
+        columns = {
+            setting.name: tf.fill([rows], tf.constant(getattr(settings, setting.name), setting.dtype))
+            for setting in SETTINGS
+        }
+        columns["seed"] = tf.constant(settings.seeds(rows), tf.int64)
         prompt = tf.constant(prompts)
         state = tf.zeros([rows, self.text_model.state_size])
         position = tf.zeros([rows], tf.int64)
         while True:
-            chunk = self._complete(
-                prompt,
-                tf.minimum(left, size),
-                tf.fill([rows], float(settings.temperature)),
-                tf.fill([rows], settings.top_k),
-                tf.fill([rows], float(settings.top_p)),
-                seeds,
-                tf.fill([rows], settings.stop),
-                state,
-                position,
-            )
+            chunk = self._complete(prompt, {**columns, "max_chars": tf.minimum(left, size)}, state, position)
             yield chunk
             left = tf.where(chunk.finish_reason == "stop", 0, left - chunk.length)
             if not tf.reduce_any(left > 0):

@@ -48,31 +48,6 @@ def draw(probabilities: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     return tf.squeeze(tf.raw_ops.UpperBound(sorted_inputs=cumulative, values=threshold, out_type=tf.int32), axis=1)
 
 
-def keep_most_likely(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
-    """Zeroes all but the `top_k` most likely ids, and of those all but the nucleus of mass `top_p`.
-
-    Args:
-        probabilities: float32 [B, V].
-        top_k: int32 [B]; 0 or less keeps all.
-        top_p: float32 [B]; 1 or more keeps all. The nucleus (Holtzman et al. 2020, arXiv:1904.09751) is the
-            smallest set of most likely ids that together reach `top_p` of what `top_k` left, at least one id.
-
-    Returns:
-        float32 [B, V], not rescaled. Ties go to the lower id. A row with neither filter comes back unchanged.
-    """
-    size = tf.shape(probabilities)[1]
-    order = tf.argsort(probabilities, direction="DESCENDING", stable=True)  # [B, V]
-    ordered = tf.gather(probabilities, order, batch_dims=1)
-    k = tf.where(top_k > 0, tf.minimum(top_k, size), size)[:, tf.newaxis]
-    ordered = tf.where(tf.range(size) < k, ordered, 0.0)
-    before = tf.cumsum(ordered, axis=1, exclusive=True)
-    mass = top_p[:, tf.newaxis] * tf.reduce_sum(ordered, axis=1, keepdims=True)
-    nucleus = tf.maximum(1, tf.reduce_sum(tf.cast(before < mass, tf.int32), axis=1, keepdims=True))
-    kept = tf.minimum(k, tf.where(top_p[:, tf.newaxis] < 1.0, nucleus, size))
-    rank = tf.argsort(order, stable=True)  # the inverse permutation
-    return tf.where(rank < kept, probabilities, 0.0)
-
-
 def _mix(bits: tf.Tensor) -> tf.Tensor:
     for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
         bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64))) * factor

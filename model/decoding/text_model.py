@@ -5,12 +5,15 @@ traces the same methods into signatures, so both give the same text. B is the ba
 V the number of known characters.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import LONGEST_STOP, Decoder, SamplingOptions
+from charflow.model.decoding.decoder import Decoder, SamplingOptions
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.corpus import SEPARATOR
 from charflow.pipeline.settings import Count, check
@@ -117,45 +120,30 @@ class TextModel(tf.Module):
         return self._decoder.context.state_size + LONGEST_STOP
 
     def complete(
-        self,
-        prompt: tf.Tensor,
-        max_chars: tf.Tensor,
-        temperature: tf.Tensor,
-        top_k: tf.Tensor,
-        top_p: tf.Tensor,
-        seed: tf.Tensor,
-        stop: tf.Tensor,
-        state: tf.Tensor,
-        position: tf.Tensor,
+        self, prompt: tf.Tensor, settings: Mapping[str, tf.Tensor], state: tf.Tensor, position: tf.Tensor
     ) -> Completion:
         """Reads the prompts and writes after them.
 
         Every value of every argument has a text, so that no row can fail its batch: a NaN is 0 in `state`, greedy as
-        `temperature`, off as `top_p`.
+        `temperature`, off in a sampler; `max_chars` is clamped to 0 and the limit.
 
         Args:
             prompt: string [B]. At position 0 an empty prompt reads as the separator between messages.
-            max_chars: int32 [B] or [1], clamped to 0 and the limit.
-            temperature: float32 [B] or [1]; 0 or less is greedy.
-            top_k: int32 [B] or [1]; 0 is off.
-            top_p: float32 [B] or [1]; 1 is off.
-            seed: int64 [B] or [1].
-            stop: string [B] or [1]; writing it ends the text; "" is off; its last LONGEST_STOP characters count.
+            settings: a tensor [B] or [1] for each of `decoding.settings.SETTINGS`.
             state: float32 [B, S] or [1, S]; zeros to begin.
             position: int64 [B] or [1], characters written before; 0 to begin.
         """
-        max_chars = tf.clip_by_value(max_chars, 0, self.limits.completion_chars)
+        max_chars = tf.clip_by_value(settings["max_chars"], 0, self.limits.completion_chars)
         prompt = self._bounded(prompt, tf.reduce_max(tf.concat([max_chars, [0]], axis=0)))
         batch = tf.shape(prompt)[0]
         one_each = lambda value: tf.broadcast_to(value, [batch])  # noqa: E731
         position = one_each(position)
         options = SamplingOptions(
             max_chars=one_each(max_chars),
-            temperature=one_each(temperature),
-            top_k=one_each(top_k),
-            top_p=one_each(top_p),
-            seed=one_each(seed),
-            stop_ids=self._stop_ids(one_each(stop)),
+            temperature=one_each(settings["temperature"]),
+            samplers=tuple(one_each(settings[sampler.name]) for sampler in SAMPLERS),
+            seed=one_each(settings["seed"]),
+            stop_ids=self._stop_ids(one_each(settings["stop"])),
         )
         context, tail = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
         context = self._read(context, prompt, begin=position == 0)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import LONGEST_STOP, Decoder, SamplingOptions
+from charflow.model.decoding.decoder import Decoder, SamplingOptions
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.training_text import TrainingText
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
@@ -74,8 +76,7 @@ class Sampler:
         options = SamplingOptions(
             max_chars=tf.fill([rows], self._chars),
             temperature=tf.constant(self._temperatures),
-            top_k=tf.zeros([rows], tf.int32),
-            top_p=tf.ones([rows]),
+            samplers=tuple(tf.fill([rows], tf.constant(each.off, each.dtype)) for each in SAMPLERS),
             seed=tf.fill([rows], seed),
             stop_ids=tf.fill([rows, LONGEST_STOP], -1),
         )

@@ -12,7 +12,8 @@ import pytest
 from charflow.cli.app import run as charflow
 from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, SessionRunner
-from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import Limits
 
 WINDOWED_SETTINGS = SamplingSettings(max_chars=12, temperature=0.9, top_k=5, top_p=0.8, seed=-3, stop="e")

@@ -12,7 +12,8 @@ from charflow.cli.app import run as charflow
 from charflow.export.check import check
 from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, read_graph
-from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import Limits
 
 COMPLETE = """

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from charflow.export.model_card import card_path, read_model_card, write_model_card
-from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.errors import UserError
 

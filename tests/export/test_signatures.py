@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from charflow.export.session import SessionRunner
 from charflow.export.signatures import SIGNATURES
-from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.settings import SamplingSettings
 
 PROMPT = "oh my dears, the "
 SAMPLING = {

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import LONGEST_STOP, Decoder, SamplingOptions, Written, make_decoder
+from charflow.model.decoding.decoder import Decoder, SamplingOptions, Written, make_decoder
+from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.sampling import uniforms
+from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.network.network import Network
 
 LENGTH = 4  # of the window
@@ -27,8 +29,7 @@ def options_of(*rows: dict) -> SamplingOptions:
     return SamplingOptions(
         max_chars=column("max_chars", 20, tf.int32),
         temperature=column("temperature", 1.0, tf.float32),
-        top_k=column("top_k", 0, tf.int32),
-        top_p=column("top_p", 1.0, tf.float32),
+        samplers=tuple(column(each.name, each.off, each.dtype) for each in SAMPLERS),
         seed=column("seed", 0, tf.int64),
         stop_ids=tf.constant(
             [[-1] * (LONGEST_STOP - len(row.get("stop", []))) + list(row.get("stop", [])) for row in rows], tf.int32

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
-from charflow.model.decoding.generator import Generator, SamplingSettings
+from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.network.network import Network
 from charflow.model.run.checkpoints import Checkpoints
 from charflow.model.run.run_dir import RunDir

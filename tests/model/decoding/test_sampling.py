@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charflow.model.decoding.sampling import draw, keep_most_likely, uniforms
+from charflow.model.decoding.sampling import draw, uniforms
 
 few = settings(max_examples=40, deadline=None)
 LARGEST = 1 - 2**-23  # of the uniform numbers
@@ -99,10 +99,8 @@ def test_draw_follows_the_softmax(temperature: float) -> None:
     assert chi_square(counts, weights / weights.sum()) < 18.5  # 4 degrees of freedom, 0.1 %
 
 
-def test_draw_after_a_filter_follows_the_softmax_of_what_is_left() -> None:
-    probabilities = tf.nn.softmax(LOGITS)
-    kept = keep_most_likely(probabilities[tf.newaxis], tf.constant([3]), tf.constant([1.0]))[0]
-    counts = frequencies(kept)
+def test_draw_where_a_sampler_left_ids_out_follows_the_softmax_of_what_is_left() -> None:
+    counts = frequencies(tf.nn.softmax(LOGITS) * [1, 0, 1, 1, 0])
     assert counts[[1, 4]].tolist() == [0, 0]
     weights = np.exp(LOGITS[[0, 2, 3]])
     assert chi_square(counts[[0, 2, 3]], weights / weights.sum()) < 13.8  # 2 degrees of freedom, 0.1 %
@@ -160,75 +158,3 @@ def test_draw_from_a_large_vocabulary_never_takes_an_id_of_probability_0() -> No
     exact = np.cumsum(probabilities, dtype=np.float64)
     expected = np.searchsorted(exact, numbers * exact[-1], side="right")
     assert np.abs(found - expected).max() <= 3  # sums of float32 are off by a few places, not by more
-
-
-def slow_filter(probabilities: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
-    """Both filters, id by id, in exact arithmetic for the eighths that the tests use."""
-    order = sorted(range(len(probabilities)), key=lambda char: (-probabilities[char], char))
-    kept = order[:top_k] if top_k > 0 else order
-    if top_p < 1:
-        mass = sum(probabilities[char] for char in kept)
-        nucleus = []
-        for char in kept:
-            nucleus.append(char)
-            if sum(probabilities[c] for c in nucleus) >= top_p * mass:
-                break
-        kept = nucleus
-    return np.array([p if char in kept else 0 for char, p in enumerate(probabilities)], np.float32)
-
-
-@few
-@given(
-    rows=st.integers(1, 7).flatmap(
-        lambda size: st.lists(
-            st.tuples(
-                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.25, 0.5, 1.0]), min_size=size, max_size=size),
-                st.integers(-1, 9),
-                st.sampled_from([0.0, 1e-9, 0.125, 0.25, 0.5, 0.75, 0.875, 0.999, 1.0, 1.5]),
-            ),
-            min_size=1,
-            max_size=4,
-        )
-    )
-)
-def test_keep_most_likely_equals_the_slow_filter(rows: list) -> None:
-    probabilities, top_k, top_p = (np.array(column) for column in zip(*rows, strict=True))
-    found = keep_most_likely(
-        tf.constant(probabilities, tf.float32), tf.constant(top_k, tf.int32), tf.constant(top_p, tf.float32)
-    )
-    np.testing.assert_array_equal(found, [slow_filter(*row) for row in rows])
-
-
-@pytest.mark.parametrize(
-    ("top_k", "top_p", "expected"),
-    [
-        (0, 1.0, [0.1, 0.3, 0.3, 0.2, 0.1]),
-        (1, 1.0, [0, 0.3, 0, 0, 0]),
-        (4, 1.0, [0.1, 0.3, 0.3, 0.2, 0]),
-        (99, 1.0, [0.1, 0.3, 0.3, 0.2, 0.1]),
-        (-5, 1.0, [0.1, 0.3, 0.3, 0.2, 0.1]),
-        (0, 1e-30, [0, 0.3, 0, 0, 0]),
-        (0, 0.0, [0, 0.3, 0, 0, 0]),
-        (0, 0.5, [0, 0.3, 0.3, 0, 0]),
-        (0, 0.85, [0.1, 0.3, 0.3, 0.2, 0]),
-        (2, 0.4, [0, 0.3, 0, 0, 0]),
-        (2, 0.6, [0, 0.3, 0.3, 0, 0]),
-    ],
-    ids=[
-        "off",
-        "k 1: of a tie the lower id",
-        "k 4: of a tie the lower id",
-        "k above the vocabulary",
-        "k negative",
-        "p tiny",
-        "p 0",
-        "p 0.5",
-        "p 0.85: of a tie the lower id",
-        "p of what k left, one",
-        "p of what k left, both",
-    ],
-)
-def test_keep_most_likely_by_hand(top_k: int, top_p: float, expected: list) -> None:
-    probabilities = tf.constant([[0.1, 0.3, 0.3, 0.2, 0.1]])
-    found = keep_most_likely(probabilities, tf.constant([top_k]), tf.constant([top_p]))
-    np.testing.assert_array_equal(found, np.array([expected], np.float32))

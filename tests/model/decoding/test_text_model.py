@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.decoding.decoder import LONGEST_STOP
+from charflow.model.decoding.settings import SETTINGS
 from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
 from charflow.pipeline.text import TextSettings
 
@@ -33,15 +34,10 @@ def random_model(make_network: Callable, make_generator: Callable) -> TextModel:
 
 def complete(model: TextModel, *prompts: str | bytes, state=None, position=(0,), **options) -> Completion:
     """Completes greedily with one value for all rows, unless told otherwise."""
-    column = lambda name, value, dtype: tf.constant(np.ravel(options.get(name, value)).tolist(), dtype)  # noqa: E731
+    values = {each.name: each.default for each in SETTINGS} | {"max_chars": 8, "temperature": 0.0} | options
     return model.complete(
         tf.constant(prompts),
-        column("max_chars", 8, tf.int32),
-        column("temperature", 0.0, tf.float32),
-        column("top_k", 0, tf.int32),
-        column("top_p", 1.0, tf.float32),
-        column("seed", 0, tf.int64),
-        column("stop", "", tf.string),
+        {each.name: tf.constant(np.ravel(values[each.name]).tolist(), each.dtype) for each in SETTINGS},
         tf.zeros([1, model.state_size]) if state is None else state,
         tf.constant(position, tf.int64),
     )
@@ -118,8 +114,7 @@ def test_complete_takes_one_value_for_all_rows_or_one_each(random_model: TextMod
 def test_complete_of_no_rows_is_empty(cab: TextModel) -> None:
     completion = cab.complete(
         tf.constant([], tf.string),
-        *(tf.constant(value, dtype) for value, dtype in (([3], tf.int32), ([0.0], tf.float32), ([0], tf.int32))),
-        *(tf.constant(value, dtype) for value, dtype in (([1.0], tf.float32), ([0], tf.int64), ([""], tf.string))),
+        {each.name: tf.constant([each.default], each.dtype) for each in SETTINGS},
         tf.zeros([1, cab.state_size]),
         tf.constant([0], tf.int64),
     )

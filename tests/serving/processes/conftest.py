@@ -17,7 +17,7 @@ import pytest
 
 from charflow.cli.app import run as charflow
 from charflow.export.publish import export_run
-from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.settings import SamplingSettings
 from tests.serving.processes.server_process import ServerProcess, starting
 
 MODELS = """

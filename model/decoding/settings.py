@@ -1,0 +1,98 @@
+"""What can be set when text is written: one table, read by commands, checks, signatures, clients' defaults and docs.
+
+`samplers` brings its part of it. Nothing here loads TensorFlow. B is the batch.
+"""
+
+from dataclasses import dataclass, make_dataclass
+from typing import Annotated, Any, Literal
+
+from charflow.model.decoding.samplers import SAMPLERS, Sampler
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import SettingError
+from charflow.pipeline.settings import Natural, Seed, check
+
+LONGEST_STOP = 32  # characters of a stop string that are compared
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting; as a tensor it has shape [B].
+
+    Attributes:
+        name: of the field, the option's setting, and the signatures' input.
+        dtype: of the tensor.
+        default: of a signature that is exported without another wish.
+        type: what Python's value may be.
+        help: what it does, for the documentation.
+    """
+
+    name: str
+    dtype: Literal["int32", "int64", "float32", "string"]
+    default: Any
+    type: Any
+    help: str
+
+
+def _of(sampler: Sampler) -> Setting:
+    kind: type = int if sampler.dtype == "int32" else float
+    note = f"{sampler.help[0].lower()}{sampler.help[1:]}; {sampler.bounds.note}"
+    return Setting(sampler.name, sampler.dtype, kind(sampler.off), Annotated[kind, sampler.bounds], note)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("max_chars", "int32", 400, Natural, "most characters to write"),
+    Setting(
+        "temperature",
+        "float32",
+        0.5,
+        Annotated[float, Bounds(at_least=0, note="0 is greedy")],
+        "1 is the model itself, lower is safer, 0 takes the most likely character",
+    ),
+    *map(_of, SAMPLERS),
+    Setting("seed", "int64", 0, Seed, "same seed, same text; row i of several has its own, seed + i of one number"),
+    Setting("stop", "string", "", str, 'writing this ends the text; "" is off'),
+)
+
+_Fields: Any = make_dataclass(
+    "_Fields",
+    [(setting.name, setting.type, setting.default) for setting in SETTINGS],
+    kw_only=True,
+    frozen=True,
+    namespace={"__module__": __name__},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings(_Fields):
+    """How to sample: a field for each of `SETTINGS`.
+
+    >>> SamplingSettings(temperature=0.8, top_k=5).seed
+    0
+
+    Raises:
+        SettingError: one is of another type, or out of bounds.
+    """
+
+    def __post_init__(self) -> None:
+        check(self)
+        if len(self.stop) > LONGEST_STOP:
+            raise SettingError(
+                "{stop} has {length} characters; at most {most} are compared.",
+                length=f"{len(self.stop):,}",
+                most=str(LONGEST_STOP),
+            )
+
+    def seeds(self, rows: int) -> range:
+        """The seed of each of several texts: seed + i for row i.
+
+        Raises:
+            SettingError: the last of them does not fit.
+        """
+        if self.seed + rows > 2**63:
+            raise SettingError(
+                "{seed} must be at most {most} for {rows} texts, of which each has the next seed, not {found}.",
+                most=f"{2**63 - rows:,}",
+                rows=f"{rows:,}",
+                found=f"{self.seed:,}",
+            )
+        return range(self.seed, self.seed + rows)
