@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.cells import cell_len
 
 from charflow.cli import noticed, options
 from charflow.cli.terminal import console
@@ -143,9 +142,9 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
 def _named(user: str) -> str:
     """Quotes an id where blanks or what cannot be seen would go unnoticed, or where it would fill the screen."""
     whole = user if is_plain(user) else quoted(user, len(user))
-    if cell_len(whole) <= _WIDEST_ID:
+    if console.cell_len(whole) <= _WIDEST_ID:
         return whole
-    return quoted(user, _SHOWN_OF_ID if cell_len(user[:_SHOWN_OF_ID]) <= _SHOWN_OF_ID else _SHOWN_OF_ID // 2)
+    return quoted(user, _SHOWN_OF_ID if console.cell_len(user[:_SHOWN_OF_ID]) <= _SHOWN_OF_ID else _SHOWN_OF_ID // 2)
 
 
 def _show_user(user: "UserSummary", length: int, shift: int) -> None:

@@ -101,7 +101,7 @@ class ModelService:
         if waited > seconds:
             raise UsageError(
                 f"{self.address} has not loaded version {version} of {model.name!r} in {seconds:g} s: is it in "
-                f"{model.base_path} on the server? --config names the file that the server was started with."
+                f"{model.base_path} on the server, and was the server started with this configuration file?"
             )
         return False
 

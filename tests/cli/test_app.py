@@ -183,7 +183,7 @@ def test_demo_refuses_a_folder_with_something_in_it(refused: Callable, tmp_path:
 def test_demo_refuses_a_file(refused: Callable, tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("mine")
-    assert refused("demo", "--out", file) == f"{file} is not an empty folder: name another one with --out."
+    assert refused("demo", "--out", file) == f"{file} is a file: name a folder for the demo."
     assert file.read_text() == "mine"
 
 

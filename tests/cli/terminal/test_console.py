@@ -312,7 +312,9 @@ def test_closed_stream_takes_no_other_file_s_number(closed: str) -> None:
 
 
 def test_terminal_itself_gets_no_control_of_a_chat() -> None:
-    script = f"from charflow.cli import console\nconsole.out.print({FOREIGN!r})\nconsole.generated({FOREIGN!r})"
+    script = (
+        f"from charflow.cli.terminal import console\nconsole.out.print({FOREIGN!r})\nconsole.generated({FOREIGN!r})"
+    )
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", script], stdout=slave)
     os.close(slave)

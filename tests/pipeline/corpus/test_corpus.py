@@ -99,7 +99,8 @@ def test_corpus_equals_the_recipe_with(options: dict, sample_chat: str, sample_t
 def test_corpus_reads_several_files_one_after_the_other(tmp_path: Path) -> None:
     write_chat(tmp_path / "1.csv", [("a", "b"), ("a", "")])
     last = write_chat(tmp_path / "2.csv", [("a", ""), ("a", "C")])
-    corpus = Corpus.from_csv([last, f"{tmp_path}/1.*", last])
+    other = write_chat(tmp_path / "3.csv", [("a", ""), ("a", "C")])
+    corpus = Corpus.from_csv([last, f"{tmp_path}/1.*", other])
     assert text_of(corpus.ids, corpus) == "c b c"
     assert corpus.rows == 6
 

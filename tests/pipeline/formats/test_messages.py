@@ -205,11 +205,12 @@ def test_read_messages_reads_gzip_of_several_members(tmp_path: Path) -> None:
 
 
 def test_read_messages_joins_several_files_in_order(tmp_path: Path) -> None:
-    b = write(tmp_path / "b.csv", b"text,fromUser.id\nthird,mira\n")
+    write(tmp_path / "b.csv", b"text,fromUser.id\nthird,mira\n")
+    b = write(tmp_path / "last.csv", b"text,fromUser.id\nfourth,mira\n")
     write(tmp_path / "a.csv", HEADER + b'mira,first\nada,the "second"\n')
     z = write(tmp_path / "z.tsv.gz", b"fromUser.id\ttext\nada\tzeroth\n")
     read = read_messages([z, f"{tmp_path}/?.csv", b])
-    assert [text for _, text in rows_of(read)] == ["zeroth", "first", 'the "second"', "third", "third"]
+    assert [text for _, text in rows_of(read)] == ["zeroth", "first", 'the "second"', "third", "fourth"]
     assert is_clean_copy(read) == [False, True, False, False]
     assert read.rows == 5
 
@@ -219,8 +220,8 @@ def test_read_messages_does_not_depend_on_the_batch(
     rows_per_batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", rows_per_batch)
-    file = write(tmp_path / "chat.csv", HEADER + b"a,1\nb,2\na,3\nb,4\n")
-    read = read_messages([file, file])
+    files = [write(tmp_path / name, HEADER + b"a,1\nb,2\na,3\nb,4\n") for name in ("a.csv", "b.csv")]
+    read = read_messages(files)
     assert [text for _, text in rows_of(read)] == list("12341234")
     assert read.rows == 8
 
@@ -430,17 +431,18 @@ def test_read_messages_names_the_file_of_a_bad_row(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_messages([good, bad])
     assert str(error.value).startswith(f"{bad}, line 3: the row has 1 field where 2 are expected. ")
-    read = read_messages([bad, good, bad], CsvFormat(skip_bad_rows=True))
-    assert [(row.path, row.line) for row in read.bad_rows] == [(bad, 3), (bad, 3)]
+    worse = write(tmp_path / "c.csv", HEADER + b"ada\nmira,hi\n")
+    read = read_messages([bad, good, worse], CsvFormat(skip_bad_rows=True))
+    assert [(row.path, row.line) for row in read.bad_rows] == [(bad, 3), (worse, 2)]
     assert read.rows == 3
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"], ids=["plain", "gzip"])
 def test_read_messages_refuses_a_file_without_rows(suffix: str, tmp_path: Path) -> None:
-    file = write(tmp_path / f"chat.csv{suffix}", HEADER)
+    files = [write(tmp_path / f"{name}.csv{suffix}", HEADER) for name in ("chat", "talk")]
     with pytest.raises(UserError) as error:
-        read_messages([file, file])
-    assert str(error.value) == f"{file}, {file}: there is no readable row below the header."
+        read_messages(files)
+    assert str(error.value) == f"{', '.join(files)}: there is no readable row below the header."
 
 
 def test_read_messages_refuses_a_file_of_bad_rows_only(tmp_path: Path) -> None:

@@ -158,7 +158,8 @@ def test_prepare_reads_several_files_and_skips_bad_rows(tmp_path: Path) -> None:
     write_sample_chat(tmp_path / "1.csv", messages=100, broken_rows=6)
     write_sample_chat(tmp_path / "2.csv", messages=50, seed=1)
     settings = CorpusSettings(csv=CsvFormat(skip_bad_rows=True))
-    paths = [f"{tmp_path}/[0-9].csv", f"{tmp_path}/1.csv"]
+    write_sample_chat(tmp_path / "last.csv", messages=100, broken_rows=6)
+    paths = [f"{tmp_path}/[0-9].csv", f"{tmp_path}/last.csv"]
     prepared = prepare_corpus(paths, settings, tmp_path / "to")
     assert prepared.facts()["dropped"]["bad row"] == 12
     assert_equal(prepared, build_corpus(paths, settings))

@@ -472,8 +472,8 @@ def test_promote_gives_up_on_a_version_that_never_comes(start: Callable, monkeyp
     fake, place = start()
     fake.never_loaded.add(2)
     assert refusal(lambda: promote(place, 2, TRIAL)) == (
-        f"{place.server} has not loaded version 2 of 'a' in 0.3 s: is it in /models/a on the server? "
-        "--config names the file that the server was started with."
+        f"{place.server} has not loaded version 2 of 'a' in 0.3 s: is it in /models/a on the server, "
+        "and was the server started with this configuration file?"
     )
     assert (fake.labels, fake.loaded) == ({"stable": 1}, [1])
 
