@@ -182,7 +182,7 @@ def _parameter(sampler: Sampler, described: str, may_be_left_out: bool) -> inspe
         sampler.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=None if may_be_left_out else kind(sampler.off),
-        annotation=Annotated[kind | None if may_be_left_out else kind, option],
+        annotation=Annotated[kind | None if may_be_left_out else kind, option, sampler.bounds],
     )
 
 

@@ -27,9 +27,9 @@ _MODEL = "demo"
 _COMPLETE = """
 import sys
 import tensorflow as tf
-generate = tf.saved_model.load(sys.argv[1]).generate
+model = tf.saved_model.load(sys.argv[1])
 for temperature in (0.2, 0.5, 1.0, 1.2):
-    text = generate(
+    text = model.generate(
         tf.constant([sys.argv[2]]), max_chars=tf.constant([200]), temperature=tf.constant([temperature]),
         seed=tf.constant([7], tf.int64),
     )["text"].numpy()[0].decode()

@@ -100,8 +100,8 @@ class ModelService:
             raise UsageError(f"{self.address} cannot load version {version} of {model.name!r}: {why}")
         if waited > seconds:
             raise UsageError(
-                f"{self.address} has not loaded version {version} of {model.name!r} in {seconds:g} s: is it in "
-                f"{model.base_path} on the server, and was the server started with this configuration file?"
+                f"{self.address} has not loaded version {version} of {model.name!r} in {seconds:g} s: it must "
+                f"be in {model.base_path} on the server, which must have been started with this configuration file."
             )
         return False
 
@@ -117,16 +117,14 @@ class ModelService:
         except grpc.RpcError as error:
             unreached = unreached_of(error, self.address, tls=self._tls)
             if unreached and unreached.trouble is not Trouble.NO_SERVER:
-                advice = {Trouble.REST_ANSWERS.name: "Pass the gRPC port with --server (8500 by habit)."}
+                advice = {Trouble.REST_ANSWERS.name: "Name its gRPC port (8500 by habit)."}
                 raise UsageError(unreached.for_command(**advice)) from error
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and error.details() in ("", "Deadline Exceeded"):
                 raise UsageError(
                     f"{self.address} has not answered within {_CALL_SECONDS:g} s: its log says what it does."
                 ) from error
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                raise UsageError(
-                    f"No server answers at {self.address}: start it, or pass its gRPC address with --server."
-                ) from error
+                raise UsageError(f"No server answers at {self.address}: start it, or name its gRPC address.") from error
             raise UsageError(f"{self.address} {what}: {_sentence(error.details() or error.code().name)}") from error
 
 

@@ -392,7 +392,7 @@ def test_promote_refuses_a_base_that_is_no_folder(tmp_path: Path) -> None:
 def test_promote_says_that_no_server_answers(base: Path) -> None:
     place = Place(base=base, label="stable", server="127.0.0.1:1")
     assert refusal(lambda: promote(place, 2, TRIAL)) == (
-        "No server answers at 127.0.0.1:1: start it, or pass its gRPC address with --server."
+        "No server answers at 127.0.0.1:1: start it, or name its gRPC address."
     )
 
 
@@ -452,7 +452,7 @@ def test_promote_says_that_it_was_given_the_rest_port(base: Path) -> None:
         threading.Thread(target=refuse, daemon=True).start()
         place = Place(base=base, label="stable", server=f"127.0.0.1:{rest.getsockname()[1]}")
         assert refusal(lambda: promote(place, 2, TRIAL)) == (
-            f"{place.server}: REST answers there, not gRPC. Pass the gRPC port with --server (8500 by habit)."
+            f"{place.server}: REST answers there, not gRPC. Name its gRPC port (8500 by habit)."
         )
 
 
@@ -472,8 +472,8 @@ def test_promote_gives_up_on_a_version_that_never_comes(start: Callable, monkeyp
     fake, place = start()
     fake.never_loaded.add(2)
     assert refusal(lambda: promote(place, 2, TRIAL)) == (
-        f"{place.server} has not loaded version 2 of 'a' in 0.3 s: is it in /models/a on the server, "
-        "and was the server started with this configuration file?"
+        f"{place.server} has not loaded version 2 of 'a' in 0.3 s: it must be in /models/a on the server, "
+        "which must have been started with this configuration file."
     )
     assert (fake.labels, fake.loaded) == ({"stable": 1}, [1])
 
