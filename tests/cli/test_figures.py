@@ -18,7 +18,7 @@ def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a tail of some hundred characters be long."""
     monkeypatch.setattr("charflow.model.training.trainer.PART", PART)
     monkeypatch.setattr("charflow.model.evaluation.evaluation.PART", PART)
-    for place in ("trainer", "evaluation"):
+    for place in ("training.trainer", "evaluation.evaluation"):
         monkeypatch.setattr(f"charflow.model.{place}.MOST_SCORED", WHOLE)
 
 

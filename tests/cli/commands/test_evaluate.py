@@ -197,7 +197,7 @@ def test_evaluate_reads_another_chat_once(
     from charflow.pipeline.formats import messages
 
     read, paths = messages.read_messages, []
-    for home in ("messages", "corpus"):
+    for home in ("formats.messages", "corpus.corpus"):
         monkeypatch.setattr(
             f"charflow.pipeline.{home}.read_messages", lambda *given: (paths.append(given[0]), read(*given))[1]
         )
