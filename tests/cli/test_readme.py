@@ -5,14 +5,13 @@ import inspect
 import re
 import shutil
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 import typer
 
 from charflow.cli.app import app
+from charflow.model.decoding.settings import SETTINGS
 from charflow.serving import Client
-from charflow.serving.client.arguments import Settings
 from charflow.serving.settings.flags import FLAGS
 from tests.support import ROOT
 
@@ -88,7 +87,7 @@ def test_second_program_calls_the_client_as_it_is() -> None:
     methods = {call.func.attr: call for call in calls if isinstance(call.func, ast.Attribute)}
     for name in ("generate", "stream"):
         signature = inspect.signature(getattr(Client, name))
-        known = {*signature.parameters, *get_type_hints(Settings)}
+        known = {*signature.parameters, *(setting.name for setting in SETTINGS)}
         assert {word.arg for word in methods[name].keywords} <= known, name
     (opened,) = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Client"]
     inspect.signature(Client).bind(*opened.args, **{str(word.arg): word.value for word in opened.keywords})
