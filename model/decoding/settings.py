@@ -58,7 +58,6 @@ _Fields: Any = make_dataclass(
     [(setting.name, setting.type, setting.default) for setting in SETTINGS],
     kw_only=True,
     frozen=True,
-    namespace={"__module__": __name__},
 )
 
 
