@@ -144,7 +144,7 @@ class Decoder:
         options = options._replace(samplers=taken)
         unused = options.stop_ids[:, -1] < 0
         for sampler, values in zip(SAMPLERS, taken, strict=True):
-            unused &= values == tf.cast(sampler.off, sampler.dtype)
+            unused &= ~sampler.used(values)
         plain = tf.reduce_all(unused & (options.max_chars == options.max_chars[:1]))
         numbers = uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0)))
         return Written(
@@ -242,7 +242,7 @@ def _drawing(
     """Builds a function of logits [B, V] and uniform numbers [B]: sampled ids [B], and -log p of each [B]."""
     warm = options.temperature > _COLDEST  # false for NaN
     samplers = [
-        (sampler.keep, values, tf.reduce_any(values != tf.cast(sampler.off, sampler.dtype)))
+        (sampler.keep, values, tf.reduce_any(sampler.used(values)))
         for sampler, values in zip(SAMPLERS, options.samplers if sampled else (), strict=sampled)
     ]
     sharpness = 1.0 / tf.minimum(tf.where(warm, options.temperature, 1.0), _HOTTEST)[:, tf.newaxis]

@@ -56,6 +56,12 @@ class Sampler:
         values = values if low is None else tf.maximum(values, tf.cast(low, self.dtype))
         return values if high is None else tf.minimum(values, tf.cast(high, self.dtype))
 
+    def used(self, values: "tf.Tensor") -> "tf.Tensor":
+        """Whether each value [B], as `taken` gives it, leaves anything out, bool [B]."""
+        import tensorflow as tf
+
+        return values != tf.cast(self.off, self.dtype)
+
 
 SAMPLERS: tuple[Sampler, ...] = tuple(
     sorted(
