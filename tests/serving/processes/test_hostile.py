@@ -90,6 +90,8 @@ class Enemy:
         self.wrong: list[str] = []
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         self.channel = grpc.insecure_channel(server.grpc, [*options, ("grpc.use_local_subchannel_pool", 1)])
+        # Before others hold all connections that the door has: who comes later has to wait for theirs to be cut.
+        grpc.channel_ready_future(self.channel).result(60)
 
     def call(self, method: str, message: bytes, *, timeout: float = 60) -> str:
         """Sends a gRPC message; returns the code."""
