@@ -68,7 +68,7 @@ def test_json_bodies_parse() -> None:
 
 
 def test_table_of_errors_is_that_of_the_server() -> None:
-    from charflow.serving.embedded.rest.app import HTTP_STATUS
+    from charflow.serving.http_status import HTTP_STATUS
 
     rows = re.findall(r"^\| ([A-Z_, ]+) \| (\d+) \|", section("Errors"), re.MULTILINE)
     assert {code: int(status) for codes, status in rows for code in codes.split(", ")} == HTTP_STATUS

@@ -17,25 +17,9 @@ from charflow.serving.client.wire.answers import UNNAMED
 from charflow.serving.client.wire.tensors import field_of, nested, text_of
 from charflow.serving.client.wire.transport import Target
 from charflow.serving.errors import Internal, ServingError, error_of
+from charflow.serving.http_status import code_of
 
 Found = TypeVar("Found")
-
-# 400 stands for three codes and 409, 500 for two or more; 502 comes from a proxy without a server behind it.
-_CODES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    413: "RESOURCE_EXHAUSTED",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    502: "UNAVAILABLE",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 def path_of(target: Target) -> str:
@@ -65,7 +49,7 @@ def error_of_status(status: int, body: bytes, address: str) -> ServingError:
     if not isinstance(message, str):
         named = status in HTTPStatus._value2member_map_
         message = f"{address} answered HTTP {status}{' ' + HTTPStatus(status).phrase if named else ''}."
-    return error_of(_CODES.get(status, "UNKNOWN"), message)
+    return error_of(code_of(status), message)
 
 
 def outputs_of(body: bytes) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.ops import gen_batch_ops
 
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.servable import Runner, from_tensorflow
 from charflow.serving.errors import (
     Cancelled,
@@ -93,7 +94,7 @@ class _Task:
     """A request in a queue."""
 
     feeds: list[np.ndarray]
-    deadline: float | None
+    deadline: Deadline
     enqueued: float
     parts: list[tuple[int, list[np.ndarray]]] = field(default_factory=list)  # (first row, outputs of these rows)
     error: ServingError | None = None
@@ -138,7 +139,7 @@ class BatchedRunner:
             self._session._extend_graph()
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout: float | None = None
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
     ) -> list[np.ndarray]:
         """Runs a request within its batch.
 
@@ -149,11 +150,10 @@ class BatchedRunner:
         """
         found = self._queues.get((frozenset(feeds), frozenset(fetches)))
         if found is None:
-            return self._runner.run(feeds, fetches, timeout=timeout)
+            return self._runner.run(feeds, fetches, deadline=deadline)
         inputs, outputs, queue = found
         rows = _count_rows(feeds)
-        now = time.monotonic()
-        task = _Task([feeds[name] for name in inputs], None if timeout is None else now + timeout, now)
+        task = _Task([feeds[name] for name in inputs], deadline, time.monotonic())
         number = next(self._numbers)
         with self._lock:
             self._tasks[number] = task
@@ -217,15 +217,14 @@ class BatchedRunner:
             self._run_pieces(inputs, outputs, pieces)
 
     def _run_pieces(self, inputs: list[str], outputs: list[str], pieces: list[_Piece]) -> None:
-        now = time.monotonic()
         for task, _, _ in pieces:
-            if task.deadline is not None and task.deadline <= now:
+            if task.deadline.left() <= 0:
                 task.error = DeadlineExceeded("Run() timeout exceeded while waiting in batching queue")
         live = [piece for piece in pieces if not piece[0].error]
         if not live:
             return
         try:
-            fetched = self._run_joined(inputs, outputs, live, now)
+            fetched = self._run_joined(inputs, outputs, live)
         except Exception as error:
             failure = error if isinstance(error, ServingError) else Internal(f"{type(error).__name__}: {error}")
             if len(live) > 1 and not isinstance(failure, (DeadlineExceeded, Cancelled)):
@@ -242,18 +241,16 @@ class BatchedRunner:
             task.parts.append((start, [array[first:last] for array in fetched]))
             first = last
 
-    def _run_joined(self, inputs: list[str], outputs: list[str], live: list[_Piece], now: float) -> list[np.ndarray]:
+    def _run_joined(self, inputs: list[str], outputs: list[str], live: list[_Piece]) -> list[np.ndarray]:
         rows = sum(stop - start for _, start, stop in live)
         allowed = self._settings.allowed_batch_sizes
         padding = next((size for size in allowed if size >= rows), rows) - rows
-        deadlines = [task.deadline for task, _, _ in live]
-        timeout = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None) - now
-        self._on_batch(rows, padding, now - min(task.enqueued for task, _, _ in live))
+        self._on_batch(rows, padding, time.monotonic() - min(task.enqueued for task, _, _ in live))
         feeds = {
             name: _join([task.feeds[index][start:stop] for task, start, stop in live], padding)
             for index, name in enumerate(inputs)
         }
-        fetched = self._runner.run(feeds, outputs, timeout=timeout)
+        fetched = self._runner.run(feeds, outputs, deadline=max(task.deadline for task, _, _ in live))
         for array in fetched:
             if array.ndim == 0 or len(array) != rows + padding:
                 raise FailedPrecondition(

@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from charflow.serving.embedded.core import inference
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import Feed, Loaded
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.models import Models
@@ -54,7 +55,7 @@ class Core:
         self._empty: dict[ModelSource, str] = {}  # why a source has no version to serve, as it was logged
 
     def predict(
-        self, spec: ModelSpec, feed: Feed, *, outputs: Sequence[str] = (), timeout: float | None = None, api: str
+        self, spec: ModelSpec, feed: Feed, *, outputs: Sequence[str] = (), deadline: Deadline = NEVER, api: str
     ) -> Answer:
         """Runs a signature.
 
@@ -62,7 +63,7 @@ class Core:
             spec: model, version and signature.
             feed: gives the inputs of the signature it is handed, as NumPy arrays; texts are bytes in object arrays.
             outputs: only these; empty for all.
-            timeout: seconds.
+            deadline: when the caller must have its answer.
             api: the door, GRPC or REST.
 
         Returns:
@@ -72,42 +73,42 @@ class Core:
             ServingError: as TensorFlow Serving would answer.
         """
 
-        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> Answer:
-            name, arrays = inference.predict(loaded, spec.signature, feed, outputs=outputs, timeout=left())
+        def ask(number: int, loaded: Loaded) -> Answer:
+            name, arrays = inference.predict(loaded, spec.signature, feed, outputs=outputs, deadline=deadline)
             return Answer(outputs=arrays, version=number, signature=name)
 
-        return self._timed(spec, "Predict", api, timeout, ask)
+        return self._timed(spec, "Predict", api, ask)
 
     def classify(
-        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+        self, spec: ModelSpec, examples: Sequence[bytes], *, deadline: Deadline = NEVER, api: str
     ) -> Classification:
         """Classifies serialised tf.Examples."""
 
-        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> Classification:
-            name, classes = inference.classify(loaded, spec.signature, examples, timeout=left())
+        def ask(number: int, loaded: Loaded) -> Classification:
+            name, classes = inference.classify(loaded, spec.signature, examples, deadline=deadline)
             self._metrics.examples(model=spec.name, count=len(examples))
             return Classification(classes=classes, version=number, signature=name)
 
-        return self._timed(spec, "Classify", api, timeout, ask)
+        return self._timed(spec, "Classify", api, ask)
 
     def regress(
-        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+        self, spec: ModelSpec, examples: Sequence[bytes], *, deadline: Deadline = NEVER, api: str
     ) -> Regression:
         """Gives a value for each serialised tf.Example."""
 
-        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> Regression:
-            name, values = inference.regress(loaded, spec.signature, examples, timeout=left())
+        def ask(number: int, loaded: Loaded) -> Regression:
+            name, values = inference.regress(loaded, spec.signature, examples, deadline=deadline)
             self._metrics.examples(model=spec.name, count=len(examples))
             return Regression(values=values, version=number, signature=name)
 
-        return self._timed(spec, "Regress", api, timeout, ask)
+        return self._timed(spec, "Regress", api, ask)
 
     def multi_inference(
         self,
         tasks: Sequence[tuple[ModelSpec, str]],
         examples: Sequence[bytes],
         *,
-        timeout: float | None = None,
+        deadline: Deadline = NEVER,
         api: str,
     ) -> list[Classification | Regression]:
         """Runs several signatures of one model on the same examples; a task is a spec and a method name."""
@@ -117,10 +118,10 @@ class Core:
         if any(spec.name != first.name for spec, _ in tasks):
             raise InvalidArgument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
 
-        def ask(number: int, loaded: Loaded, left: Callable[[], float | None]) -> list[Classification | Regression]:
+        def ask(number: int, loaded: Loaded) -> list[Classification | Regression]:
             named = [(spec.signature, method) for spec, method in tasks]
             results: list[Classification | Regression] = []
-            for name, method, found in inference.multi_inference(loaded, named, examples, timeout=left()):
+            for name, method, found in inference.multi_inference(loaded, named, examples, deadline=deadline):
                 if method == inference.CLASSIFY:
                     results.append(Classification(classes=found, version=number, signature=name))  # type: ignore[arg-type]
                 else:
@@ -128,7 +129,7 @@ class Core:
             self._metrics.examples(model=first.name, count=len(examples))
             return results
 
-        return self._timed(first, "MultiInference", api, timeout, ask)
+        return self._timed(first, "MultiInference", api, ask)
 
     def metadata(self, spec: ModelSpec) -> tuple[int, dict[str, meta_graph_pb2.SignatureDef]]:
         """Gives the real version and the signatures it was saved with."""
@@ -154,14 +155,14 @@ class Core:
         self,
         config: model_server_config_pb2.ModelServerConfig,
         *,
-        timeout: float | None = None,
+        deadline: Deadline = NEVER,
         is_awaited: Callable[[], bool] = lambda: True,
     ) -> None:
         """Replaces the configuration, and waits until the models that are new can be asked.
 
         Args:
             config: the new one.
-            timeout: seconds to wait; the new configuration stays.
+            deadline: when to wait no longer; the new configuration stays.
             is_awaited: asked now and then whether anybody still waits.
 
         Raises:
@@ -181,7 +182,7 @@ class Core:
             return new
 
         try:
-            self._models.wait(awaited, timeout=timeout)
+            self._models.wait(awaited, deadline=deadline)
         except DeadlineExceeded as error:
             missing = [self._missing(name) for name in sorted(new) if not self._models.available(name)]
             raise DeadlineExceeded(f"{error.message}: {'; '.join(missing)}") from None
@@ -304,20 +305,16 @@ class Core:
         spec: ModelSpec,
         method: str,
         api: str,
-        timeout: float | None,
-        ask: Callable[[int, Loaded, Callable[[], float | None]], T],
+        ask: Callable[[int, Loaded], T],
     ) -> T:
         began = time.monotonic()
         status, version, signature = "OK", 0, spec.signature or "serving_default"
-
-        def left() -> float | None:
-            return None if timeout is None else timeout - (time.monotonic() - began)
 
         try:
             with self._lease(spec) as (number, loaded):
                 version = number
                 asked = time.monotonic()
-                answer = ask(number, loaded, left)
+                answer = ask(number, loaded)
                 self._metrics.runtime(model=spec.name, api=method, seconds=time.monotonic() - asked)
                 return answer
         except ServingError as error:

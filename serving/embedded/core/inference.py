@@ -4,7 +4,6 @@ The core calls it with the version it leased, the warm-up with the version being
 TensorFlow Serving's (predict_util.cc, classifier.cc, regressor.cc, multi_inference.cc).
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.servable import Runner
 from charflow.serving.embedded.core.signature import Signature, dtype_name, name_set
 from charflow.serving.embedded.core.spec import DEFAULT_SIGNATURE
@@ -40,7 +40,7 @@ class Loaded:
 
 
 def predict(
-    loaded: Loaded, signature_name: str, feed: Feed, *, outputs: Sequence[str] = (), timeout: float | None = None
+    loaded: Loaded, signature_name: str, feed: Feed, *, outputs: Sequence[str] = (), deadline: Deadline = NEVER
 ) -> tuple[str, dict[str, np.ndarray]]:
     """Runs a signature.
 
@@ -49,7 +49,7 @@ def predict(
         signature_name: empty for `serving_default`.
         feed: gives the inputs once the signature is known.
         outputs: only these; empty for all.
-        timeout: seconds.
+        deadline: when the graph must be done.
 
     Returns:
         The signature's name and its outputs.
@@ -59,36 +59,34 @@ def predict(
         InvalidArgument: inputs or outputs that do not fit it, or that the graph's kernels refuse.
     """
     signature = _find(loaded, signature_name, FailedPrecondition, 'Serving signature key "{}" not found.')
-    began = time.monotonic()
     feeds = _check_inputs(signature, feed(signature))
     names = _check_outputs(signature, outputs)
-    left = None if timeout is None else timeout - (time.monotonic() - began)  # large inputs take time to read
-    fetched = _run(loaded, signature, feeds, [signature.outputs[name].tensor for name in names], left)
+    fetched = _run(loaded, signature, feeds, [signature.outputs[name].tensor for name in names], deadline)
     return signature.name, dict(zip(names, fetched, strict=True))
 
 
 def classify(
-    loaded: Loaded, signature_name: str, examples: Sequence[bytes], *, timeout: float | None = None
+    loaded: Loaded, signature_name: str, examples: Sequence[bytes], *, deadline: Deadline = NEVER
 ) -> tuple[str, Classes]:
     """Classifies serialised tf.Examples: for each its (label, score) pairs."""
     signature = _find(loaded, signature_name, InvalidArgument, "No signature was found with the name: {}")
     _check_classify(signature)
-    fetched = _run_examples(loaded, [signature], examples, timeout)
+    fetched = _run_examples(loaded, [signature], examples, deadline)
     return signature.name, _read_classes(signature, fetched, len(examples))
 
 
 def regress(
-    loaded: Loaded, signature_name: str, examples: Sequence[bytes], *, timeout: float | None = None
+    loaded: Loaded, signature_name: str, examples: Sequence[bytes], *, deadline: Deadline = NEVER
 ) -> tuple[str, list[float]]:
     """Gives a value for each serialised tf.Example."""
     signature = _find(loaded, signature_name, InvalidArgument, "No signature was found with the name: {}")
     _check_regress(signature)
-    fetched = _run_examples(loaded, [signature], examples, timeout)
+    fetched = _run_examples(loaded, [signature], examples, deadline)
     return signature.name, _read_values(signature, fetched, len(examples))
 
 
 def multi_inference(
-    loaded: Loaded, tasks: Sequence[tuple[str, str]], examples: Sequence[bytes], *, timeout: float | None = None
+    loaded: Loaded, tasks: Sequence[tuple[str, str]], examples: Sequence[bytes], *, deadline: Deadline = NEVER
 ) -> list[tuple[str, str, Classes | list[float]]]:
     """Runs several (signature, method) tasks on the same examples in one step.
 
@@ -104,7 +102,7 @@ def multi_inference(
             raise Unimplemented(f"Unsupported signature method_name: {method}")
         (_check_classify if method == CLASSIFY else _check_regress)(signature)
         signatures.append(signature)
-    fetched = _run_examples(loaded, signatures, examples, timeout)
+    fetched = _run_examples(loaded, signatures, examples, deadline)
     results = []
     for signature, (_, method) in zip(signatures, tasks, strict=True):
         read: Callable[..., Classes | list[float]] = _read_classes if method == CLASSIFY else _read_values
@@ -131,10 +129,10 @@ def _check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dic
 
 
 def _run(
-    loaded: Loaded, signature: Signature, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None
+    loaded: Loaded, signature: Signature, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: Deadline
 ) -> list[np.ndarray]:
     try:
-        return loaded.runner.run(feeds, fetches, timeout=timeout)
+        return loaded.runner.run(feeds, fetches, deadline=deadline)
     except InvalidArgument as error:  # kernels name neither inputs nor what they should have been
         shapes = {name: feeds[spec.tensor].shape for name, spec in signature.inputs.items()}
         if misfits := signature.describe_misfits(shapes):
@@ -181,7 +179,7 @@ def _check_regress(signature: Signature) -> None:
 
 
 def _run_examples(
-    loaded: Loaded, signatures: Sequence[Signature], examples: Sequence[bytes], timeout: float | None
+    loaded: Loaded, signatures: Sequence[Signature], examples: Sequence[bytes], deadline: Deadline
 ) -> dict[str, np.ndarray]:
     """Feeds the examples to every signature's input and fetches every output, by tensor name."""
     if not examples:
@@ -191,7 +189,7 @@ def _run_examples(
     for signature in signatures:
         feeds |= _check_inputs(signature, {"inputs": batch})
     fetches = sorted({spec.tensor for signature in signatures for spec in signature.outputs.values()})
-    return dict(zip(fetches, loaded.runner.run(feeds, fetches, timeout=timeout), strict=True))
+    return dict(zip(fetches, loaded.runner.run(feeds, fetches, deadline=deadline), strict=True))
 
 
 def _read_classes(signature: Signature, fetched: Mapping[str, np.ndarray], count: int) -> Classes:

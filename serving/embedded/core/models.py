@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import Loaded
 from charflow.serving.embedded.core.spec import VersionStatus
 from charflow.serving.errors import Cancelled, DeadlineExceeded, Internal, NotFound, ServingError
@@ -121,19 +122,18 @@ class Models:
         with self._changed:
             return {number for number, version in self._models.get(name, {}).items() if version.state == AVAILABLE}
 
-    def wait(self, awaited: Callable[[], Collection[str]], *, timeout: float | None = None) -> None:
+    def wait(self, awaited: Callable[[], Collection[str]], *, deadline: Deadline = NEVER) -> None:
         """Waits until every model has a version to serve.
 
         Args:
             awaited: names the models, which may change; asked at least every second. What it raises ends the wait.
-            timeout: seconds.
+            deadline: when to wait no longer.
 
         Raises:
             ServingError: a model has versions, and none can be loaded.
             DeadlineExceeded: not in time.
             Cancelled: the server ends.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._closing:
                 waiting = [name for name in awaited() if not self._has(name, AVAILABLE)]
@@ -145,10 +145,10 @@ class Models:
                     )
                 if not waiting:
                     return
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                left = deadline.left()
+                if left <= 0:
                     raise DeadlineExceeded(f"{len(waiting)} model(s) did not become available in time")
-                self._changed.wait(_ASK_SECONDS if left is None else min(left, _ASK_SECONDS))
+                self._changed.wait(min(left, _ASK_SECONDS))
         raise Cancelled("the server is ending")
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2, error_codes_pb2, meta_graph_pb2
 from tensorflow.python.client import pywrap_tf_session
 
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.signature import MAX_RANK, Signature, read_signature
 from charflow.serving.errors import (
     DataLoss,
@@ -38,9 +39,9 @@ class Runner(Protocol):
     """Runs tensors of a graph: a servable alone, or behind a batching queue."""
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout: float | None = None
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
     ) -> list[np.ndarray]:
-        """Feeds and fetches tensors by their names in the graph, within `timeout` seconds."""
+        """Feeds and fetches tensors by their names in the graph, before the deadline."""
         ...
 
 
@@ -78,17 +79,17 @@ class Servable:
         }
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout: float | None = None
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
     ) -> list[np.ndarray]:
         """Runs the graph; safe from many threads at once.
 
         Raises:
-            ServingError: what TensorFlow raised, by its code and with its message; DEADLINE_EXCEEDED past `timeout`.
+            ServingError: what TensorFlow raised, by its code and with its message; DEADLINE_EXCEEDED past the deadline.
         """
         inputs = {self._output(name): value for name, value in feeds.items()}
         outputs = [self._fetched.get(name) or self._output(name) for name in fetches]
         try:
-            with run_options(timeout) as options:
+            with run_options(deadline) as options:
                 fetched = pywrap_tf_session.TF_SessionRun_wrapper(
                     self._session._session, options, inputs, outputs, [], None
                 )
@@ -123,18 +124,19 @@ class Servable:
 
 
 @contextmanager
-def run_options(timeout: float | None) -> Iterator[object]:
-    """Gives the RunOptions that end a step after `timeout` seconds, in the form the wrapper takes.
+def run_options(deadline: Deadline) -> Iterator[object]:
+    """Gives the RunOptions that end a step at the deadline, in the form the wrapper takes.
 
     Raises:
         DeadlineExceeded: there is no time left.
     """
-    if timeout is None:
+    if deadline == NEVER:
         yield None
         return
-    if timeout <= 0:
+    left = deadline.left()
+    if left <= 0:
         raise DeadlineExceeded("the deadline had passed before the model could run")
-    milliseconds = min(max(1, round(timeout * 1000)), 2**31)
+    milliseconds = min(max(1, round(left * 1000)), 2**31)
     options = pywrap_tf_session.TF_NewBufferFromString(
         config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
     )

@@ -30,6 +30,7 @@ from tensorflow_serving.apis import (
 )
 
 from charflow.serving.embedded.core.core import Core
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.spec import Classification, ModelSpec, Regression
 from charflow.serving.embedded.core.tensor_protos import to_arrays, to_examples, to_proto, to_spec
 from charflow.serving.embedded.grpc.arrivals import Arrivals
@@ -153,17 +154,16 @@ def _count(core: Core, error: ServingError) -> None:
 
 def _answer(
     context: grpc.ServicerContext,
-    work: Callable[[float | None], T],
+    work: Callable[[Deadline], T],
     on_error: Callable[[ServingError], None] = lambda error: None,
 ) -> T:
     """Does the work within the caller's deadline; errors become gRPC statuses, here and nowhere else."""
-    timeout = context.time_remaining()
-    if timeout is not None and timeout > _FOREVER:
-        timeout = None
+    left = context.time_remaining()
+    deadline = NEVER if left is None or left > _FOREVER else Deadline.after(left)
     try:
         if not context.is_active():  # the caller gave up while the call waited for a thread
             context.abort(grpc.StatusCode.CANCELLED, "the caller gave up")
-        return work(timeout)
+        return work(deadline)
     except ServingError as error:
         on_error(error)
         message = error.message.encode(errors="replace")[:_LONGEST_MESSAGE].decode(errors="ignore")
@@ -189,13 +189,13 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(  # noqa: N802  # the service's own names
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
-        def work(timeout: float | None) -> predict_pb2.PredictResponse:
+        def work(deadline: Deadline) -> predict_pb2.PredictResponse:
             spec = to_spec(request.model_spec)
             answer = self._core.predict(
                 spec,
                 functools.partial(to_arrays, request.inputs),
                 outputs=list(request.output_filter),
-                timeout=timeout,
+                deadline=deadline,
                 api=_API,
             )
             response = predict_pb2.PredictResponse(model_spec=_answered_by(spec, answer.version, answer.signature))
@@ -208,9 +208,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Classify(  # noqa: N802
         self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
-        def work(timeout: float | None) -> classification_pb2.ClassificationResponse:
+        def work(deadline: Deadline) -> classification_pb2.ClassificationResponse:
             spec = to_spec(request.model_spec)
-            found = self._core.classify(spec, to_examples(request.input), timeout=timeout, api=_API)
+            found = self._core.classify(spec, to_examples(request.input), deadline=deadline, api=_API)
             response = classification_pb2.ClassificationResponse(
                 model_spec=_answered_by(spec, found.version, found.signature)
             )
@@ -222,9 +222,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
     ) -> regression_pb2.RegressionResponse:
-        def work(timeout: float | None) -> regression_pb2.RegressionResponse:
+        def work(deadline: Deadline) -> regression_pb2.RegressionResponse:
             spec = to_spec(request.model_spec)
-            found = self._core.regress(spec, to_examples(request.input), timeout=timeout, api=_API)
+            found = self._core.regress(spec, to_examples(request.input), deadline=deadline, api=_API)
             response = regression_pb2.RegressionResponse(model_spec=_answered_by(spec, found.version, found.signature))
             _write_values(found, response.result)
             return response
@@ -234,9 +234,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def MultiInference(  # noqa: N802
         self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
     ) -> inference_pb2.MultiInferenceResponse:
-        def work(timeout: float | None) -> inference_pb2.MultiInferenceResponse:
+        def work(deadline: Deadline) -> inference_pb2.MultiInferenceResponse:
             tasks = [(to_spec(task.model_spec), task.method_name) for task in request.tasks]
-            results = self._core.multi_inference(tasks, to_examples(request.input), timeout=timeout, api=_API)
+            results = self._core.multi_inference(tasks, to_examples(request.input), deadline=deadline, api=_API)
             response = inference_pb2.MultiInferenceResponse()
             for (spec, _), found in zip(tasks, results, strict=True):
                 result = response.results.add(model_spec=_answered_by(spec, found.version, found.signature))
@@ -251,7 +251,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def GetModelMetadata(  # noqa: N802
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        def work(_: float | None) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        def work(_: Deadline) -> get_model_metadata_pb2.GetModelMetadataResponse:
             spec = to_spec(request.model_spec)
             if not request.metadata_field:
                 raise InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field")
@@ -275,7 +275,7 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(  # noqa: N802
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        def work(_: float | None) -> get_model_status_pb2.GetModelStatusResponse:
+        def work(_: Deadline) -> get_model_status_pb2.GetModelStatusResponse:
             if not request.HasField("model_spec"):
                 raise InvalidArgument("Missing ModelSpec")
             proto = request.model_spec
@@ -295,15 +295,15 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def HandleReloadConfigRequest(  # noqa: N802
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
-        def work(timeout: float | None) -> model_management_pb2.ReloadConfigResponse:
+        def work(deadline: Deadline) -> model_management_pb2.ReloadConfigResponse:
             if request.config.WhichOneof("config") != "model_config_list":
                 raise InvalidArgument(
                     "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                     "Only ModelConfigList is currently supported"
                 )
             # The answer must be on its way before the caller's own deadline ends the call without a reason.
-            early = None if timeout is None else max(timeout - 1.0, 0.9 * timeout)
-            self._core.reload(request.config, timeout=early, is_awaited=context.is_active)
+            early = Deadline(deadline.end - min(1.0, 0.1 * deadline.left()))
+            self._core.reload(request.config, deadline=early, is_awaited=context.is_active)
             response = model_management_pb2.ReloadConfigResponse()
             response.status.SetInParent()
             return response

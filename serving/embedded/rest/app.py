@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.signature import Signature
 from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
 from charflow.serving.embedded.rest.answers import (
@@ -34,7 +35,6 @@ from charflow.serving.embedded.rest.bodies import parse_examples, parse_predict
 from charflow.serving.embedded.rest.calls import Call, parse_call
 from charflow.serving.embedded.rest.transfer import (
     BodyTooLarge,
-    Deadline,
     Held,
     Workers,
     pack_body,
@@ -42,25 +42,8 @@ from charflow.serving.embedded.rest.transfer import (
     unpack_body,
 )
 from charflow.serving.errors import FailedPrecondition, Internal, NotFound, ServingError, Unavailable
+from charflow.serving.http_status import HTTP_STATUS
 
-HTTP_STATUS: Mapping[str, int] = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "ABORTED": 409,
-    "RESOURCE_EXHAUSTED": 429,
-    "CANCELLED": 499,
-    "UNKNOWN": 500,
-    "INTERNAL": 500,
-    "DATA_LOSS": 500,
-    "UNIMPLEMENTED": 501,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
 _CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -82,18 +65,18 @@ class RestCore(Protocol):
         feed: Callable[[Signature], Mapping[str, np.ndarray]],
         *,
         outputs: Sequence[str] = (),
-        timeout: float | None = None,
+        deadline: Deadline = NEVER,
         api: str,
     ) -> Answer:
         """Runs a signature on what `feed` gives for it."""
 
     def classify(
-        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+        self, spec: ModelSpec, examples: Sequence[bytes], *, deadline: Deadline = NEVER, api: str
     ) -> Classification:
         """Classifies serialised tf.Examples."""
 
     def regress(
-        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+        self, spec: ModelSpec, examples: Sequence[bytes], *, deadline: Deadline = NEVER, api: str
     ) -> Regression:
         """Finds the values of serialised tf.Examples."""
 
@@ -193,7 +176,7 @@ class _Door:
         target = _AUTHORITY.sub(b"", request.scope["raw_path"], count=1)
         try:
             if self._metrics is not None and target == self._metrics_path:
-                page = await self._probes.run(self._metrics, request.receive, Deadline.after(self._timeout_ms))
+                page = await self._probes.run(self._metrics, request.receive, self._deadline())
                 return Response(page, media_type=_METRICS_TYPE)
             if not target.lower().startswith(b"/v1/"):
                 raise NotFound(f"Not found: {target.decode('utf-8', 'replace')}")
@@ -215,7 +198,7 @@ class _Door:
         call = parse_call(request.method, target)
         accepted = ",".join(request.headers.getlist("accept-encoding"))
         if request.method == "GET":
-            deadline = Deadline.after(self._timeout_ms)
+            deadline = self._deadline()
             describe = functools.partial(self._describe, call)
             body, headers = await self._probes.run(lambda: pack_body(describe(), accepted), request.receive, deadline)
         else:
@@ -230,12 +213,15 @@ class _Door:
         length, encoding = request.headers.get("content-length"), request.headers.get("content-encoding", "")
         parts = await read_body(request.receive, length, self._max_body_bytes, self._held)
         size = sum(map(len, parts))
-        deadline = Deadline.after(self._timeout_ms)
+        deadline = self._deadline()
         infer = functools.partial(self._infer, call, parts, encoding, deadline)
         try:
             return await self._workers.run(lambda: pack_body(infer(), accepted), request.receive, deadline)
         finally:
             self._held.drop(size)
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._timeout_ms / 1000) if self._timeout_ms else NEVER
 
     def _refuse(self, error: ServingError, *, close: bool = False) -> Response:
         headers = {"Connection": "close"} if close or isinstance(error, BodyTooLarge) else {}
@@ -260,7 +246,7 @@ class _Door:
             del body  # it may be large, and so may be what is made of it
             spec = dataclasses.replace(call.spec, signature=request.signature)
             try:
-                answer = self._core.predict(spec, request.feed, timeout=deadline.remaining(), api="REST")
+                answer = self._core.predict(spec, request.feed, deadline=deadline, api="REST")
             finally:
                 request.empty()  # of what a call that was refused never read
             text = format_prediction(answer.outputs, by_rows=request.by_rows)
@@ -268,9 +254,7 @@ class _Door:
             name, examples = parse_examples(body)
             spec = dataclasses.replace(call.spec, signature=name)
             if call.verb == "classify":
-                text = format_classification(
-                    self._core.classify(spec, examples, timeout=deadline.remaining(), api="REST")
-                )
+                text = format_classification(self._core.classify(spec, examples, deadline=deadline, api="REST"))
             else:
-                text = format_regression(self._core.regress(spec, examples, timeout=deadline.remaining(), api="REST"))
+                text = format_regression(self._core.regress(spec, examples, deadline=deadline, api="REST"))
         return text.encode("utf-8", "surrogateescape")

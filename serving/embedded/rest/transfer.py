@@ -7,17 +7,16 @@ import asyncio
 import gzip
 import logging
 import threading
-import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from charflow.serving.errors import DeadlineExceeded, Internal, InvalidArgument, ResourceExhausted, ServingError
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
+from charflow.serving.errors import Internal, InvalidArgument, ResourceExhausted, ServingError
 
 _GZIP_LEVEL = 1  # of 1e6 random floats: 0.14 s to 44 %; level 6 takes 0.64 s to 39 %
 _SMALLEST_GZIPPED = 1024  # bytes: below this the answer fits a packet either way
@@ -32,41 +31,6 @@ _MOST_UNCOMPRESSED = 10 * 2**20  # bytes of a gzipped body; TensorFlow Serving's
 
 class BodyTooLarge(ResourceExhausted):
     """A body that was refused, perhaps before all of it was read: the connection cannot be used further."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deadline:
-    """When a request's time is up.
-
-    Attributes:
-        timeout: seconds it has in all; None for no limit.
-        start: when it began, by `time.monotonic()`.
-    """
-
-    timeout: float | None
-    start: float
-
-    @classmethod
-    def after(cls, timeout_ms: int) -> "Deadline":
-        """The deadline of a request that begins now; 0 sets none."""
-        return cls(timeout=timeout_ms / 1000 if timeout_ms > 0 else None, start=time.monotonic())
-
-    def remaining(self) -> float | None:
-        """Seconds left.
-
-        Raises:
-            DeadlineExceeded: none.
-        """
-        if self.timeout is None:
-            return None
-        left = self.start + self.timeout - time.monotonic()
-        if left <= 0:
-            raise self.error()
-        return left
-
-    def error(self) -> DeadlineExceeded:
-        """What a request that outlives it gets."""
-        return DeadlineExceeded(f"Deadline exceeded: the request took longer than {self.timeout} s")
 
 
 class Workers:
@@ -98,7 +62,9 @@ class Workers:
         gone = asyncio.ensure_future(_wait_for_disconnect(receive))
         waiting: set[asyncio.Future[Any]] = {job, gone}
         try:
-            await asyncio.wait(waiting, timeout=deadline.remaining(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                waiting, timeout=None if deadline == NEVER else deadline.left(), return_when=asyncio.FIRST_COMPLETED
+            )
             if job.done():
                 return job.result()
             if gone.done():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from charflow.serving import errors
 from charflow.serving.embedded.core.batching import BatchedRunner, BatchingSettings
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.servable import Servable
 from charflow.serving.embedded.server import read_batching
 from charflow.serving.settings.flags import ServerFlags
@@ -27,7 +28,7 @@ class Doubler:
 
     def __init__(self) -> None:
         self.batches: list[Mapping[str, np.ndarray]] = []
-        self.timeouts: list[float | None] = []
+        self.deadlines: list[Deadline] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
@@ -36,10 +37,10 @@ class Doubler:
         self.answer: Callable[[np.ndarray], np.ndarray] = lambda x: x * 2
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout: float | None = None
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
     ) -> list[np.ndarray]:
         self.batches.append(feeds)
-        self.timeouts.append(timeout)
+        self.deadlines.append(deadline)
         self.fetches.append(list(fetches))
         self.entered.release()
         assert self.gate.wait(20)
@@ -332,7 +333,7 @@ def test_batch_whose_time_is_over_is_not_run_again(
     doubler.answer = refusing(2, error=errors.DeadlineExceeded)
     runner = batch()
     first = fill(runner, doubler, pool)
-    late = [pool.submit(ask, runner, rows(2), timeout=5) for _ in range(3)]
+    late = [pool.submit(ask, runner, rows(2), deadline=Deadline.after(5)) for _ in range(3)]
     waiting(runner, 4)
     doubler.gate.set()
     first.result(10)
@@ -446,11 +447,11 @@ def test_expired_requests_leave_their_batch_and_the_others_run(
 ) -> None:
     runner = batch(max_batch_size=10)
     first = fill(runner, doubler, pool)
-    timeouts: list[float | None] = [30, None, None]
-    timeouts.insert(place, 0.2)
+    deadlines = [Deadline.after(30), NEVER, NEVER]
+    deadlines.insert(place, Deadline.after(0.2))
     futures = []
-    for number, timeout in enumerate(timeouts):
-        futures.append(pool.submit(ask, runner, rows(number, number), timeout=timeout))
+    for number, deadline in enumerate(deadlines):
+        futures.append(pool.submit(ask, runner, rows(number, number), deadline=deadline))
         waiting(runner, number + 2)
     time.sleep(0.2)
     doubler.gate.set()
@@ -469,11 +470,11 @@ def test_request_that_expires_while_its_batch_runs_does_not_spoil_it(
 ) -> None:
     doubler.gate.clear()
     runner = batch(max_batch_size=3, batch_timeout_micros=10_000_000)
-    timeouts: list[float | None] = [None, None]
-    timeouts.insert(place, 0.7)
+    deadlines = [NEVER, NEVER]
+    deadlines.insert(place, Deadline.after(0.7))
     futures = []
-    for number, timeout in enumerate(timeouts):
-        futures.append(pool.submit(ask, runner, rows(number), timeout=timeout))
+    for number, deadline in enumerate(deadlines):
+        futures.append(pool.submit(ask, runner, rows(number), deadline=deadline))
         waiting(runner, number + 1)
     assert doubler.entered.acquire(timeout=10)
     time.sleep(0.7)
@@ -487,7 +488,7 @@ def test_batch_of_expired_requests_does_not_run(
 ) -> None:
     runner = batch()
     first = fill(runner, doubler, pool)
-    expired = pool.submit(ask, runner, rows(5), timeout=0.1)
+    expired = pool.submit(ask, runner, rows(5), deadline=Deadline.after(0.1))
     waiting(runner, 2)
     time.sleep(0.2)
     doubler.gate.set()
@@ -499,23 +500,22 @@ def test_batch_of_expired_requests_does_not_run(
 
 
 @pytest.mark.parametrize(
-    ("timeouts", "expected"), [((20, 50), 50), ((20, None), None)], ids=["the longest", "none if one has none"]
+    "deadlines", [(Deadline(9e9), Deadline(9.1e9)), (Deadline(9e9), NEVER)], ids=["the longest", "none if one has none"]
 )
 def test_batch_runs_as_long_as_its_most_patient_request(
-    timeouts: tuple[float | None, ...],
-    expected: float | None,
+    deadlines: tuple[Deadline, ...],
     doubler: Doubler,
     batch: Callable[..., BatchedRunner],
     pool: ThreadPoolExecutor,
 ) -> None:
     runner = batch()
     first = fill(runner, doubler, pool)
-    futures = [pool.submit(ask, runner, rows(1), timeout=timeout) for timeout in timeouts]
+    futures = [pool.submit(ask, runner, rows(1), deadline=deadline) for deadline in deadlines]
     waiting(runner, 3)
     doubler.gate.set()
     for future in [first, *futures]:
         future.result(10)
-    assert doubler.timeouts[1] == (None if expected is None else pytest.approx(expected, abs=5))
+    assert doubler.deadlines[1] is deadlines[1]
 
 
 @pytest.mark.parametrize(
@@ -564,9 +564,9 @@ def test_undeclared_outputs_and_inputs_go_straight_to_the_model(
     runner = batch(queues=[(["x:0"], ["y:0", "z:0"])])
     first = pool.submit(runner.run, {"x:0": rows(1)}, ["z:0", "y:0"])
     assert [array.item() for array in first.result(10)] == [2, 2]
-    assert runner.run({"x:0": np.float32(4)}, ["y:0"], timeout=7) == [8]  # scalars are fine there
+    assert runner.run({"x:0": np.float32(4)}, ["y:0"], deadline=Deadline(9e9)) == [8]  # scalars are fine there
     assert doubler.fetches == [["y:0", "z:0"], ["y:0"]]
-    assert doubler.timeouts == [None, 7]
+    assert doubler.deadlines == [NEVER, Deadline(9e9)]
 
 
 def test_outputs_come_in_the_order_asked(batch: Callable[..., BatchedRunner], half: str, loaded: Servable) -> None:

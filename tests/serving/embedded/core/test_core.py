@@ -14,6 +14,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from charflow.serving import errors
 from charflow.serving.embedded.core import core as core_module
 from charflow.serving.embedded.core.core import Core
+from charflow.serving.embedded.core.deadline import Deadline
 from charflow.serving.embedded.core.inference import CLASSIFY, REGRESS
 from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
 from charflow.serving.embedded.core.metrics import Metrics
@@ -68,7 +69,7 @@ def make() -> Iterator[Callable[..., Server]]:
 def server(make: Callable[..., Server], half_base: str) -> Server:
     """Serves `half`."""
     server = make()
-    server.core.reload(config(half=half_base), timeout=20)
+    server.core.reload(config(half=half_base), deadline=Deadline.after(20))
     return server
 
 
@@ -169,10 +170,10 @@ def test_metadata_gives_all_signatures_as_they_were_saved(server: Server) -> Non
     assert signatures["regress"].method_name == "tensorflow/serving/regress"
 
 
-@pytest.mark.parametrize("timeout", [0.0, -3.0])
-def test_deadline_that_has_passed_ends_the_call(timeout: float, server: Server) -> None:
+@pytest.mark.parametrize("seconds", [0.0, -3.0])
+def test_deadline_that_has_passed_ends_the_call(seconds: float, server: Server) -> None:
     with pytest.raises(errors.DeadlineExceeded, match="the deadline had passed"):
-        ask(server, timeout=timeout)
+        ask(server, deadline=Deadline.after(seconds))
 
 
 def test_time_spent_before_the_run_counts_towards_the_deadline(server: Server) -> None:
@@ -181,10 +182,10 @@ def test_time_spent_before_the_run_counts_towards_the_deadline(server: Server) -
         return {"x": np.float32([1])}
 
     spec = ModelSpec(name="half")
-    assert server.core.predict(spec, slow, timeout=20, api="GRPC").version == 1
+    assert server.core.predict(spec, slow, deadline=Deadline.after(20), api="GRPC").version == 1
     began = time.monotonic()
     with pytest.raises(errors.DeadlineExceeded):
-        server.core.predict(spec, slow, timeout=0.1, api="GRPC")
+        server.core.predict(spec, slow, deadline=Deadline.after(0.1), api="GRPC")
     assert time.monotonic() - began < 5
 
 
@@ -217,7 +218,7 @@ def test_names_that_are_not_served_do_not_become_labels(server: Server) -> None:
 
 def test_statuses_tell_all_versions_or_the_one_asked_for(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base), policy=ALL), timeout=20)
+    server.core.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
     settle(server, "m", {2: "AVAILABLE", 1: "AVAILABLE"})
     both = [VersionStatus(version=2, state="AVAILABLE"), VersionStatus(version=1, state="AVAILABLE")]
     assert server.core.statuses(ModelSpec(name="m")) == both
@@ -241,14 +242,14 @@ def test_statuses_of_the_unknown_are_not_found(spec: ModelSpec, message: str, se
 
 
 def test_reload_adds_and_removes_models(server: Server, half_base: str, base: Path) -> None:
-    server.core.reload(config(m=str(base)), timeout=20)
+    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
     assert server.core.served() == ["m"]
     assert ask(server, ModelSpec(name="m")).version == 2
     settle(server, "half", {1: "END"})
     with pytest.raises(errors.NotFound, match=r"Latest\(half\)"):
         ask(server)
     assert server.core.statuses(ModelSpec(name="half")) == [VersionStatus(version=1, state="END")]
-    server.core.reload(config(m=str(base), half=half_base), timeout=20)
+    server.core.reload(config(m=str(base), half=half_base), deadline=Deadline.after(20))
     assert ask(server).version == 1
 
 
@@ -276,7 +277,7 @@ def test_reload_refuses_and_keeps_the_old(
     wrong = config(half=half_base, m=str(base))
     change(wrong.model_config_list.config[0], wrong.model_config_list.config)
     with pytest.raises(errors.InvalidArgument, match=message):
-        server.core.reload(wrong, timeout=20)
+        server.core.reload(wrong, deadline=Deadline.after(20))
     assert server.core.served() == ["half"]
     assert ask(server).version == 1
     assert server.models.statuses("m") == []
@@ -285,7 +286,7 @@ def test_reload_refuses_and_keeps_the_old(
 def test_reload_tells_that_a_new_model_cannot_be_loaded(server: Server, half_base: str, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     with pytest.raises(errors.ServingError) as caught:
-        server.core.reload(config(half=half_base, broken=str(tmp_path)), timeout=20)
+        server.core.reload(config(half=half_base, broken=str(tmp_path)), deadline=Deadline.after(20))
     assert caught.value.message.startswith(
         "1 model(s) did not become available: {name: broken version: 1 due to error: NOT_FOUND: "
     )
@@ -294,7 +295,7 @@ def test_reload_tells_that_a_new_model_cannot_be_loaded(server: Server, half_bas
 
 def test_reload_waits_for_a_model_without_versions_no_longer_than_it_may(server: Server, tmp_path: Path) -> None:
     with pytest.raises(errors.DeadlineExceeded) as caught:
-        server.core.reload(config(later=str(tmp_path)), timeout=0.1)
+        server.core.reload(config(later=str(tmp_path)), deadline=Deadline.after(0.1))
     assert caught.value.message == (
         f"1 model(s) did not become available in time: later: {tmp_path} has no version to serve: "
         "versions are folders whose names are integers"
@@ -337,22 +338,22 @@ def test_await_models_follows_a_configuration_that_is_corrected(server: Server, 
 
 def test_reload_moves_a_model_from_version_to_version(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), timeout=20)
+    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
     assert ask(server, ModelSpec(name="m")).version == 2
-    server.core.reload(config(m=str(base), policy=[1]), timeout=20)
+    server.core.reload(config(m=str(base), policy=[1]), deadline=Deadline.after(20))
     settle(server, "m", {2: "END", 1: "AVAILABLE"})
-    server.core.reload(config(m=str(base), policy=[1, 2]), timeout=20)
+    server.core.reload(config(m=str(base), policy=[1, 2]), deadline=Deadline.after(20))
     settle(server, "m", {2: "AVAILABLE", 1: "AVAILABLE"})
 
 
 def test_label_stands_for_its_version_and_moves(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base), policy=ALL), timeout=20)
+    server.core.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
     settle(server, "m", {2: "AVAILABLE", 1: "AVAILABLE"})
     for number in (1, 2, 1):
-        server.core.reload(config({"stable": number}, ALL, m=str(base)), timeout=20)
+        server.core.reload(config({"stable": number}, ALL, m=str(base)), deadline=Deadline.after(20))
         assert ask(server, ModelSpec(name="m", label="stable")).version == number
-    server.core.reload(config(m=str(base), policy=ALL), timeout=20)
+    server.core.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
     with pytest.raises(errors.InvalidArgument, match=r"^Unrecognized servable version label: stable$"):
         ask(server, ModelSpec(name="m", label="stable"))
 
@@ -364,12 +365,12 @@ def test_label_needs_an_available_version(make: Callable[..., Server], base: Pat
     )
     server = make()
     with pytest.raises(errors.FailedPrecondition) as caught:
-        server.core.reload(config({"stable": 1}, ALL, m=str(base)), timeout=20)
+        server.core.reload(config({"stable": 1}, ALL, m=str(base)), deadline=Deadline.after(20))
     assert caught.value.message == message
     assert server.core.served() == []
-    server.core.reload(config({}, m=str(base)), timeout=20)
+    server.core.reload(config({}, m=str(base)), deadline=Deadline.after(20))
     with pytest.raises(errors.FailedPrecondition) as caught:
-        server.core.reload(config({"stable": 1}, m=str(base)), timeout=20)
+        server.core.reload(config({"stable": 1}, m=str(base)), deadline=Deadline.after(20))
     assert caught.value.message == message
 
 
@@ -377,18 +378,19 @@ def test_new_label_may_name_what_is_not_available_where_the_flag_allows(
     make: Callable[..., Server], base: Path
 ) -> None:
     server = make(labels_for_unavailable=True)
-    server.core.reload(config({"stable": 2, "next": 3}, m=str(base)), timeout=20)
+    server.core.reload(config({"stable": 2, "next": 3}, m=str(base)), deadline=Deadline.after(20))
     assert ask(server, ModelSpec(name="m", label="stable")).version == 2
     with pytest.raises(errors.NotFound, match=r"Specific\(m, 3\)"):
         ask(server, ModelSpec(name="m", label="next"))
     with pytest.raises(errors.FailedPrecondition, match="version 3 of model m, which is not currently available"):
-        server.core.reload(config({"stable": 3}, m=str(base)), timeout=20)  # one that exists may not be moved there
+        # One that exists may not be moved there.
+        server.core.reload(config({"stable": 3}, m=str(base)), deadline=Deadline.after(20))
     assert ask(server, ModelSpec(name="m", label="stable")).version == 2
 
 
 def test_look_for_versions_follows_the_folders(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), timeout=20)
+    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
     copytree(base / "1", base / "3")
     server.core.look_for_versions()
     settle(server, "m", {3: "AVAILABLE", 2: "END"})
@@ -401,7 +403,7 @@ def test_vanished_base_path_changes_nothing_and_an_empty_one_unloads(
     make: Callable[..., Server], base: Path, tmp_path: Path
 ) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), timeout=20)
+    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
     move(base, tmp_path / "away")
     server.core.look_for_versions()
     time.sleep(0.05)
@@ -419,7 +421,7 @@ def test_base_path_without_versions_is_logged_once_until_it_has_had_one(
     make: Callable[..., Server], base: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), timeout=20)
+    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
     for version in "12":
         rmtree(base / version)
     for _ in range(3):
@@ -439,7 +441,7 @@ def test_model_that_is_removed_while_its_folder_is_looked_at_stays_away(
     make: Callable[..., Server], base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), timeout=20)
+    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
     aspire, removing = server.models.aspire, threading.Thread(target=lambda: server.core.reload(config()))
 
     def late(name: str, versions: Mapping[int, str]) -> None:
@@ -462,7 +464,7 @@ def test_calls_are_answered_while_a_reload_waits(server: Server, half_base: str,
 
     def reload() -> None:
         try:
-            server.core.reload(config(half=half_base, later=str(tmp_path)), timeout=0.5)
+            server.core.reload(config(half=half_base, later=str(tmp_path)), deadline=Deadline.after(0.5))
         except BaseException as error:
             failures.append(error)
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.serving import errors
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import (
     CLASSIFY,
     REGRESS,
@@ -29,12 +30,12 @@ class Graph:
         self.tensors = {f"{name}:0": value for name, value in tensors.items()}
         self.feeds: Mapping[str, np.ndarray] = {}
         self.fetches: Sequence[str] = ()
-        self.timeout: float | None = None
+        self.deadline = NEVER
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout: float | None = None
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
     ) -> list[np.ndarray]:
-        self.feeds, self.fetches, self.timeout = feeds, fetches, timeout
+        self.feeds, self.fetches, self.deadline = feeds, fetches, deadline
         return [self.tensors[name] for name in fetches]
 
 
@@ -58,6 +59,7 @@ def load(graph: Graph, *signatures: Signature) -> Loaded:
 
 SUM = make_signature("serving_default", "x y", "difference sum")
 TEN = np.float32(10)
+SOON = Deadline.after(60)
 
 
 def ask(inputs: Mapping[str, Any], signature: Signature = SUM, **options: Any) -> tuple[str, dict[str, np.ndarray]]:
@@ -68,11 +70,11 @@ def ask(inputs: Mapping[str, Any], signature: Signature = SUM, **options: Any) -
 def test_predict_feeds_and_fetches_by_the_names_of_the_graph() -> None:
     graph = Graph(sum=np.float32([3]), difference=np.float32([1]))
     inputs = {"x": np.float32([2]), "y": np.float32([1])}
-    name, outputs = predict(load(graph, SUM), "", lambda signature: inputs, timeout=2.5)
+    name, outputs = predict(load(graph, SUM), "", lambda signature: inputs, deadline=SOON)
     assert name == "serving_default"
     assert outputs == {"difference": [1], "sum": [3]}
     assert dict(graph.feeds) == {"x:0": [2], "y:0": [1]}
-    assert graph.timeout == pytest.approx(2.5, abs=0.1)
+    assert graph.deadline is SOON
 
 
 class Refusing:
@@ -301,8 +303,8 @@ def labelled(outputs: str = "classes scores", inputs: str = "inputs", name: str 
 )
 def test_classify_pairs_labels_with_scores(outputs: str, first: list[tuple[str, float]]) -> None:
     graph = Graph(classes=LABELS, scores=SCORES)
-    name, classes = classify(load(graph, labelled(outputs)), "", EXAMPLES, timeout=3.0)
-    assert (name, len(classes), classes[0], graph.timeout) == ("serving_default", 3, first, 3.0)
+    name, classes = classify(load(graph, labelled(outputs)), "", EXAMPLES, deadline=SOON)
+    assert (name, len(classes), classes[0], graph.deadline) == ("serving_default", 3, first, SOON)
 
 
 def test_examples_are_fed_as_one_vector_of_bytes() -> None:
@@ -417,12 +419,13 @@ def test_no_examples_are_refused(call: Callable[[Loaded], object]) -> None:
 
 def test_multi_inference_runs_the_graph_once_and_answers_in_order() -> None:
     graph = Graph(classes=LABELS, scores=SCORES, outputs=np.float32([1, 2, 3]))
-    results = multi_inference(load(graph, labelled(), PRICE), [("price", REGRESS), ("", CLASSIFY)], EXAMPLES, timeout=1)
+    tasks = [("price", REGRESS), ("", CLASSIFY)]
+    results = multi_inference(load(graph, labelled(), PRICE), tasks, EXAMPLES, deadline=SOON)
     assert [(name, method) for name, method, _ in results] == [("price", REGRESS), ("serving_default", CLASSIFY)]
     assert results[0][2] == [1.0, 2.0, 3.0]
     assert results[1][2][2] == [("no", 1.0), ("да", 0.0)]
     assert list(graph.fetches) == ["classes:0", "outputs:0", "scores:0"]
-    assert graph.timeout == 1
+    assert graph.deadline is SOON
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from charflow.serving import errors
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import Loaded
 from charflow.serving.embedded.core.models import AVAILABLE, END, LOADING, START, UNLOADING, Models
 from charflow.serving.embedded.core.spec import VersionStatus
 
 
 class Nothing:
-    def run(self, feeds: Any, fetches: Any, *, timeout: float | None = None) -> list[Any]:
+    def run(self, feeds: Any, fetches: Any, *, deadline: Deadline = NEVER) -> list[Any]:
         return []
 
 
@@ -392,7 +393,9 @@ def test_wait_returns_when_each_model_has_a_version(loader: Loader, models: Call
     loader.stepped = True
     served = models()
     waited: list[float] = []
-    thread = threading.Thread(target=lambda: waited.append(served.wait(lambda: ["m", "n"], timeout=10) or 1))
+    thread = threading.Thread(
+        target=lambda: waited.append(served.wait(lambda: ["m", "n"], deadline=Deadline.after(10)) or 1)
+    )
     thread.start()
     served.aspire("m", {1: "/m/1"})
     served.aspire("n", {1: "/n/1"})
@@ -402,14 +405,14 @@ def test_wait_returns_when_each_model_has_a_version(loader: Loader, models: Call
     loader.let()
     thread.join(10)
     assert waited == [1]
-    served.wait(lambda: [], timeout=0)
+    served.wait(lambda: [], deadline=Deadline.after(0))
 
 
 def test_wait_is_content_with_one_of_several_versions(loader: Loader, models: Callable[..., Models]) -> None:
     loader.failing["/m/2"] = errors.DataLoss("torn")
     served = models(max_retries=0)
     served.aspire("m", {1: "/m/1", 2: "/m/2"})
-    served.wait(lambda: ["m"], timeout=10)
+    served.wait(lambda: ["m"], deadline=Deadline.after(10))
     assert states(served) == {2: END, 1: AVAILABLE}
 
 
@@ -420,7 +423,7 @@ def test_wait_tells_what_failed(loader: Loader, models: Callable[..., Models]) -
     served.aspire("ok", {1: "/ok/1"})
     served.aspire("m", {1: "/m/1", 2: "/m/2"})
     with pytest.raises(errors.ServingError) as caught:
-        served.wait(lambda: ["ok", "m"], timeout=10)
+        served.wait(lambda: ["ok", "m"], deadline=Deadline.after(10))
     assert caught.value.message.startswith("1 model(s) did not become available: {")
     assert "name: m version: 1 due to error: NOT_FOUND: no graph" in caught.value.message
     assert "name: m version: 2 due to error: DATA_LOSS: torn" in caught.value.message
@@ -429,14 +432,14 @@ def test_wait_tells_what_failed(loader: Loader, models: Callable[..., Models]) -
 
 def test_wait_ends_in_time(models: Callable[..., Models]) -> None:
     with pytest.raises(errors.DeadlineExceeded, match=r"^2 model\(s\) did not become available in time$"):
-        models().wait(lambda: ["m", "n"], timeout=0.05)
+        models().wait(lambda: ["m", "n"], deadline=Deadline.after(0.05))
 
 
 def test_close_ends_those_who_wait(models: Callable[..., Models]) -> None:
     served = models()
     threading.Timer(0.05, served.close).start()
     with pytest.raises(errors.Cancelled, match="the server is ending"):
-        served.wait(lambda: ["m"], timeout=10)
+        served.wait(lambda: ["m"], deadline=Deadline.after(10))
     served._thread.join(10)
     assert not served._thread.is_alive()
 
@@ -456,7 +459,7 @@ def test_requests_always_find_a_version_while_versions_come_and_go(models: Calla
     served = Models(lambda name, path: Slow(path))
     rng = random.Random(7)
     served.aspire("m", {0: "/m/0"})
-    served.wait(lambda: ["m"], timeout=10)
+    served.wait(lambda: ["m"], deadline=Deadline.after(10))
     stop, asked, failures = threading.Event(), itertools.count(), []
 
     def ask() -> None:

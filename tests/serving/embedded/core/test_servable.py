@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.serving import errors
+from charflow.serving.embedded.core.deadline import Deadline
 from charflow.serving.embedded.core.servable import Servable
 from tests.serving.embedded.saved_models import save_graph, save_half, signature, v1
 
@@ -126,15 +127,19 @@ def test_run_ends_at_the_deadline(load: Callable[..., Servable], loop: str) -> N
     spec = servable.signatures["serving_default"]
     began = time.monotonic()
     with pytest.raises(errors.DeadlineExceeded, match=r"^Deadline exceeded: "):
-        servable.run({spec.inputs["n"].tensor: np.int64([10**12])}, [spec.outputs["counted"].tensor], timeout=0.2)
+        servable.run(
+            {spec.inputs["n"].tensor: np.int64([10**12])},
+            [spec.outputs["counted"].tensor],
+            deadline=Deadline.after(0.2),
+        )
     assert 0.2 <= time.monotonic() - began < 5
     assert run(servable, n=np.int64([7]))["counted"].tolist() == [7]  # and the servable lives on
 
 
-@pytest.mark.parametrize("timeout", [0.0, -1.0])
-def test_run_does_not_begin_after_the_deadline(timeout: float, load: Callable[..., Servable], half: str) -> None:
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_run_does_not_begin_after_the_deadline(seconds: float, load: Callable[..., Servable], half: str) -> None:
     with pytest.raises(errors.DeadlineExceeded, match="the deadline had passed before the model could run"):
-        load(half).run({"x:0": np.float32([[1]])}, ["y:0"], timeout=timeout)
+        load(half).run({"x:0": np.float32([[1]])}, ["y:0"], deadline=Deadline.after(seconds))
 
 
 def test_run_answers_many_threads_each_with_its_own(load: Callable[..., Servable], half: str) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from charflow.serving import errors
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import CLASSIFY, REGRESS, Loaded
 from charflow.serving.embedded.core.servable import Servable
 from charflow.serving.embedded.core.warmup import warm_up
@@ -24,9 +25,9 @@ class Counting:
         self._servable = servable
         self.fetches: list[list[str]] = []
 
-    def run(self, feeds: Any, fetches: Any, *, timeout: float | None = None) -> list[np.ndarray]:
+    def run(self, feeds: Any, fetches: Any, *, deadline: Deadline = NEVER) -> list[np.ndarray]:
         self.fetches.append(list(fetches))
-        return self._servable.run(feeds, fetches, timeout=timeout)
+        return self._servable.run(feeds, fetches, deadline=deadline)
 
 
 @pytest.fixture(scope="module")

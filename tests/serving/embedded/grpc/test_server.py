@@ -30,6 +30,7 @@ from tensorflow_serving.apis import (
 
 from charflow.serving import errors
 from charflow.serving.embedded.core.core import Core
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import CLASSIFY, REGRESS
 from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
 from charflow.serving.embedded.core.metrics import Metrics
@@ -73,7 +74,7 @@ def core(half_base: str, loop: str, shout: str) -> Iterator[Core]:
     for path in (loop, shout):
         base = Path(path).parent
         config.model_config_list.config.add(name=base.name, base_path=str(base), model_platform="tensorflow")
-    core.reload(config, timeout=30)
+    core.reload(config, deadline=Deadline.after(30))
     yield core
     models.close()
 
@@ -513,17 +514,17 @@ class Gate:
 
     def __init__(self) -> None:
         self.gate, self.entered, self.calls = threading.Event(), threading.Semaphore(0), 0
-        self.timeouts: list[float | None] = []
+        self.deadlines: list[Deadline] = []
         self.failure: Exception | None = None
         self.refused: list[str] = []
 
     def count_refused(self, name: str, error: errors.ServingError, *, api: str) -> None:
         self.refused.append(error.code)
 
-    def predict(self, spec: Any, feed: Any, *, outputs: Any, timeout: float | None, api: str) -> Answer:
+    def predict(self, spec: Any, feed: Any, *, outputs: Any, deadline: Deadline, api: str) -> Answer:
         assert api == "GRPC"
         self.calls += 1
-        self.timeouts.append(timeout)
+        self.deadlines.append(deadline)
         self.entered.release()
         assert self.gate.wait(20)
         if self.failure:
@@ -543,7 +544,8 @@ def test_deadline_is_handed_on_and_none_without_one(gate: Gate, opened: Callable
     door = opened(gate)
     door.predict.Predict(predicting())
     door.predict.Predict(predicting(), timeout=50)
-    assert gate.timeouts == [None, pytest.approx(50, abs=5)]
+    assert gate.deadlines[0] == NEVER
+    assert gate.deadlines[1].left() == pytest.approx(50, abs=5)
 
 
 @pytest.mark.parametrize(

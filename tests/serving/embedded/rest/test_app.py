@@ -17,9 +17,11 @@ from starlette.applications import Starlette
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving import errors
+from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.signature import Signature, TensorSpec
 from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
 from charflow.serving.embedded.rest import app as rest
+from charflow.serving.http_status import HTTP_STATUS
 
 CHAT = Signature(
     name="serving_default",
@@ -35,7 +37,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.specs: list[ModelSpec] = []
-        self.timeouts: list[float | None] = []
+        self.deadlines: list[Deadline] = []
         self.refused: list[tuple[str, str, str]] = []
         self.answer: Callable[[np.ndarray], np.ndarray] = lambda array: array
 
@@ -45,28 +47,28 @@ class Echo:
         feed: Callable[[Signature], Mapping[str, np.ndarray]],
         *,
         outputs: Sequence[str] = (),
-        timeout: float | None = None,
+        deadline: Deadline = NEVER,
         api: str,
     ) -> Answer:
-        self._lookup(spec, timeout, api)
+        self._lookup(spec, deadline, api)
         return Answer(outputs={"text": self.answer(feed(CHAT)["prompt"])}, version=3, signature="serving_default")
 
     def classify(
-        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+        self, spec: ModelSpec, examples: Sequence[bytes], *, deadline: Deadline = NEVER, api: str
     ) -> Classification:
-        self._lookup(spec, timeout, api)
+        self._lookup(spec, deadline, api)
         return Classification(
             classes=[[("long", float(len(example)))] for example in examples], version=3, signature=""
         )
 
     def regress(
-        self, spec: ModelSpec, examples: Sequence[bytes], *, timeout: float | None = None, api: str
+        self, spec: ModelSpec, examples: Sequence[bytes], *, deadline: Deadline = NEVER, api: str
     ) -> Regression:
-        self._lookup(spec, timeout, api)
+        self._lookup(spec, deadline, api)
         return Regression(values=[0.5] * len(examples), version=3, signature="")
 
     def metadata(self, spec: ModelSpec) -> tuple[int, Mapping[str, meta_graph_pb2.SignatureDef]]:
-        self._lookup(spec, None, "REST")
+        self._lookup(spec, NEVER, "REST")
         return 3, {"serving_default": meta_graph_pb2.SignatureDef()}
 
     def count_refused(self, name: str, error: errors.ServingError, *, method: str = "", api: str) -> None:
@@ -74,13 +76,13 @@ class Echo:
             self.refused.append((name, method, error.code))
 
     def statuses(self, spec: ModelSpec) -> list[VersionStatus]:
-        self._lookup(spec, None, "REST")
+        self._lookup(spec, NEVER, "REST")
         return [VersionStatus(version=3, state="AVAILABLE")]
 
-    def _lookup(self, spec: ModelSpec, timeout: float | None, api: str) -> None:
+    def _lookup(self, spec: ModelSpec, deadline: Deadline, api: str) -> None:
         assert api == "REST"
         self.specs.append(spec)
-        self.timeouts.append(timeout)
+        self.deadlines.append(deadline)
         if spec.name != "chat" and "/" not in spec.name:
             raise errors.NotFound(f"Servable not found for request: Latest({spec.name})")
 
@@ -126,7 +128,7 @@ def test_predict_asks_the_core_for_the_model_in_the_path(path: str, spec: ModelS
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json() == {"predictions": ["hi", "é"]}
     assert core.specs == [spec]
-    assert core.timeouts[0] is not None and 29 < core.timeouts[0] <= 30
+    assert 29 < core.deadlines[0].left() <= 30
 
 
 def test_predict_columnar_with_a_signature() -> None:
@@ -192,13 +194,7 @@ def test_every_error_has_a_status(error: type[errors.ServingError]) -> None:
 
     core.answer = fail
     answer = call(make_app(core), "POST", PREDICT, '{"instances": ["hi"]}')
-    assert (answer.status_code, answer.json()) == (rest.HTTP_STATUS[error.code], {"error": 'it "broke"'})
-
-
-def test_http_status_is_tensorflow_servings() -> None:
-    wanted = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "CANCELLED": 499, "UNKNOWN": 500}
-    wanted |= {"UNIMPLEMENTED": 501, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504, "ABORTED": 409, "OUT_OF_RANGE": 400}
-    assert {code: rest.HTTP_STATUS[code] for code in wanted} == wanted
+    assert (answer.status_code, answer.json()) == (HTTP_STATUS[error.code], {"error": 'it "broke"'})
 
 
 def test_unexpected_exception_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -446,7 +442,7 @@ def test_gzipped_body_has_a_limit_of_its_own() -> None:
 def test_timeout_of_0_is_none() -> None:
     core = Echo()
     assert call(make_app(core, timeout_ms=0), "POST", PREDICT, '{"instances": ["hi"]}').status_code == 200
-    assert core.timeouts == [None]
+    assert core.deadlines == [NEVER]
 
 
 JSON = st.recursive(
