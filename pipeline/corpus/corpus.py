@@ -4,7 +4,6 @@
 result. N is the number of characters. Everything is decided by `CorpusSettings` and the files' content.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
+from charflow.pipeline.corpus.facts import Fingerprint, facts_of
 from charflow.pipeline.corpus.kept_texts import (
     CODE_POINTS,
     SEPARATOR,
@@ -154,9 +154,14 @@ class Corpus:
         return self.ids[self.split :]
 
     @property
+    def characters(self) -> int:
+        """N."""
+        return len(self.ids)
+
+    @property
     def held_out_characters(self) -> int:
         """How many the tail has."""
-        return len(self.ids) - self.split
+        return self.characters - self.split
 
     @checked
     def held_out_start(self, most: Total) -> np.ndarray:
@@ -171,24 +176,13 @@ class Corpus:
     @cached_property
     def fingerprint(self) -> str:
         """Hashes what a model can learn from; see the class."""
-        digest = hashlib.sha256("".join(self.vocabulary.chars).encode())
-        digest.update(np.ascontiguousarray(self.ids).data)
-        digest.update(str(self.split).encode())
-        return digest.hexdigest()
+        found = Fingerprint(self.vocabulary)
+        found.add(self.ids)
+        return found.of(self.split)
 
     def facts(self) -> dict[str, Any]:
         """Sums the corpus up, for people and for model cards."""
-        return {
-            "fingerprint": self.fingerprint,
-            "rows": self.rows,
-            "dropped": self.dropped,
-            "messages": self.messages,
-            "held_out_messages": self.held_out_messages,
-            "characters": len(self.ids),
-            "train_characters": self.split,
-            "held_out_characters": self.held_out_characters,
-            "distinct_characters": len(self.vocabulary.chars),
-        }
+        return facts_of(self)
 
 
 @checked

@@ -5,6 +5,7 @@ into a `Corpus` in memory. N is the number of characters; a shard holds S of the
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.facts import facts_of
 from charflow.pipeline.errors import UserError, counted
-from charflow.pipeline.files import MANIFEST, PROGRESS
+from charflow.pipeline.files import MANIFEST, PROGRESS, is_prepared
 from charflow.pipeline.formats.csv_source import CsvFormat
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.prepared.manifest import VOCABULARY, Manifest, Shard, sha256_of
@@ -68,6 +70,11 @@ class PreparedCorpus:
         prepared.check_sizes()
         return prepared
 
+    @classmethod
+    def among(cls, data: Sequence[str]) -> "PreparedCorpus | None":
+        """Opens what a command was given, if that is a prepared folder; None where it is files of messages."""
+        return cls.open(data[0]) if len(data) == 1 and is_prepared(data[0]) else None
+
     @property
     def settings(self) -> CorpusSettings:
         """The settings it was prepared with."""
@@ -96,9 +103,24 @@ class PreparedCorpus:
         return self.manifest.split or 0
 
     @property
+    def rows(self) -> int:
+        """Rows read, bad ones included."""
+        return self.manifest.rows
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of rows left out, by reason."""
+        return self.manifest.dropped
+
+    @property
     def messages(self) -> int:
         """Messages in the text."""
         return self.manifest.messages
+
+    @property
+    def held_out_messages(self) -> int:
+        """Messages in the tail."""
+        return self.manifest.held_out_messages
 
     @property
     def fingerprint(self) -> str:
@@ -112,18 +134,7 @@ class PreparedCorpus:
 
     def facts(self) -> dict[str, Any]:
         """Sums the corpus up, as `Corpus.facts` does."""
-        manifest = self.manifest
-        return {
-            "fingerprint": self.fingerprint,
-            "rows": manifest.rows,
-            "dropped": manifest.dropped,
-            "messages": manifest.messages,
-            "held_out_messages": manifest.held_out_messages,
-            "characters": self.characters,
-            "train_characters": self.split,
-            "held_out_characters": self.held_out_characters,
-            "distinct_characters": len(self.vocabulary.chars),
-        }
+        return facts_of(self)
 
     @checked
     def read(self, start: Total, stop: Total) -> np.ndarray:
@@ -189,15 +200,14 @@ class PreparedCorpus:
         return self._corpus(np.concatenate([train, self.held_out_ids]), len(train))
 
     def _corpus(self, ids: np.ndarray, split: int) -> Corpus:
-        manifest = self.manifest
         return _PreparedPart(
             ids=ids,
             split=split,
             vocabulary=self.vocabulary,
-            rows=manifest.rows,
-            dropped=manifest.dropped,
-            messages=manifest.messages,
-            held_out_messages=manifest.held_out_messages,
+            rows=self.rows,
+            dropped=self.dropped,
+            messages=self.messages,
+            held_out_messages=self.held_out_messages,
             noticed=self.noticed,
             whole=self,
         )

@@ -6,7 +6,7 @@ are there. So whoever finds a `manifest.json` finds a whole corpus.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,15 +148,16 @@ class Manifest:
 def sha256_of(path: Path) -> str:
     """Hashes a file; in hexadecimal."""
     digest = hashlib.sha256()
-    hash_into(digest, path)
+    for block in blocks_of(path):
+        digest.update(block)
     return digest.hexdigest()
 
 
-def hash_into(digest: "hashlib._Hash", path: Path) -> None:
-    """Adds the bytes of a file, a block at a time."""
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """Reads the bytes of a file, a block at a time."""
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
-            digest.update(block)
+            yield block
 
 
 def _shard(*, ended_in: Sequence[int], **fields: Any) -> Shard:

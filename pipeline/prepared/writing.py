@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.corpus.facts import Fingerprint
 from charflow.pipeline.corpus.kept_texts import (
     CODE_POINTS,
     SEPARATOR,
@@ -40,7 +41,7 @@ from charflow.pipeline.prepared.manifest import (
     Origin,
     Position,
     Shard,
-    hash_into,
+    blocks_of,
     sha256_of,
 )
 from charflow.pipeline.settings import Count, Paths, checked
@@ -190,9 +191,10 @@ def _write_shards(
 ) -> Manifest:
     """Writes the shards that are not there yet; returns the whole table."""
     vocabulary = Vocabulary.load(folder / VOCABULARY)
-    fingerprint = hashlib.sha256("".join(vocabulary.chars).encode())
+    fingerprint = Fingerprint(vocabulary)
     for shard in manifest.shards:
-        hash_into(fingerprint, folder / shard.name)
+        for block in blocks_of(folder / shard.name):
+            fingerprint.add(np.frombuffer(block, np.uint8))
     text = _EncodedText(messages, settings, manifest, vocabulary)
     size = manifest.origin.shard_characters
     for index in range(len(manifest.shards), manifest.n_shards):
@@ -202,15 +204,14 @@ def _write_shards(
             for ids in text.read(n_ids):
                 file.write(ids.data)
                 digest.update(ids.data)
-                fingerprint.update(ids.data)
+                fingerprint.add(ids)
                 progress("encoding", text.n_read / manifest.characters)
         shard = Shard(name=name, characters=n_ids, sha256=digest.hexdigest(), ended_in=text.position)
         manifest = replace(manifest, split=text.split, shards=(*manifest.shards, shard))
         manifest.save(folder / PROGRESS)
     by_messages = manifest.characters if manifest.split is None else manifest.split
     split = tail_start(manifest.characters, by_messages, settings.held_out)
-    fingerprint.update(str(split).encode())
-    return replace(manifest, split=split, fingerprint=fingerprint.hexdigest())
+    return replace(manifest, split=split, fingerprint=fingerprint.of(split))
 
 
 class _EncodedText:
