@@ -13,10 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from charflow.cli.exit_status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.pipeline.errors import visible
@@ -38,7 +38,7 @@ class _State:
     """The signal that struck, what is said of it, and whether it has been."""
 
     struck = 0
-    message = ""
+    message: ClassVar[Callable[[], str]] = str  # which gives no text
     told = False
 
 
@@ -66,23 +66,31 @@ def heard() -> Iterator[None]:
 
 def message(number: int) -> str:
     """What to say where a signal ended a command."""
-    return _State.message or ("interrupted." if number == signal.SIGINT else "stopped by SIGTERM.")
+    return _State.message() or ("interrupted." if number == signal.SIGINT else "stopped by SIGTERM.")
 
 
 @contextmanager
-def saying(what: str) -> Iterator[None]:
+def saying(what: str, *, when: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Says this where a signal ends the work inside.
+
+    Args:
+        what: to say.
+        when: whether it is true by then, and said at all.
 
     Raises:
         Interrupted: it did, in good order.
     """
-    before, _State.message = _State.message, visible(what)
+
+    def said() -> str:
+        return visible(what) if when() else ""
+
+    before, _State.message = _State.message, said
     try:
         yield
-    except KeyboardInterrupt:
-        raise Interrupted(what, status=INTERRUPTED) from None
-    except Terminated:
-        raise Interrupted(what, status=PREEMPTED) from None
+    except (KeyboardInterrupt, Terminated) as stop:
+        if not when():
+            raise
+        raise Interrupted(what, status=PREEMPTED if isinstance(stop, Terminated) else INTERRUPTED) from None
     finally:
         _State.message = before
 

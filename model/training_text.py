@@ -1,74 +1,76 @@
 """The text that a run learns from, wherever it is: in memory, a part of it, or on disk.
 
-`trainer` asks it for windows to train on and stretches to evaluate and sample from. B is the global batch size, T the
-window length.
+`read_text` chooses; `trainer` asks the text for windows to train on and stretches to evaluate and sample from. B is the
+global batch size, T the window length.
 """
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.config import TrainingConfig
-from charflow.pipeline.corpus.corpus import Corpus
-from charflow.pipeline.formats.long_messages import Noticed
+from charflow.model.config import Config, TrainingConfig
+from charflow.pipeline.corpus.cache import CorpusCache
+from charflow.pipeline.corpus.corpus import Corpus, build_corpus
+from charflow.pipeline.errors import SettingError, UserError
+from charflow.pipeline.formats.inputs import is_stream
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import MEMORY, naming_shards, stream_windows
-from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
+_OF_PREPARED = ("shard_corpus", "streaming")  # settings that say how a prepared corpus is held
 
-class TrainingText(Protocol):
+
+class TrainingText(ABC):
     """What a run needs of its text.
 
     Attributes:
+        corpus: what it is a text of: facts, vocabulary and fingerprint are those of the whole.
         vocabulary: the characters of the ids.
-        rows: of the data.
-        dropped: rows left out, by reason.
-        messages: in the text.
-        train_characters: to learn from.
-        held_out_characters: to be judged on.
         host_bytes: that it takes in memory.
-        noticed: about the messages that it was made of.
     """
 
-    vocabulary: Vocabulary
-    rows: int
-    dropped: Mapping[str, int]
-    messages: int
-    train_characters: int
-    held_out_characters: int
-    host_bytes: int
-    noticed: Noticed
+    def __init__(self, corpus: Corpus | PreparedCorpus, host_bytes: int) -> None:
+        self.corpus, self.vocabulary, self.host_bytes = corpus, corpus.vocabulary, host_bytes
 
-    def count_windows(self, training: TrainingConfig) -> int:
-        """Windows in an epoch, over all workers."""
-        ...
+    @property
+    def train_characters(self) -> int:
+        """Characters to learn from."""
+        return self.corpus.split
 
-    def windows(self, training: TrainingConfig, batch_size: int, first_step: int, share: Share) -> tf.data.Dataset:
-        """Endless batches from `first_step` on: for each step the parts of `share`, `(inputs [B / R, T], targets)`."""
-        ...
-
-    def piece(self, start: int, length: int) -> np.ndarray:
-        """Training ids from `start` on, at most `length`."""
-        ...
+    @property
+    def held_out_characters(self) -> int:
+        """Characters to be judged on."""
+        return self.corpus.held_out_characters
 
     def end(self, length: int) -> np.ndarray:
         """The last training ids, at most `length`: what the held-out text continues."""
-        ...
+        return self.corpus.train_end(length)
 
     def held_out(self, most: int) -> np.ndarray:
         """The first `most` held-out ids, or all where there are fewer."""
-        ...
+        return self.corpus.held_out_start(most)
+
+    def count_windows(self, training: TrainingConfig) -> int:
+        """Windows in an epoch, over all workers."""
+        return count_windows(self.train_characters, length=training.window_length, shift=training.window_shift)
+
+    @abstractmethod
+    def windows(self, training: TrainingConfig, batch_size: int, first_step: int, share: Share) -> tf.data.Dataset:
+        """Endless batches from `first_step` on: for each step the parts of `share`, `(inputs [B / R, T], targets)`."""
+
+    @abstractmethod
+    def piece(self, start: int, length: int) -> np.ndarray:
+        """Training ids from `start` on, at most `length`."""
 
     def naming_errors(self) -> AbstractContextManager[None]:
         """Turns what goes wrong while windows are read into a sentence."""
-        ...
+        return nullcontext()
 
 
-class TextInMemory:
+class TextInMemory(TrainingText):
     """A corpus in memory.
 
     Args:
@@ -77,18 +79,11 @@ class TextInMemory:
     """
 
     def __init__(self, corpus: Corpus, *, parts: int = 1) -> None:
-        self._corpus, self._parts = corpus, parts
-        self.vocabulary, self.rows = corpus.vocabulary, corpus.rows
-        self.dropped: Mapping[str, int] = corpus.dropped
-        self.messages, self.train_characters = corpus.messages, corpus.split
-        self.held_out_characters = corpus.held_out_characters
-        self.host_bytes = corpus.ids.nbytes
-        self.noticed = corpus.noticed
+        super().__init__(corpus, corpus.ids.nbytes)
+        self._train_ids, self._parts = corpus.train_ids, parts
 
     def count_windows(self, training: TrainingConfig) -> int:
-        return self._parts * count_windows(
-            self._corpus.split, length=training.window_length, shift=training.window_shift
-        )
+        return self._parts * super().count_windows(training)
 
     def windows(self, training: TrainingConfig, batch_size: int, first_step: int, share: Share) -> tf.data.Dataset:
         part, seed = share, training.seed
@@ -97,7 +92,7 @@ class TextInMemory:
             seed += share.first // share.count << 32
             part = Share(first=0, count=share.count, total=share.count)
         return make_windows(
-            self._corpus.train_ids,
+            self._train_ids,
             length=training.window_length,
             shift=training.window_shift,
             batch_size=batch_size,
@@ -110,19 +105,10 @@ class TextInMemory:
         )
 
     def piece(self, start: int, length: int) -> np.ndarray:
-        return np.asarray(self._corpus.train_ids[start : start + length])
-
-    def end(self, length: int) -> np.ndarray:
-        return self._corpus.train_end(length)
-
-    def held_out(self, most: int) -> np.ndarray:
-        return self._corpus.held_out_start(most)
-
-    def naming_errors(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        return np.asarray(self._train_ids[start : start + length])
 
 
-class TextOnDisk:
+class TextOnDisk(TrainingText):
     """A prepared corpus that is read while it is trained on.
 
     Args:
@@ -131,17 +117,8 @@ class TextOnDisk:
     """
 
     def __init__(self, prepared: PreparedCorpus, *, memory: int = MEMORY) -> None:
-        self._prepared, self._memory = prepared, memory
-        facts = prepared.facts()
-        self.vocabulary, self.rows = prepared.vocabulary, int(facts["rows"])
-        self.dropped: Mapping[str, int] = facts["dropped"]
-        self.messages, self.train_characters = prepared.messages, prepared.split
-        self.held_out_characters = prepared.held_out_characters
-        self.host_bytes = memory
-        self.noticed = prepared.noticed
-
-    def count_windows(self, training: TrainingConfig) -> int:
-        return count_windows(self._prepared.split, length=training.window_length, shift=training.window_shift)
+        super().__init__(prepared, memory)
+        self._prepared = prepared
 
     def windows(self, training: TrainingConfig, batch_size: int, first_step: int, share: Share) -> tf.data.Dataset:
         return stream_windows(
@@ -155,17 +132,49 @@ class TextOnDisk:
             pipeline=share.first // share.count,
             pipelines=share.total // share.count,
             replicas=share.count,
-            memory=self._memory,
+            memory=self.host_bytes,
         )
 
     def piece(self, start: int, length: int) -> np.ndarray:
         return self._prepared.read(start, min(start + length, self.train_characters))
 
-    def end(self, length: int) -> np.ndarray:
-        return self._prepared.train_end(length)
-
-    def held_out(self, most: int) -> np.ndarray:
-        return self._prepared.held_out_start(most)
-
     def naming_errors(self) -> AbstractContextManager[None]:
         return naming_shards(self._prepared)
+
+
+def read_text(
+    data: Sequence[str] | PreparedCorpus,
+    config: Config,
+    *,
+    worker: int = 0,
+    workers: int = 1,
+    cache: CorpusCache | None = None,
+) -> TrainingText:
+    """Reads what one of several workers trains on: CSV files whole, a prepared corpus whole, in part, or as it trains.
+
+    Args:
+        data: files or globs, or an open corpus.
+        config: of the run; its corpus settings are for files, as a prepared corpus has its own.
+        worker: which of the `workers` this one is.
+        workers: processes that train together.
+        cache: where encoded corpora are kept.
+
+    Raises:
+        UserError: settings that need a prepared corpus, a pipe that several workers would read, whatever is wrong with
+            the files, or too few windows for all workers.
+    """
+    training = config.training
+    if not isinstance(data, PreparedCorpus):
+        if needy := tuple(name for name in _OF_PREPARED if getattr(training, name)):
+            raise SettingError("{needy} needs a corpus that charflow prepare has written.", needy=needy)
+        if workers > 1 and any(map(is_stream, data)):
+            raise UserError(
+                "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
+            )
+        return TextInMemory(build_corpus(tuple(data), config.corpus, cache))
+    if training.streaming:
+        return TextOnDisk(data)
+    if training.shard_corpus and workers > 1:
+        part = data.load_part(worker, workers, length=training.window_length, shift=training.window_shift)
+        return TextInMemory(part, parts=workers)
+    return TextInMemory(data.load())

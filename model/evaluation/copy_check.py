@@ -1,25 +1,31 @@
 """Finds the longest stretch of a generated text that stands word for word in the training corpus.
 
-`cli` and `trainer` call this to show how much of what a model writes is memory. NumPy only.
+`train` shows by it how much of what a model writes is memory. NumPy only.
 n is the length of the generated text, N that of the corpus, both in characters (code points).
 
     >>> longest_copied_run("say hello world", "oh, hello there")
     CopiedRun(length=7, text=' hello ', generated_start=3, corpus_start=3)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charflow.pipeline.settings import AnyText, checked
 
+if TYPE_CHECKING:
+    from charflow.model.training_text import TrainingText
+
 _ABSENT = -1  # rank of a piece of corpus that does not occur in the generated text
 # Measured on one core with n = 10,000 and N = 10 million characters of chat: 0.7 s; 1.1 s in a single block
 # (fresh pages cost more than the arithmetic), 1.5 s without tables.
 _BLOCK = 2**18  # corpus characters a step, so that its temporaries stay in the cache
 _LARGEST_TABLE = 2**22  # entries; keys beyond are searched among the sorted ones
+_MOST_COMPARED = 1 << 25  # characters of a training text in which copied runs are looked for
+_COMPARED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,20 @@ def longest_copied_run(generated: AnyText, corpus: AnyText) -> CopiedRun:
     length, start = _longest(*_character_ranks(generated, corpus))
     text = generated[start : start + length]
     return CopiedRun(length=length, text=text, generated_start=start, corpus_start=corpus.find(text))
+
+
+def longest_copy(text: "TrainingText", samples: Sequence[str]) -> CopiedRun | None:
+    """The longest run of any sample that stands in the training text, which is looked through piece by piece.
+
+    Returns:
+        It, its `corpus_start` counted from the start of a piece; None without samples.
+    """
+    runs = []
+    overlap = max(map(len, samples), default=0)  # a run that lies across two pieces is whole in the first
+    for start in range(0, min(text.train_characters, _MOST_COMPARED), _COMPARED_AT_ONCE):
+        piece = text.vocabulary.decode(text.piece(start, _COMPARED_AT_ONCE + overlap))
+        runs += [longest_copied_run(sample, piece) for sample in samples]
+    return max(runs, key=lambda run: run.length, default=None)
 
 
 def _character_ranks(generated: str, corpus: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -9,7 +9,7 @@ import gc
 import math
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,10 +23,11 @@ from charflow.model.run.run_dir import RunDir
 from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import Space, Value
 from charflow.model.search.trials import STORE, Proposal, Trial, Trials
-from charflow.model.training.plan import Plan
-from charflow.model.training.report import Report, Result
+from charflow.model.training.plan import Plan, check_fit
+from charflow.model.training.report import Report
 from charflow.model.training.samples import Sample
-from charflow.model.training.trainer import DivergedError, Trainer
+from charflow.model.training.start import start_run
+from charflow.model.training.trainer import DivergedError
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
@@ -131,34 +132,28 @@ class Sweep:
     def _measure(self, proposal: Proposal, strategy: tf.distribute.Strategy, listener: SweepListener) -> int:
         """Runs a trial to its end; gives the signal that came in its last moment, else 0."""
         config = self._space.apply(self._config, proposal.values)
-        watch = _Watch(proposal, config, listener)
+        text, run_dir = TextInMemory(self._corpus), RunDir(self.run_folder(proposal.number))
         try:
-            result = self._train(config, proposal.number, strategy, watch)
+            check_fit(config, text, strategy)
+        except UserError as error:
+            proposal.gave_up("failed", str(error))
+            return 0
+        try:
+            result = start_run(config, text, run_dir, strategy, _Watch(proposal, config, listener))
         except _Hopeless:
             proposal.gave_up("pruned")
-        except _Unfit as error:
-            proposal.gave_up("failed", str(error))
         except DivergedError as error:
             proposal.gave_up("diverged", str(error))
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             proposal.gave_up("out of memory", reason(error))
         else:
-            if result.reason in ("interrupted", "preempted"):
+            if not result.ended:
                 raise Stopped(preempted=result.reason == "preempted")
             assert result.held_out is not None  # the corpus has held-out text, and the run was not interrupted
             proposal.note(steps=result.step, windows_per_second=result.windows_per_second, seconds=result.elapsed)
             proposal.finished(result.held_out.bits_per_char)
             return result.signal
         return 0
-
-    def _train(self, config: Config, number: int, strategy: tf.distribute.Strategy, watch: "_Watch") -> Result:
-        run_dir = RunDir(self.run_folder(number))
-        try:
-            trainer = Trainer(config, TextInMemory(self._corpus), run_dir, strategy, watch)
-        except UserError as error:
-            raise _Unfit(str(error)) from error
-        run_dir.create(config, self._corpus)
-        return trainer.train()
 
     def _publish(self) -> None:
         """Draws the trials, writes the best settings, and deletes the weights of all others."""
@@ -177,17 +172,13 @@ class _Hopeless(Exception):  # noqa: N818  # it is no error
     """Ends a run from within, where it has fallen behind the others."""
 
 
-class _Unfit(Exception):  # noqa: N818  # it is the trial's, not the sweep's
-    """A trial's settings do not go with the text or the machine: a window longer than the text, a batch to share."""
-
-
 class _Watch:
     """Hears a run on behalf of its trial."""
 
     def __init__(self, proposal: Proposal, config: Config, listener: SweepListener) -> None:
         self._proposal, self._training, self._listener = proposal, config.training, listener
 
-    def resumed(self, step: int, elapsed: float) -> None: ...
+    def resumed(self, step: int, elapsed: float, damaged: Sequence[str]) -> None: ...
 
     def planned(self, plan: Plan) -> None: ...
 

@@ -7,9 +7,10 @@ import math
 from dataclasses import dataclass
 
 import keras
+import tensorflow as tf
 
 from charflow.model.config import Config
-from charflow.model.distributed.strategy import Placement
+from charflow.model.distributed.strategy import Placement, check_batch, placement
 from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.training_text import TrainingText
@@ -60,17 +61,17 @@ class Plan:
 
 
 def make_plan(
-    config: Config, text: TrainingText, network: Network, optimizer: keras.optimizers.Optimizer, placement: Placement
+    config: Config, text: TrainingText, network: Network, optimizer: keras.optimizers.Optimizer, here: Placement
 ) -> Plan:
     """Computes the sizes.
 
     Raises:
         UserError: the training text is shorter than one window.
     """
-    windows, batch_size = count_batch(config, text, placement)
+    windows, batch_size = count_batch(config, text, here)
     optimizer_floats = sum(math.prod(variable.shape) for variable in optimizer.variables)
     return Plan(
-        messages=text.messages,
+        messages=text.corpus.messages,
         train_characters=text.train_characters,
         held_out_characters=text.held_out_characters,
         distinct_characters=len(text.vocabulary.chars),
@@ -82,25 +83,36 @@ def make_plan(
         host_bytes=text.host_bytes,
         device_bytes=_FLOAT * (2 * network.n_weights + optimizer_floats + _activations(config, text, batch_size)),
         limit=_limit(config),
-        placement=placement,
+        placement=here,
     )
 
 
-def count_batch(config: Config, text: TrainingText, placement: Placement) -> tuple[int, int]:
+def count_batch(config: Config, text: TrainingText, here: Placement) -> tuple[int, int]:
     """Counts the windows of an epoch and those of a global batch, which has no more than there are.
 
     Raises:
         UserError: the training text is shorter than one window, or the replicas have not one each.
     """
-    windows, replicas = text.count_windows(config.training), placement.replicas
+    windows, replicas = text.count_windows(config.training), here.replicas
     batch_size = min(config.training.batch_size, windows // replicas * replicas)
     if not batch_size:
         raise UserError(f"The text has {counted(windows, 'window')}: too few for {replicas} replicas.")
     return windows, batch_size
 
 
-def check_memory(config: Config, text: TrainingText, placement: Placement) -> None:
-    """Makes sure that the machine can hold the run, before any of it is built.
+def check_fit(config: Config, text: TrainingText, strategy: tf.distribute.Strategy) -> None:
+    """Makes sure that the settings go with the text and the machine, before anything is built.
+
+    Raises:
+        UserError: the replicas cannot share the batch, or have not a window each; the text is shorter than a window; or
+            the memory that is free is less than the run needs.
+    """
+    check_batch(strategy, config.training.batch_size)
+    check_memory(config, text, placement(strategy))
+
+
+def check_memory(config: Config, text: TrainingText, here: Placement) -> None:
+    """Makes sure that the machine can hold the run.
 
     On a CPU that is weights, gradients, optimizer state and the activations of a batch; of another device's memory
     this machine's says nothing, but the weights pass through it.
@@ -108,18 +120,18 @@ def check_memory(config: Config, text: TrainingText, placement: Placement) -> No
     Raises:
         UserError: the memory that is free is less; or as `count_batch`.
     """
-    _, batch_size = count_batch(config, text, placement)
+    _, batch_size = count_batch(config, text, here)
     weights = _FLOAT * count_weights(config.network, text.vocabulary.size)
-    on_cpu = all(device.startswith("CPU") for device in placement.devices)
+    on_cpu = all(device.startswith("CPU") for device in here.devices)
     refuse_beyond_memory(
         weights * (2 + _MOMENTS[config.training.optimizer]) if on_cpu else weights,
         "The network needs",
         "{units} or {layers}",
     )
     if on_cpu:
-        here = batch_size // placement.workers
         refuse_beyond_memory(
-            weights * (2 + _MOMENTS[config.training.optimizer]) + _FLOAT * _activations(config, text, here),
+            weights * (2 + _MOMENTS[config.training.optimizer])
+            + _FLOAT * _activations(config, text, batch_size // here.workers),
             "A training step needs",
             "{batch_size}, {window_length}, {units} or {layers}",
         )

@@ -3,6 +3,7 @@
 `trainer` reports; the command line and `sweep` listen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +68,11 @@ class Result:
     signal: int = 0
 
     @property
+    def ended(self) -> bool:
+        """Whether it came to its end, and was not stopped by a signal."""
+        return self.reason in ("finished", "stopped early")
+
+    @property
     def beats_guessing(self) -> bool:
         """Whether the best weights predict better than guessing, as far as that is known."""
         bits = self.held_out.bits_per_char if self.held_out else self.train_bits
@@ -79,8 +85,11 @@ class Listener(Protocol):
     def planned(self, plan: Plan) -> None:
         """Before the first step."""
 
-    def resumed(self, step: int, elapsed: float) -> None:
-        """Before that, where the run goes on after so many steps and seconds of training."""
+    def resumed(self, step: int, elapsed: float, damaged: Sequence[str]) -> None:
+        """Before that, where the run goes on after so many steps and seconds of training.
+
+        `damaged` names checkpoints that cannot be read, for which the one before them was taken.
+        """
 
     def ending(self, doing: str, share: float = 0.0) -> None:
         """Before, and while, something is done after the last step: what, and the share of it that is done."""

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.config import Config, Precision
-from charflow.model.distributed.strategy import check_batch, placement
+from charflow.model.distributed.strategy import placement
 from charflow.model.network.network import Network
 from charflow.model.training.optimizer import make_optimizer
-from charflow.model.training.plan import check_memory, count_batch
+from charflow.model.training.plan import check_fit, count_batch
 from charflow.model.training.steps import Steps
 from charflow.model.training_text import TrainingText
 
@@ -75,9 +75,8 @@ def measure_throughput(
         UserError: the text is too short, or the replicas cannot share the batch.
     """
     training = config.training
-    check_batch(strategy, training.batch_size)
+    check_fit(config, text, strategy)
     here = placement(strategy)
-    check_memory(config, text, here)
     _, batch_size = count_batch(config, text, here)
     with strategy.scope():
         network = Network(

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from charflow.model.config import Config
 from charflow.model.decoding.decoder import make_decoder
-from charflow.model.distributed.strategy import check_batch, naming_lost_peers, placement
+from charflow.model.distributed.strategy import naming_lost_peers, placement
 from charflow.model.evaluation.divergence import NO_RETURN, LossWatch, guess_bits
 from charflow.model.evaluation.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.network.network import Network
@@ -28,7 +28,7 @@ from charflow.model.run.run_dir import RunDir
 from charflow.model.training.curves import plot_curves
 from charflow.model.training.event_log import log_evaluation, log_result, log_sample, log_settings, log_steps
 from charflow.model.training.optimizer import learning_rate, make_optimizer
-from charflow.model.training.plan import check_memory, make_plan
+from charflow.model.training.plan import check_fit, make_plan
 from charflow.model.training.report import Listener, Report, Result
 from charflow.model.training.samples import Sampler
 from charflow.model.training.steps import Steps
@@ -75,9 +75,8 @@ class Trainer:
         training = config.training
         if training.deterministic:
             tf.config.experimental.enable_op_determinism()
-        check_batch(strategy, training.batch_size)
+        check_fit(config, text, strategy)
         self._placement = placement(strategy)
-        check_memory(config, text, self._placement)
         with naming_lost_peers(self._placement), strategy.scope():
             self.network = Network(
                 config.network,
@@ -101,17 +100,13 @@ class Trainer:
         self._signal = 0  # that asked to stop
         self._to_judge = 0  # held-out characters that are being scored in the end
 
-    def resume(self) -> list[str]:
+    def resume(self) -> None:
         """Continues from the latest checkpoint of the run folder, or from the beginning if there is none yet.
-
-        Returns:
-            Names of damaged checkpoints, for which the one before them was taken.
 
         Raises:
             UserError: every checkpoint is damaged, or the run has already come to its end.
         """
         damaged = self._checkpoints.restore_latest()
-        self._listener.resumed(int(self._progress.step), float(self._progress.elapsed))
         if self._placement.chief:
             self._run_dir.forget_metrics_after(int(self._progress.step))
         if self._at_end and self._run_dir.read_result().get("step") == int(self._progress.step):
@@ -120,7 +115,7 @@ class Trainer:
                 path=str(self._run_dir.path),
                 done=f"{counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s",
             )
-        return damaged
+        self._listener.resumed(int(self._progress.step), float(self._progress.elapsed), damaged)
 
     def train(self) -> Result:
         """Trains until the first limit, an early stop or a signal; saves, evaluates and draws on the way.

@@ -153,8 +153,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         def __init__(self, config: Config, *_: object) -> None:
             configs.append(config)
 
-        def resume(self) -> list[str]:
-            return []
+        def resume(self) -> None: ...
 
         def train(self) -> Result:
             return Result(
@@ -168,7 +167,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
                 held_out=None,
             )
 
-    monkeypatch.setattr("charflow.model.training.trainer.Trainer", Untrained)
+    monkeypatch.setattr("charflow.model.training.start.Trainer", Untrained)
     return configs
 
 

@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from charflow.cli.app import app
-from charflow.cli.commands.train import check_stream
 from charflow.model.config import load_toml
-from charflow.pipeline.errors import UserError
 
 CHAT = "fromUser.id,text\nmira,café\nada,ok\n"
 REFUSED = {
@@ -171,14 +169,6 @@ def test_prepare_goes_on_with_the_same_text_from_a_pipe(
         assert call("prepare", "-", "--to", tmp_path / "to").status == 0
     piped(CHAT.encode())
     assert "holds the corpus of other files or settings (-)" in refused("prepare", "-", "--to", tmp_path / "to")
-
-
-def test_workers_do_not_share_a_pipe() -> None:
-    with pytest.raises(UserError) as error:
-        check_stream(2)
-    assert str(error.value) == (
-        "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
-    )
 
 
 def test_explore_reads_what_a_shell_substitutes(start: Callable, tmp_path: Path) -> None:

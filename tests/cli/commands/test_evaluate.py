@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,7 +129,7 @@ def test_evaluate_of_a_run_on_a_prepared_chat(
     figures = call("evaluate", tmp_path / "run", "--json").json
     assert figures["bits_per_char"] == pytest.approx(trained["bits_per_char"], abs=1e-5)
     assert list(figures["baselines"]) == BASELINES
-    monkeypatch.setattr(sys.modules["charflow.cli.commands.evaluate"], "_MOST_COUNTED", 100)
+    monkeypatch.setattr("charflow.model.evaluation.run_evaluation._MOST_COUNTED", 100)
     done = call("evaluate", tmp_path / "run")
     assert "Without the run's training text, or with one too long to count, there are no baselines." in done.out
     shutil.rmtree(tmp_path / "corpus")
@@ -197,10 +196,8 @@ def test_evaluate_reads_another_chat_once(
     from charflow.pipeline.formats import messages
 
     read, paths = messages.read_messages, []
-    for home in ("formats.messages", "corpus.corpus"):
-        monkeypatch.setattr(
-            f"charflow.pipeline.{home}.read_messages", lambda *given: (paths.append(given[0]), read(*given))[1]
-        )
+    for home in ("model.evaluation.run_evaluation", "pipeline.corpus.corpus"):
+        monkeypatch.setattr(f"charflow.{home}.read_messages", lambda *given: (paths.append(given[0]), read(*given))[1])
     assert call("evaluate", trained_run, other_chat, "--no-cache", "--json").status == 0
     assert [[file.path for file in files] for files in paths].count([str(other_chat)]) == 1
 

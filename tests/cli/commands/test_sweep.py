@@ -26,35 +26,34 @@ def chat(write_chat: Callable) -> Path:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Replaces the trainer: put in how its runs are to end, bits per character or a reason."""
+    """Replaces the training: put in how its runs are to end, bits per character or a reason."""
     ends: list[Any] = []
 
-    class Scripted:
-        def __init__(self, config: Config, corpus: object, run_dir: RunDir, *_: object) -> None:
-            self._checkpoints = run_dir.checkpoints
-            if type(ends[0]) is UserError:
-                raise ends.pop(0)
+    def check_fit(*_: object) -> None:
+        if type(ends[0]) is UserError:
+            raise ends.pop(0)
 
-        def train(self) -> Any:
-            end = ends.pop(0)
-            if isinstance(end, Exception):
-                raise end
-            self._checkpoints.mkdir(parents=True)
-            if isinstance(end, str):
-                return SimpleNamespace(reason=end)
-            held_out = SimpleNamespace(bits_per_char=end)
-            return Result(
-                reason="finished",
-                step=50,
-                elapsed=9.0,
-                windows_per_second=123.4,
-                best_step=50,
-                train_bits=end,
-                guess_bits=5.0,
-                held_out=held_out,
-            )
+    def start_run(config: Config, text: Any, run_dir: RunDir, *_: object) -> Any:
+        run_dir.create(config, text.corpus)
+        end = ends.pop(0)
+        if isinstance(end, Exception):
+            raise end
+        run_dir.checkpoints.mkdir(parents=True)
+        if isinstance(end, str):
+            return SimpleNamespace(reason=end, ended=False)
+        return Result(
+            reason="finished",
+            step=50,
+            elapsed=9.0,
+            windows_per_second=123.4,
+            best_step=50,
+            train_bits=end,
+            guess_bits=5.0,
+            held_out=SimpleNamespace(bits_per_char=end),
+        )
 
-    monkeypatch.setattr("charflow.model.search.sweep.Trainer", Scripted)
+    monkeypatch.setattr("charflow.model.search.sweep.check_fit", check_fit)
+    monkeypatch.setattr("charflow.model.search.sweep.start_run", start_run)
     return ends
 
 

@@ -5,22 +5,17 @@ import importlib
 import io
 import re
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from charflow.cli.commands.train import _Screen
 from charflow.model.config import Config
 from charflow.model.presets import preset
 from charflow.model.run.run_dir import RunDir
-from charflow.model.training.report import Report
-from charflow.model.training_text import TextInMemory
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
 from charflow.pipeline.vocabulary import Vocabulary
 
 HELD_OUT = "held_out_part_bits"
@@ -350,25 +345,3 @@ def test_resume_refuses_a_folder_without_a_run(refused: Callable, sample_chat: s
     message = refused("train", sample_chat, "--out", tmp_path / "none", "--resume")
     assert message == f"{tmp_path}/none holds no run: it has no config.toml. Make one with charflow train."
     assert not (tmp_path / "none").exists()
-
-
-def test_copied_runs_are_found_across_the_pieces_that_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["charflow.cli.commands.train"]
-    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
-    words = "".join(np.random.default_rng(0).choice(list(vocabulary.chars), 300))
-    text = TextInMemory(Corpus(vocabulary.encode(words), 300, vocabulary, 1, {}, 1, 0))
-    monkeypatch.setattr(module, "_COMPARED_AT_ONCE", 40)
-    for start in (0, 20, 35, 41, 262):  # inside a piece, across two, at the end
-        sample = "é" + words[start : start + 30] + "é"
-        assert module._longest_copy(text, ["q", sample]).text == words[start : start + 30]
-    assert module._longest_copy(text, []) is None
-
-
-@pytest.mark.parametrize(
-    ("left", "told"), [(0.2, ""), (90.0, "This will take about 1 min 30 s.\n")], ids=["almost done", "long"]
-)
-def test_train_forecasts_only_what_is_worth_waiting_for(capsys: pytest.CaptureFixture, left: float, told: str) -> None:
-    screen = _Screen(SimpleNamespace(), quiet=False, chief=True)
-    for elapsed in (1.0, 3.0):
-        screen.advanced(Report(1, 0.1, 0.1, 4.0, 100.0, elapsed, left, np.zeros(1, np.float32)))
-    assert capsys.readouterr().err == told

@@ -2,12 +2,16 @@
 
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.model.evaluation import copy_check
-from charflow.model.evaluation.copy_check import CopiedRun, longest_copied_run
+from charflow.model.evaluation.copy_check import CopiedRun, longest_copied_run, longest_copy
+from charflow.model.training_text import TextInMemory
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.vocabulary import Vocabulary
 
 FEW_LETTERS = st.text("ab", max_size=40)
 ANY_CHARACTERS = st.text(st.sampled_from("aé字😀🙂\ud800\x00"), max_size=20)
@@ -92,3 +96,14 @@ def test_a_text_copied_whole_is_found_whole() -> None:
 
 def test_a_corpus_shorter_than_the_generated_text_is_found_inside_it() -> None:
     assert longest_copied_run("xxabcxx", "abc") == CopiedRun(length=3, text="abc", generated_start=2, corpus_start=0)
+
+
+def test_longest_copy_looks_across_the_pieces_of_a_training_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    words = "".join(np.random.default_rng(0).choice(list(vocabulary.chars), 300))
+    text = TextInMemory(Corpus(vocabulary.encode(words), 300, vocabulary, 1, {}, 1, 0))
+    monkeypatch.setattr("charflow.model.evaluation.copy_check._COMPARED_AT_ONCE", 40)
+    for start in (0, 20, 35, 41, 262):  # inside a piece, across two, at the end
+        sample = "é" + words[start : start + 30] + "é"
+        assert longest_copy(text, ["q", sample]).text == words[start : start + 30]
+    assert longest_copy(text, []) is None

@@ -54,37 +54,37 @@ class Script:
     def __init__(self, *ends: Any) -> None:
         self.ends, self.configs = list(ends), []
 
-    def trainer(self, config: Config, corpus: Corpus, run_dir: Any, strategy: object, listener: Any) -> Any:
+    def check_fit(self, config: Config, *_: object) -> None:
+        if isinstance(self.ends[0], UserError) and "window" in str(self.ends[0]):
+            self.configs.append(config)
+            raise self.ends.pop(0)
+
+    def start_run(self, config: Config, text: Any, run_dir: Any, strategy: object, listener: Any) -> Any:
+        run_dir.create(config, text.corpus)
         self.configs.append(config)
         end = self.ends.pop(0)
         end, last_signal = end if isinstance(end, tuple) else (end, 0)
-        if isinstance(end, UserError) and "window" in str(end):
+        (run_dir.checkpoints / "best").mkdir(parents=True)
+        if isinstance(end, BaseException):
             raise end
-
-        def train() -> Result:
-            (run_dir.checkpoints / "best").mkdir(parents=True)
-            if isinstance(end, BaseException):
-                raise end
-            if isinstance(end, str):
-                return SimpleNamespace(reason=end)
-            for evaluation in range(1, 6):
-                elapsed = 2.0 * evaluation
-                listener.evaluated(
-                    {"step": evaluation, "windows_per_second": 100.0, "elapsed": elapsed, "held_out_part_bits": end}
-                )
-            return Result(
-                reason="finished",
-                step=5,
-                elapsed=10.0,
-                windows_per_second=100.0,
-                best_step=5,
-                train_bits=end,
-                guess_bits=5.0,
-                held_out=SimpleNamespace(bits_per_char=end),
-                signal=last_signal,
+        if isinstance(end, str):
+            return SimpleNamespace(reason=end, ended=False)
+        for evaluation in range(1, 6):
+            elapsed = 2.0 * evaluation
+            listener.evaluated(
+                {"step": evaluation, "windows_per_second": 100.0, "elapsed": elapsed, "held_out_part_bits": end}
             )
-
-        return SimpleNamespace(train=train)
+        return Result(
+            reason="finished",
+            step=5,
+            elapsed=10.0,
+            windows_per_second=100.0,
+            best_step=5,
+            train_bits=end,
+            guess_bits=5.0,
+            held_out=SimpleNamespace(bits_per_char=end),
+            signal=last_signal,
+        )
 
 
 @pytest.fixture
@@ -97,7 +97,8 @@ def run(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> Call
     """Runs a scripted sweep in the same folder each time; returns it and what was heard of it."""
 
     def run(script: Script, n_trials: int, config: Config = CONFIG, search: list[str] = SEARCH) -> tuple[Sweep, Heard]:
-        monkeypatch.setattr(sweep_module, "Trainer", script.trainer)
+        monkeypatch.setattr(sweep_module, "check_fit", script.check_fit)
+        monkeypatch.setattr(sweep_module, "start_run", script.start_run)
         monkeypatch.setattr(sweep_module, "plot_trials", lambda trials, space, path: path.touch())
         heard = Heard()
         with locked(tmp_path / "sweep"):

@@ -1,0 +1,156 @@
+"""Judges a trained run on its own held-out tail, or on another chat, beside models that cost nothing.
+
+`charflow evaluate` prints what comes of it. N is the number of training characters, M of those that are scored.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from charflow.model.config import Config
+from charflow.model.decoding.decoder import Decoder
+from charflow.model.evaluation.baselines import baselines
+from charflow.model.evaluation.evaluation import MOST_SCORED, RUN_UP, Evaluation, Evaluator
+from charflow.model.run.run_dir import RunDir
+from charflow.pipeline.corpus.cache import CorpusCache
+from charflow.pipeline.corpus.corpus import SEPARATOR, Corpus, CorpusSettings, build_corpus
+from charflow.pipeline.corpus.users import AbsentUserError
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
+from charflow.pipeline.formats.messages import Messages, count_users, read_messages
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.sentences import Sentence
+from charflow.pipeline.vocabulary import Vocabulary
+
+_MOST_COUNTED = 1 << 25  # characters of a prepared training text that the baselines learn from
+
+
+@dataclass(frozen=True)
+class JudgedText:
+    """What a run is judged on.
+
+    Attributes:
+        ids: to score, [M], in the run's vocabulary.
+        before: what comes before them, for the run-up.
+        available: how many characters there would be to score.
+        train_ids: what the baselines learn from, [N]; None where the run's files are gone, or where they are too long.
+        absent: users whom the run left out and whom this chat has not got.
+    """
+
+    ids: np.ndarray
+    before: np.ndarray
+    available: int
+    train_ids: np.ndarray | None
+    absent: tuple[str, ...] = ()
+
+
+def judge(decoder: Decoder, vocabulary: Vocabulary, text: JudgedText) -> tuple[Evaluation, dict[str, float]]:
+    """Scores a text, and gives the bits per character of the baselines beside; none where they have nothing to learn.
+
+    Raises:
+        UserError: there is nothing to score.
+    """
+    found = Evaluator(decoder)(text.ids, before=text.before)
+    if text.train_ids is None:
+        return found, {}
+    return found, baselines(text.train_ids, text.ids, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
+
+
+def held_out_text(run_dir: RunDir, store: CorpusCache | None = None) -> JudgedText:
+    """Gives the held-out tail of the run's own data, as the end of training scores it.
+
+    Raises:
+        UserError: the data came through a pipe, is gone, or has changed since.
+    """
+    config, _ = run_dir.load()
+    own = _own_corpus(config, store)
+    if own.fingerprint != run_dir.corpus_facts()["fingerprint"]:
+        raise UserError(f"{', '.join(config.data)}: changed since the run was trained; name the data to score.")
+    return _tail(own, _counted_ids(own))
+
+
+def other_text(
+    run_dir: RunDir,
+    data: Sequence[str],
+    *,
+    users: Sequence[str] = (),
+    csv: Mapping[str, Any] | None = None,
+    store: CorpusCache | None = None,
+) -> JudgedText:
+    """Gives all messages of other files, read as the run's own were; of the run's own files the held-out tail.
+
+    Args:
+        run_dir: the run.
+        data: files or globs.
+        users: whose messages; those of the run's users by default.
+        csv: settings of `CsvFormat` that are others than the run's.
+        store: where encoded corpora are kept.
+
+    Raises:
+        UserError: whatever is wrong with the files, or a user is not in them.
+    """
+    (config, vocabulary), fingerprint = run_dir.load(), run_dir.corpus_facts()["fingerprint"]
+    train_ids = _train_ids(config, fingerprint, store)
+    files = find_inputs(tuple(data))
+    settings = replace(config.corpus, csv=replace(config.corpus.csv, **csv or {}))
+    if users:
+        settings = replace(settings, users=tuple(users))
+    read = cache(lambda: read_messages(files, settings.csv))
+    settings, absent = _without_absent(settings, read)
+
+    def corpus(settings: CorpusSettings) -> Corpus:
+        return build_corpus(files, settings, store, read=read)
+
+    try:
+        other = corpus(settings)
+    except AbsentUserError as error:
+        if not users:
+            error.advice = (Sentence("The run was trained on them: name others with {users}."),)
+        raise
+    if other.fingerprint == fingerprint:
+        return replace(_tail(other, other.train_ids), absent=absent)
+    everything = corpus(replace(settings, held_out=0.0, fraction=1.0, min_count=1))
+    ids = vocabulary.encode(everything.vocabulary.decode(everything.ids))
+    return JudgedText(ids, vocabulary.encode(SEPARATOR), len(ids), train_ids, absent)
+
+
+def _tail(corpus: Corpus | PreparedCorpus, train_ids: np.ndarray | None) -> JudgedText:
+    tail, before = corpus.held_out_start(MOST_SCORED), corpus.train_end(RUN_UP)
+    return JudgedText(tail, before, corpus.held_out_characters, train_ids)
+
+
+def _own_corpus(config: Config, store: CorpusCache | None) -> Corpus | PreparedCorpus:
+    if STANDARD_INPUT in config.data:
+        raise UserError(
+            "The run was trained on standard input or a pipe, which cannot be read again: "
+            "give the same text, or another, after the run's folder."
+        )
+    return PreparedCorpus.among(config.data) or build_corpus(config.data, config.corpus, store)
+
+
+def _train_ids(config: Config, fingerprint: str, store: CorpusCache | None) -> np.ndarray | None:
+    """The training text of the run, where it is still what it was."""
+    try:
+        own = _own_corpus(config, store)
+    except UserError:
+        return None
+    return _counted_ids(own) if own.fingerprint == fingerprint else None
+
+
+def _counted_ids(own: Corpus | PreparedCorpus) -> np.ndarray | None:
+    """What the baselines learn from, if it is not too long to be read into memory."""
+    if isinstance(own, Corpus):
+        return own.train_ids
+    return own.read(0, own.split) if own.split <= _MOST_COUNTED else None
+
+
+def _without_absent(settings: CorpusSettings, read: Callable[[], Messages]) -> tuple[CorpusSettings, tuple[str, ...]]:
+    """Leaves out whom the run left out and whom this chat has not got: nobody named them for this chat."""
+    if not settings.drop_users:
+        return settings, ()
+    counts = count_users(read())
+    present = tuple(user for user in settings.drop_users if user in counts)
+    return replace(settings, drop_users=present), tuple(user for user in settings.drop_users if user not in counts)

@@ -1,0 +1,69 @@
+"""Starts a run in a folder, or goes on with one: the only place that knows in which order that is done.
+
+`train`, `sweep` and tests call it; `trainer` does the work in between.
+"""
+
+from contextlib import nullcontext
+from dataclasses import asdict
+
+import tensorflow as tf
+
+from charflow.model.config import Config
+from charflow.model.distributed.strategy import Placement, placement
+from charflow.model.run.run_dir import RunDir
+from charflow.model.training.report import Listener, Result
+from charflow.model.training.trainer import Trainer
+from charflow.model.training_text import TrainingText
+from charflow.pipeline.errors import UserError
+
+
+def start_run(
+    config: Config,
+    text: TrainingText,
+    run_dir: RunDir,
+    strategy: tf.distribute.Strategy,
+    listener: Listener,
+    *,
+    resume: bool = False,
+) -> Result:
+    """Trains in a new folder, or on in one that holds a run, until its end; of several workers each calls it.
+
+    Nothing is written before it is certain that the settings fit the text, the machine and the folder.
+
+    Args:
+        config: what to do; of a resumed run what `presets.continued` gives.
+        text: what to learn.
+        run_dir: where to write; the chief locks it.
+        strategy: where to compute.
+        listener: who is told.
+        resume: whether to go on with the run that the folder holds.
+
+    Raises:
+        UserError: the folder is in use, holds something else or a run on another text, or a file cannot be written; or
+            as `Trainer`.
+        DivergedError, PeerError: as `Trainer.train`.
+    """
+    here = placement(strategy)
+    with run_dir.locked() if here.chief else nullcontext():
+        if resume:
+            run_dir.check_same_corpus(text.corpus)
+            _check_same_workers(config, run_dir, here)
+        elif here.chief:
+            run_dir.check_free()
+        trainer = Trainer(config, text, run_dir, strategy, listener)
+        if resume:
+            trainer.resume()
+        if here.chief:
+            if resume:
+                run_dir.write_config(config)
+            else:
+                run_dir.create(config, text.corpus)
+            run_dir.write_placement(asdict(here))
+        return trainer.train()
+
+
+def _check_same_workers(config: Config, run_dir: RunDir, here: Placement) -> None:
+    """Makes sure that the parts of a text that was shared out are the same parts again."""
+    workers = run_dir.read_placement().get("workers", here.workers)
+    if config.training.shard_corpus and workers != here.workers:
+        raise UserError(f"The corpus of {run_dir.path} was shared by {workers} workers: resume with as many.")
