@@ -147,12 +147,16 @@ def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver:
     options: dict[str, Any] = {}
     if not tf.config.list_physical_devices("GPU"):
         tasks = os.environ.get("SLURM_STEP_TASKS_PER_NODE", os.environ.get("SLURM_TASKS_PER_NODE", "1"))
-        options = {"gpus_per_node": int(re.split(r"\D", tasks)[0]), "gpus_per_task": 1, "auto_set_gpu": False}
+        most = max((int(count) for count in re.findall(r"(\d+)(?:\(x\d+\))?", tasks)), default=1)  # of "2(x3),1"
+        options = {"gpus_per_node": most, "gpus_per_task": 1, "auto_set_gpu": False}
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
         workers = resolver.cluster_spec().as_dict()["worker"]
     except Exception as error:  # the resolver runs Slurm's own commands
         raise UserError(f"Slurm's cluster cannot be read: {reason(error)}.") from error
+    if resolver.task_id is None:
+        found = f"it has no task {os.environ['SLURM_PROCID']} among {len(workers)}"
+        raise UserError(f"Slurm's cluster cannot be read: {found}.")
     here, given = os.environ.get("SLURMD_NODENAME", ""), workers[resolver.task_id].rpartition(":")[0]
     if here and given.partition(".")[0] != here.partition(".")[0]:
         raise UserError(
@@ -235,7 +239,8 @@ def _join_seconds() -> float:
 
 def _tpu() -> tf.distribute.Strategy:
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        # By itself it reads the variable too, but asks Google's API for a TPU named "local".
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(os.environ.get("TPU_NAME"))
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
