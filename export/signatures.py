@@ -158,7 +158,7 @@ def _traced(record: SignatureRecord, text_model: TextModel, defaults: Tensors) -
         return {name: answer[name] for name in record.outputs}
 
     call.__name__, call.__signature__ = record.name, signature  # type: ignore[attr-defined]
-    return tf.function(call, input_signature=[_spec(each, text_model) for each in record.inputs])
+    return tf.function(call, input_signature=[_spec(each, text_model) for each in record.inputs], autograph=False)
 
 
 def _spec(given: Input, text_model: TextModel) -> tf.TensorSpec:

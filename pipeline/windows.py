@@ -115,6 +115,7 @@ def make_windows(
     last_place = steps * epochs * share.count if epochs is not None else np.iinfo(np.int64).max
     size = batch_size // share.total
 
+    @tf.autograph.experimental.do_not_convert
     def batch(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         step, part = place // share.count, share.first + place % share.count
         epoch, step_in_epoch = step // steps, step % steps

@@ -56,7 +56,7 @@ class Generator:
     def __init__(self, text_model: TextModel, vocabulary: Vocabulary) -> None:
         self.text_model = text_model
         self.vocabulary = vocabulary
-        self._complete = tf.function(text_model.complete, reduce_retracing=True)
+        self._complete = tf.function(text_model.complete, reduce_retracing=True, autograph=False)
 
     @classmethod
     @checked

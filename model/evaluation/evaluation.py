@@ -55,7 +55,9 @@ class Evaluator:
     def __init__(self, decoder: Decoder, progress: Callable[[int], None] = lambda _: None) -> None:
         self._decoder, self._progress = decoder, progress
         state = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in decoder.context.zero_state(1))
-        self._score = tf.function(decoder.score, input_signature=[state, tf.TensorSpec([None, None], tf.int32)])
+        self._score = tf.function(
+            decoder.score, input_signature=[state, tf.TensorSpec([None, None], tf.int32)], autograph=False
+        )
 
     def __call__(self, ids: np.ndarray, *, before: np.ndarray) -> Evaluation:
         """Scores `ids` [N] as the continuation of `before`, whose end gives each row of `ids` its run-up.

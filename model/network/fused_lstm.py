@@ -82,7 +82,7 @@ def _lstm_gradient(
     return dz, d_recurrent
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def loss_and_gradients(
     layers: Sequence[CellWeights],
     kernel: tf.Tensor,

@@ -54,7 +54,7 @@ class Sampler:
     ) -> None:
         self._decoder, self._text, self._seed = decoder, text, seed
         self._temperatures, self._chars = tuple(temperatures), chars
-        self._write = tf.function(self._write_ids)
+        self._write = tf.function(self._write_ids, autograph=False)
 
     def __call__(self, step: int, *, epoch: float, best: bool = False) -> Iterator[Sample]:
         """Yields one sample a temperature; the piece of the corpus depends on (seed, step)."""

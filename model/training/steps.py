@@ -40,7 +40,7 @@ class Steps:
         self._training, self._batch_size = training, batch_size
         self._placement = placement(strategy)
         self._run: Callable[..., tf.Tensor] | None = None
-        self._sum = tf.function(self._sum_up, input_signature=[tf.TensorSpec([5], tf.float64)])
+        self._sum = tf.function(self._sum_up, input_signature=[tf.TensorSpec([5], tf.float64)], autograph=False)
 
     def batches(self, text: TrainingText, first_step: int) -> Iterator[Any]:
         """Makes the endless batches from a step on, each as the parts of this worker's replicas, one after the other.
@@ -62,7 +62,7 @@ class Steps:
         """
         if self._run is None:  # with a signature, or the second number of rates would compile it all again
             kinds = (tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64))
-            self._run = tf.function(self._run_steps, input_signature=kinds)
+            self._run = tf.function(self._run_steps, input_signature=kinds, autograph=False)
         losses = self._run(batches, tf.constant(rates, tf.float32), tf.constant(first_step, tf.int64))
         return losses.numpy()
 
@@ -85,14 +85,16 @@ class Steps:
         return float(figures[0]), float(figures[1]), figures[2] > 0, figures[3] > 0, figures[4] > 0
 
     def _run_steps(self, batches: Iterator[Any], rates: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
-        strategy = self._strategy
-        losses = tf.TensorArray(tf.float32, size=tf.size(rates), element_shape=[])
-        for k in tf.range(tf.size(rates)):
+        strategy, count = self._strategy, tf.size(rates)
+
+        def step(k: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             self._optimizer.learning_rate.assign(rates[k])
             inputs, targets = strategy.experimental_distribute_values_from_function(lambda _: next(batches))
             loss = strategy.run(self._replica_step, args=(inputs, targets, first_step + tf.cast(k, tf.int64)))
-            losses = losses.write(k, strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None))
-        return losses.stack()
+            return k + 1, losses.write(k, strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None))
+
+        losses = tf.TensorArray(tf.float32, size=count, element_shape=[])
+        return tf.while_loop(lambda k, _: k < count, step, (0, losses))[1].stack()
 
     def _replica_step(self, inputs: tf.Tensor, targets: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         training, replicas = self._training, self._placement.replicas

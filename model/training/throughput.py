@@ -143,7 +143,7 @@ def measure_peak(device: str, precision: Precision = "float32") -> float:
     with tf.device(device):
         matrix = tf.cast(tf.random.stateless_normal([_SIDE, _SIDE], [0, 0]), precision)
 
-        @tf.function
+        @tf.function(autograph=False)
         def product(left: tf.Tensor) -> tf.Tensor:
             return tf.reduce_sum(tf.matmul(left, left))  # one number, so that fetching it costs nothing
 

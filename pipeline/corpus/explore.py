@@ -78,7 +78,11 @@ def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary
     tables = [
         pd.DataFrame({"user": users, "characters": lengths})
         for users, lengths in messages.dataset()
-        .map(lambda users, texts: (users, tf.strings.length(texts, unit="UTF8_CHAR")))
+        .map(
+            tf.autograph.experimental.do_not_convert(
+                lambda users, texts: (users, tf.strings.length(texts, unit="UTF8_CHAR"))
+            )
+        )
         .as_numpy_iterator()
     ]
     table = pd.concat(tables)
@@ -176,7 +180,9 @@ def _label(user: str) -> str:
 
 
 def _texts_of(messages: Messages, user: str) -> Iterator[str]:
-    batches = messages.dataset().map(lambda users, texts: tf.boolean_mask(texts, users == user))
+    batches = messages.dataset().map(
+        tf.autograph.experimental.do_not_convert(lambda users, texts: tf.boolean_mask(texts, users == user))
+    )
     for batch in batches.as_numpy_iterator():
         yield from (text.decode() for text in batch)
 

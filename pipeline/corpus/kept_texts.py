@@ -39,6 +39,7 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
     named_users = [*settings.users, *settings.drop_users]
     wanted = tf.constant(named_users, tf.string, shape=[len(named_users)])
 
+    @tf.autograph.experimental.do_not_convert
     def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         verdicts = judge(
             users,

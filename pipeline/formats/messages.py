@@ -173,6 +173,7 @@ def _is_one_of(users: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
     return tf.reduce_any(users[:, tf.newaxis] == tf.constant(list(names)), axis=1)  # [B]
 
 
+@tf.autograph.experimental.do_not_convert
 def _rows_of(source: CsvSource) -> tf.data.Dataset:
     """Reads the two columns of a file that is known to be well-formed."""
     if source.repeats_header:
@@ -200,6 +201,7 @@ def _are_headers(fields: tf.Tensor, names: tf.Tensor) -> tf.Tensor:
     return others & ((fields[0] == names[0]) | (fields[0] == "\ufeff" + names[0]))
 
 
+@tf.autograph.experimental.do_not_convert
 def _survey(fast: CsvSource, source: CsvSource) -> Messages | None:
     """Parses the whole file strictly (field count and length, quotes, UTF-8); None if any row is bad.
 
@@ -238,7 +240,8 @@ def _survey(fast: CsvSource, source: CsvSource) -> Messages | None:
         tf.TensorSpec([None, None], tf.string),
         tf.TensorSpec([None], tf.string),
         tf.TensorSpec([], tf.int64),
-    ]
+    ],
+    autograph=False,
 )
 def _look(fields: tf.Tensor, names: tf.Tensor, text_index: tf.Tensor) -> dict[str, tf.Tensor]:
     """Counts what is in a batch of fields [C, B], finds its longest message and rows of many lines.

@@ -198,6 +198,7 @@ def stream_windows(
     start = plan.place_of(first_step)
     first_group = start.epoch * plan.groups + start.group
 
+    @tf.autograph.experimental.do_not_convert
     def batches_of(number: tf.Tensor, blocks: tf.Tensor, buffer: tf.Tensor) -> tf.data.Dataset:
         epoch, group = number // plan.groups, number % plan.groups
         n_windows = plan.windows_in(blocks)
@@ -213,6 +214,7 @@ def stream_windows(
         elements = tf.data.Dataset.range(begin * replicas, n_windows // global_batch * replicas)
         return elements.map(slice_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
+    @tf.autograph.experimental.do_not_convert
     def group_of(number: tf.Tensor) -> tf.data.Dataset:
         blocks = plan.blocks_of(number // plan.groups, number % plan.groups)
         return _read_blocks(prepared, plan, blocks).map(lambda buffer: (number, blocks, buffer))

@@ -268,7 +268,7 @@ class _EncodedText:
             yield self._ids[points[max(0, self.n_read - self.position.characters) :]]
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def _decode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Gives the code points of texts [K], each with a separator after it, int32 [characters]; and lengths [K]."""
     points = tf.strings.unicode_decode(texts + SEPARATOR, "UTF-8")
@@ -278,7 +278,9 @@ def _decode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _decoded(messages: Messages, settings: CorpusSettings, *, skip: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields what `_decode` gives of each batch, from batch `skip` on; batches before are read and no more."""
     texts = kept_texts(messages, settings, skip=skip)
-    batches = texts.map(lambda kept, *_: _decode(kept), num_parallel_calls=tf.data.AUTOTUNE)
+    batches = texts.map(
+        tf.autograph.experimental.do_not_convert(lambda kept, *_: _decode(kept)), num_parallel_calls=tf.data.AUTOTUNE
+    )
     yield from batches.as_numpy_iterator()
 
 

@@ -10,7 +10,6 @@ import tensorflow as tf
 from charflow.model.distributed.strategy import check_batch, make_strategy
 from charflow.pipeline.errors import UserError
 
-
 ON_CPUS = pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU: hide it to test the CPU"
 )
