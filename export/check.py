@@ -18,6 +18,7 @@ import numpy as np
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.settings import checked
+from charflow.serving.layout import GRAPH, WARM_UP
 
 _FORBIDDEN = ("Cudnn", "PyFunc", "EagerPyFunc", "PyFuncStateless")
 _TOLERANCE = 1e-4  # relative and absolute
@@ -40,8 +41,8 @@ def check_in_fresh_process(version_folder: Path) -> list[Finding]:
     Raises:
         UserError: the folder is no SavedModel, or the process died.
     """
-    if not (version_folder / "saved_model.pb").exists():
-        raise UserError(f"{version_folder} is not an exported version: it has no saved_model.pb.")
+    if not (version_folder / GRAPH).exists():
+        raise UserError(f"{version_folder} is not an exported version: it has no {GRAPH}.")
     done = subprocess.run(
         [sys.executable, "-m", "charflow.export.check", str(version_folder)],
         capture_output=True,
@@ -221,7 +222,7 @@ def _warmup(session: Any, version_folder: Path) -> str:
 
     from charflow.pipeline.untuned import untuned
 
-    path = version_folder / "assets.extra" / "tf_serving_warmup_requests"
+    path = version_folder / WARM_UP
     records = 0
     for record in tf.data.TFRecordDataset(str(path)).with_options(untuned()).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request

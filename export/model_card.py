@@ -20,13 +20,14 @@ from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import checked
+from charflow.serving.layout import MODEL_CARD
 
 _SELF_TEST_CHARS = 60
 
 
 def card_path(version_folder: Path) -> Path:
     """Where the card of a version stands."""
-    return version_folder / "assets.extra" / "model_card.json"
+    return version_folder / MODEL_CARD
 
 
 def make_model_card(

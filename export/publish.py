@@ -14,7 +14,7 @@ from typing import Annotated, TypeAlias
 import tensorflow as tf
 
 from charflow.export.model_card import make_model_card, write_model_card
-from charflow.export.server_configs import SERVER_FILES, write_server_configs
+from charflow.export.server_configs import write_server_configs
 from charflow.export.signatures import make_servable
 from charflow.export.warmup import write_warmup
 from charflow.model.decoding.contexts import ContextKind
@@ -26,6 +26,7 @@ from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.settings import checked
+from charflow.serving.layout import GRAPH, SERVER_FILES
 
 Version: TypeAlias = Annotated[int, Bounds(at_least=1, dtype="int64")]  # as TensorFlow Serving's protocol has it
 
@@ -104,7 +105,7 @@ def _versions(base: Path) -> list[int]:
     check_folder(base, "the model's versions")
     if not base.exists():
         return []
-    if (base / "saved_model.pb").exists():
+    if (base / GRAPH).exists():
         raise UserError(f"{base} is itself a SavedModel: name the folder above its version number.")
     visible = [child for child in base.iterdir() if not (child.name.startswith(".") or _is_server_file(child))]
     if others := sorted(child.name for child in visible if not (child.is_dir() and child.name.isdecimal())):

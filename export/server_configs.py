@@ -8,10 +8,7 @@ in the first. A file that is there is never touched: it has the user's edits, la
 from pathlib import Path
 
 from charflow.pipeline.files import replacing
-
-MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
-LABELS = "labels.json"  # what each label stood for before; `charflow promote` keeps it
-SERVER_FILES = (MODELS, BATCHING, MONITORING, LABELS)
+from charflow.serving.layout import BATCHING, MODELS, MONITORING
 
 # Times of the default network (256 units) in batching.config: one process, 2 CPU cores, 100 characters a row.
 _FILES = {

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from charflow.serving.layout import GRAPH
+
 _TAG = "serve"
 
 
@@ -57,7 +59,7 @@ class FunctionRunner:
 
 def read_graph(version_folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields `(op, attributes)` of every node, those in functions too."""
-    proto = saved_model_pb2.SavedModel.FromString((version_folder / "saved_model.pb").read_bytes())
+    proto = saved_model_pb2.SavedModel.FromString((version_folder / GRAPH).read_bytes())
     for meta_graph in proto.meta_graphs:
         graph = meta_graph.graph_def
         for node in graph.node:

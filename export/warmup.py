@@ -1,7 +1,7 @@
 """Writes the warm-up file that TensorFlow Serving replays before it announces a version.
 
-`publish` calls it. The file is a TFRecord of PredictionLog, at most 1,000 of them, at
-assets.extra/tf_serving_warmup_requests (tensorflow/serving, g3doc/saved_model_warmup.md).
+`publish` calls it. The file is a TFRecord of PredictionLog, at most 1,000 of them (tensorflow/serving,
+g3doc/saved_model_warmup.md).
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,14 @@ from charflow.export.signatures import RECORDS
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import TextModel
+from charflow.serving.layout import WARM_UP
 
 _CHARS = 8  # enough to run both loops of the decoder once
 
 
 def write_warmup(version_folder: Path, *, model_name: str, text_model: TextModel, settings: SamplingSettings) -> None:
     """Writes a request a signature, and two for those that sample: without samplers, and with every one."""
-    path = version_folder / "assets.extra" / "tf_serving_warmup_requests"
+    path = version_folder / WARM_UP
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in _requests(text_model, settings):

@@ -3,11 +3,11 @@
 What charflow writes for people and later runs goes through here: pictures, settings, metrics.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from charflow import atomic
 from charflow.pipeline.errors import UserError, reason
 
 MANIFEST, PROGRESS = "manifest.json", "progress.json"  # of a prepared folder, finished and not
@@ -20,19 +20,13 @@ def is_prepared(folder: str | Path) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, and renames it over `path` when all went well.
-
-    >>> with replacing(Path("figures.txt")) as beside:  # doctest: +SKIP
-    ...     beside.write_text("done")
+    """As `charflow.atomic.replacing`, with the error that users are told.
 
     Raises:
         UserError: the file cannot be written, or the disk is full; `path` is as it was.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield beside
-        beside.replace(path)
+        with atomic.replacing(path) as beside:
+            yield beside
     except OSError as error:
         raise UserError(f"{path} cannot be written: {reason(error)}.") from error
-    finally:
-        beside.unlink(missing_ok=True)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         Score,
         Signature,
         TensorInfo,
-        VersionStatus,
     )
     from charflow.serving.client.wire.tls import Tls
     from charflow.serving.client.wire.transport import Unreachable
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         Unimplemented,
         UsageError,
     )
+    from charflow.serving.version_status import VersionStatus
 
 _HOMES = {
     "Aborted": "errors",
@@ -67,7 +67,7 @@ _HOMES = {
     "Unimplemented": "errors",
     "Unreachable": "client.wire.transport",
     "UsageError": "errors",
-    "VersionStatus": "client.results",
+    "VersionStatus": "version_status",
 }
 
 __all__ = [

@@ -15,6 +15,7 @@ from packaging.version import Version
 from tests.support import ROOT
 
 CODE = ("cli", "export", "model", "pipeline", "serving")
+ABOVE = {"__init__.py", "__main__.py", "atomic.py"}  # beside the links to those
 REPOSITORY_ONLY = (".ci/", ".gitignore")
 LEAST = "77"
 
@@ -68,7 +69,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_source_distribution_is_the_repository(sdist: Path) -> None:
     expected = {packaged(name) for name in tracked() if not name.startswith((*REPOSITORY_ONLY, "src/charflow/"))}
-    expected |= {"src/charflow/__init__.py", "src/charflow/__main__.py"}
+    expected |= {f"src/charflow/{name}" for name in ABOVE}
     found = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
     made = {name for name in found if name in ("PKG-INFO", "setup.cfg") or ".egg-info/" in name}
     assert found - made == expected
@@ -76,7 +77,7 @@ def test_source_distribution_is_the_repository(sdist: Path) -> None:
 
 def test_wheel_from_the_source_distribution_has_every_file_of_the_packages(wheel: Path) -> None:
     expected = {f"charflow/{name}" for name in tracked() if name.split("/")[0] in CODE}
-    expected |= {"charflow/__init__.py", "charflow/__main__.py"}
+    expected |= {f"charflow/{name}" for name in ABOVE}
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == expected

@@ -66,19 +66,19 @@ def promote(
         )
     quiet_grpc()
     from charflow.serving import ArgumentError, Tls
-    from charflow.serving.promotion.promote import Place, Trial, WorseError
+    from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, WorseError
     from charflow.serving.promotion.promote import promote as promote_to
     from charflow.serving.promotion.promote import rollback as roll_back
 
-    trial = None
+    comparing = None
     if texts is not None:
         lines = _lines(prompts) if prompts is not None else [""]
-        trial = Trial(texts=_lines(texts), prompts=lines, requests=samples, max_slowdown=max_slowdown)
+        comparing = ComparisonSettings(texts=_lines(texts), prompts=lines, requests=samples, max_slowdown=max_slowdown)
     try:
         certificates = Tls(ca=ca, cert=cert, key=key) if tls or ca or cert or key else None
-        place = Place(base=base, label=label, server=server, config=config, model=model, tls=certificates)
-        with waiting("moving the label" if trial is None else "trying both versions"):
-            move = roll_back(place) if version is None else promote_to(place, version, trial)
+        place = LabelPlace(base=base, label=label, server=server, config=config, model=model, tls=certificates)
+        with waiting("moving the label" if comparing is None else "trying both versions"):
+            move = roll_back(place) if version is None else promote_to(place, version, comparing)
     except WorseError as error:
         _show(error.refused, moved=False, json=json)
         raise

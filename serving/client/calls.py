@@ -19,11 +19,12 @@ from charflow.serving.client.arguments import (
     setting_columns,
     texts_of,
 )
-from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, Signature, VersionStatus
+from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, Signature
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.wire import answers
 from charflow.serving.client.wire.transport import Target, Transport
 from charflow.serving.errors import FailedPrecondition
+from charflow.serving.version_status import VersionStatus
 
 Result = TypeVar("Result")
 

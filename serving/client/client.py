@@ -7,11 +7,12 @@ from typing import Any, Literal, TypeVar, overload
 
 from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Strings, Texts
 from charflow.serving.client.calls import Calls
-from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score, VersionStatus
+from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.stream import Stream
 from charflow.serving.client.wire.tls import Tls, tls_of
 from charflow.serving.client.wire.transport import Target, Transport, checked_address
+from charflow.serving.version_status import VersionStatus
 
 Result = TypeVar("Result")
 

@@ -60,23 +60,6 @@ class Score:
 
 
 @dataclass(frozen=True)
-class VersionStatus:
-    """Where a version of the model is in its life.
-
-    Attributes:
-        version: its number.
-        state: START, LOADING, AVAILABLE, UNLOADING or END.
-        code: OK, or the canonical code of what kept it from being served.
-        message: that error.
-    """
-
-    version: int
-    state: str
-    code: str
-    message: str
-
-
-@dataclass(frozen=True)
 class TensorInfo:
     """An input or output of a signature.
 
@@ -97,13 +80,11 @@ class Signature:
         inputs: by name.
         outputs: by name.
         defaults: values of the inputs that have one, as nested lists in the tensor's shape.
-        method: the method name it was saved with.
     """
 
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
     defaults: Mapping[str, Any]
-    method: str
 
     @property
     def settings(self) -> dict[str, str]:

@@ -29,9 +29,9 @@ from charflow.serving.embedded.grpc.server import GrpcServer
 from charflow.serving.embedded.log_limit import LogLimit
 from charflow.serving.embedded.memory import trim_memory
 from charflow.serving.embedded.rest.app import make_app
-from charflow.serving.embedded.rest.connection import Bounds
+from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.server import RestServer
-from charflow.serving.embedded.tls import grpc_credentials, rest_context
+from charflow.serving.embedded.tls import grpc_credentials, ssl_context
 from charflow.serving.errors import Cancelled, ServingError, UsageError
 from charflow.serving.listening import grpc_addresses, listen
 from charflow.serving.ready import host_and_port
@@ -259,9 +259,9 @@ class _Server:
         )
         return RestServer(
             app,
-            bounds=Bounds(connections=self._connections),
+            bounds=ConnectionBounds(connections=self._connections),
             grace=flags.shutdown_grace_seconds,
-            context=rest_context(self._tls) if self._tls else None,
+            tls=ssl_context(self._tls) if self._tls else None,
         )
 
 

@@ -15,7 +15,7 @@ def grpc_credentials(config: SSLConfig) -> grpc.ServerCredentials:
     Raises:
         UsageError: the key, the certificate or the authority cannot be used.
     """
-    rest_context(config)  # checks them: gRPC takes anything, and then cannot listen
+    ssl_context(config)  # checks them: gRPC takes anything, and then cannot listen
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         root_certificates=config.custom_ca.encode() or None,
@@ -23,7 +23,7 @@ def grpc_credentials(config: SSLConfig) -> grpc.ServerCredentials:
     )
 
 
-def rest_context(config: SSLConfig) -> ssl.SSLContext:
+def ssl_context(config: SSLConfig) -> ssl.SSLContext:
     """Makes the context of the REST door.
 
     Raises:

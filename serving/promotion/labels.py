@@ -15,8 +15,9 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from charflow.pipeline.files import replacing
+from charflow.atomic import replacing
 from charflow.serving.errors import UsageError
+from charflow.serving.layout import LABELS
 from charflow.serving.settings.configs import read_model_config
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")  # what the REST paths of TensorFlow Serving allow (g3doc/serving_config.md)
@@ -48,7 +49,7 @@ class LabelFiles:
         config = read_model_config(str(path))
         if config.WhichOneof("config") != "model_config_list" or not config.model_config_list.config:
             raise UsageError(f"{path} lists no models.")
-        return cls(path=path, config=config, histories=_read_histories(path.with_name("labels.json")))
+        return cls(path=path, config=config, histories=_read_histories(path.with_name(LABELS)))
 
     def model(self, name: str | None, folder: str) -> ModelConfig:
         """Finds a model by its name; without one the only model, or the one that is called like the folder.
@@ -81,13 +82,14 @@ class LabelFiles:
         """Writes both, labels.json first: a history without its label is cut back when it is read, not the reverse.
 
         Comments at the top of models.config stay; those between its lines are lost.
+
+        Raises:
+            UsageError: one cannot be written; it is as it was.
         """
         histories = {name: dict(labels) for name, labels in self.histories.items()}
         histories.setdefault(model.name, {})[label] = history
-        with replacing(self.path.with_name("labels.json")) as beside:
-            beside.write_text(json.dumps(histories, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        with replacing(self.path) as beside:
-            beside.write_text(_head(self.path) + text_format.MessageToString(config, as_utf8=True), encoding="utf-8")
+        _write(self.path.with_name(LABELS), json.dumps(histories, indent=2, ensure_ascii=False) + "\n")
+        _write(self.path, _head(self.path) + text_format.MessageToString(config, as_utf8=True))
 
 
 def check_label(label: str) -> str:
@@ -116,6 +118,14 @@ def list_versions(
     listed = (listed - set(drop)) | set(add) | set(model.version_labels.values())
     del policy.specific.versions[:]
     policy.specific.versions.extend(sorted(listed))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _head(path: Path) -> str:

@@ -22,6 +22,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, Model
 from charflow.serving.client.model_service import ModelService
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.errors import UsageError
+from charflow.serving.layout import MODEL_CARD, MODELS
 from charflow.serving.promotion.comparison import FEWEST_TEXTS, Comparison, compare
 from charflow.serving.promotion.labels import LabelFiles, check_label, list_versions
 
@@ -29,7 +30,7 @@ _LOAD_SECONDS = 300.0  # for a version to load and warm up
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class ComparisonSettings:
     """What a candidate is compared by.
 
     Attributes:
@@ -95,7 +96,7 @@ class WorseError(UsageError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LabelPlace:
     """Where a label stands.
 
     Attributes:
@@ -115,13 +116,13 @@ class Place:
     tls: Tls | None = None
 
 
-def promote(place: Place, version: int, trial: Trial | None) -> Move:
+def promote(place: LabelPlace, version: int, comparing: ComparisonSettings | None) -> Move:
     """Moves a label to a version.
 
     Args:
         place: the label.
         version: the candidate.
-        trial: how it is compared with the version that has the label; None moves the label without.
+        comparing: how it is compared with the version that has the label; None moves the label without.
 
     Raises:
         UsageError: the label, model or version is not there, the server is not reachable or refuses, a file is damaged,
@@ -131,7 +132,7 @@ def promote(place: Place, version: int, trial: Trial | None) -> Move:
     """
     files, model = _read(place)
     before = model.version_labels.get(place.label)
-    if before is None and trial is not None:
+    if before is None and comparing is not None:
         has = f"its labels are {', '.join(sorted(model.version_labels))}" if model.version_labels else "it has none"
         raise UsageError(
             f"{files.path} has no label {place.label!r} ({has}): "
@@ -141,13 +142,13 @@ def promote(place: Place, version: int, trial: Trial | None) -> Move:
         with ModelService.connect(place.server, place.tls) as server:
             _check_in_step(files.path, model, server)
         raise UsageError(f"{place.label!r} is version {version} already.")
-    if trial is not None:
+    if comparing is not None:
         _check_same_reading(place.base, before, version)
     history = files.history(model, place.label)
-    return _move(place, files, model, [*history, version], drop=history[:-1], trial=trial)
+    return _move(place, files, model, [*history, version], drop=history[:-1], comparing=comparing)
 
 
-def rollback(place: Place) -> Move:
+def rollback(place: LabelPlace) -> Move:
     """Moves a label to the version it stood for before, without a comparison.
 
     Raises:
@@ -159,23 +160,29 @@ def rollback(place: Place) -> Move:
         raise UsageError(f"{files.path} has no label {place.label!r}.")
     if len(history) < 2:
         raise UsageError(f"No version had the label {place.label!r} before version {history[-1]}.")
-    return _move(place, files, model, history[:-1], drop=history, trial=None)
+    return _move(place, files, model, history[:-1], drop=history, comparing=None)
 
 
-def _read(place: Place) -> tuple[LabelFiles, ModelConfig]:
+def _read(place: LabelPlace) -> tuple[LabelFiles, ModelConfig]:
     check_label(place.label)
     if not place.base.is_dir():
         raise UsageError(f"{place.base} is not a folder of versions.")
-    files = LabelFiles.read(place.config or place.base / "models.config")
+    files = LabelFiles.read(place.config or place.base / MODELS)
     return files, files.model(place.model, place.base.resolve().name)
 
 
 def _move(
-    place: Place, files: LabelFiles, model: ModelConfig, history: list[int], *, drop: list[int], trial: Trial | None
+    place: LabelPlace,
+    files: LabelFiles,
+    model: ModelConfig,
+    history: list[int],
+    *,
+    drop: list[int],
+    comparing: ComparisonSettings | None,
 ) -> Move:
     """Does the steps of the module's header; `history` ends with the version the label goes to."""
     before, after = model.version_labels.get(place.label), history[-1]
-    needed = [after] if before is None or trial is None else [before, after]
+    needed = [after] if before is None or comparing is None else [before, after]
     _check_exist(place.base, needed)
     move = Move(model=model.name, label=place.label, before=before, after=after)
     with ModelService.connect(place.server, place.tls) as server:
@@ -186,8 +193,8 @@ def _move(
             list_versions(changed, add=needed, served=served)
             server.reload(both)
             server.await_available(model, needed, seconds=_LOAD_SECONDS)
-            if trial is not None and before is not None:
-                move = replace(move, comparison=_try(place, model.name, before, after, trial))
+            if comparing is not None and before is not None:
+                move = replace(move, comparison=_try(place, model.name, before, after, comparing))
                 if move.comparison and move.comparison.faults:
                     raise WorseError(move)
             moved, changed = _copy(both, model.name)
@@ -227,7 +234,7 @@ def _copy(config: ModelServerConfig, name: str) -> tuple[ModelServerConfig, Mode
     return copy, next(model for model in copy.model_config_list.config if model.name == name)
 
 
-def _try(place: Place, model: str, before: int, after: int, trial: Trial) -> Comparison:
+def _try(place: LabelPlace, model: str, before: int, after: int, comparing: ComparisonSettings) -> Comparison:
     from charflow.serving import Client
 
     with (
@@ -237,10 +244,10 @@ def _try(place: Place, model: str, before: int, after: int, trial: Trial) -> Com
         return compare(
             old,
             new,
-            texts=trial.texts,
-            prompts=trial.prompts,
-            requests=trial.requests,
-            max_slowdown=trial.max_slowdown,
+            texts=comparing.texts,
+            prompts=comparing.prompts,
+            requests=comparing.requests,
+            max_slowdown=comparing.max_slowdown,
         )
 
 
@@ -257,7 +264,7 @@ def _check_same_reading(base: Path, *versions: int | None) -> None:
     settings = []
     for version in versions:
         try:
-            card = json.loads((base / str(version) / "assets.extra" / "model_card.json").read_text(encoding="utf-8"))
+            card = json.loads((base / str(version) / MODEL_CARD).read_text(encoding="utf-8"))
             settings.append(card["configuration"]["corpus"]["text"])
         except (OSError, ValueError, LookupError, TypeError):
             return  # not exported by charflow: nothing is known

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from charflow.export.publish import export_run
-from charflow.export.server_configs import SERVER_FILES
 from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import Limits
 from charflow.pipeline.errors import UserError
+from charflow.serving.layout import SERVER_FILES
 
 CONFIGS = ["batching.config", "models.config", "monitoring.config"]
 

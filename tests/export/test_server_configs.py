@@ -8,9 +8,10 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from charflow.export.server_configs import BATCHING, MODELS, MONITORING, write_server_configs
+from charflow.export.server_configs import write_server_configs
 from charflow.pipeline.errors import UserError
 from charflow.serving import AsyncClient, Client
+from charflow.serving.layout import BATCHING, MODELS, MONITORING
 from charflow.serving.protos import monitoring_config_pb2, session_bundle_config_pb2
 
 

@@ -15,7 +15,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from charflow.export.server_configs import BATCHING, MODELS, MONITORING, write_server_configs
+from charflow.export.server_configs import write_server_configs
+from charflow.serving.layout import BATCHING, MODELS, MONITORING
 from charflow.serving.protos.monitoring_config_pb2 import MonitoringConfig
 from charflow.serving.protos.session_bundle_config_pb2 import BatchingParameters
 from charflow.serving.settings.flag_parser import parse_flags

@@ -7,11 +7,12 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from charflow.serving.client.arguments import Tensor
-from charflow.serving.client.results import ModelMetadata, Signature, TensorInfo, VersionStatus
+from charflow.serving.client.results import ModelMetadata, Signature, TensorInfo
 from charflow.serving.client.wire.tensors import field_of, nested, text_of
 from charflow.serving.client.wire.transport import Target
 from charflow.serving.errors import Internal
 from charflow.serving.protos import wire_pb2
+from charflow.serving.version_status import VersionStatus
 
 _SIGNATURES = "signature_def"
 _CODES = {code.value[0]: code.name for code in StatusCode}
@@ -60,7 +61,6 @@ def metadata_of(response: wire_pb2.GetModelMetadataResponse) -> ModelMetadata:
                 inputs={key: _info(info) for key, info in proto.inputs.items()},
                 outputs={key: _info(info) for key, info in proto.outputs.items()},
                 defaults={key: _values(value) for key, value in proto.defaults.items()},
-                method=proto.method_name,
             )
             for name, proto in signatures.signature_def.items()
         },

@@ -13,13 +13,14 @@ import grpc
 import grpc.aio
 
 from charflow.serving.client.arguments import Tensor
-from charflow.serving.client.results import ModelMetadata, VersionStatus
+from charflow.serving.client.results import ModelMetadata
 from charflow.serving.client.wire import grpc_codec as codec
 from charflow.serving.client.wire.methods import Methods
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.client.wire.transport import Target, Unreachable, unreachable
 from charflow.serving.client.wire.trouble import Trouble, certificate_trouble
 from charflow.serving.errors import ServingError, error_of
+from charflow.serving.version_status import VersionStatus
 
 _LARGEST_MESSAGE = 2**31 - 1  # bytes: what TensorFlow Serving allows; gRPC's own limit is 4 MB
 _OPTIONS = (

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from charflow.serving.client.arguments import Tensor
-from charflow.serving.client.results import ModelMetadata, Signature, TensorInfo, VersionStatus
+from charflow.serving.client.results import ModelMetadata, Signature, TensorInfo
 from charflow.serving.client.wire.answers import UNNAMED
 from charflow.serving.client.wire.tensors import field_of, nested, text_of
 from charflow.serving.client.wire.transport import Target
 from charflow.serving.errors import Internal, ServingError, error_of
 from charflow.serving.http_status import code_of
+from charflow.serving.version_status import VersionStatus
 
 Found = TypeVar("Found")
 
@@ -111,7 +112,6 @@ def _signature(proto: Any) -> Signature:
         inputs={name: _info(info) for name, info in proto["inputs"].items()},
         outputs={name: _info(info) for name, info in proto["outputs"].items()},
         defaults={name: _values(value) for name, value in proto.get("defaults", {}).items()},
-        method=proto["method_name"],
     )
 
 

@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 
 from charflow.serving.client.arguments import Tensor
-from charflow.serving.client.results import ModelMetadata, VersionStatus
+from charflow.serving.client.results import ModelMetadata
 from charflow.serving.client.wire import rest_codec as codec
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.client.wire.transport import Target, unreachable
 from charflow.serving.client.wire.trouble import Trouble, certificate_trouble
 from charflow.serving.errors import DeadlineExceeded, ServingError, Unavailable
+from charflow.serving.version_status import VersionStatus
 
 _IDLE_SECONDS = 60.0  # that a connection is kept for another request: less than the server keeps it
 

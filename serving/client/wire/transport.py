@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from charflow.serving.client.arguments import ArgumentError, Tensor, int_between, text
-from charflow.serving.client.results import ModelMetadata, VersionStatus
+from charflow.serving.client.results import ModelMetadata
 from charflow.serving.client.wire.trouble import Trouble
 from charflow.serving.errors import Unavailable
+from charflow.serving.version_status import VersionStatus
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 

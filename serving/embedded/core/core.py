@@ -19,7 +19,7 @@ from charflow.serving.embedded.core.inference import Feed, Loaded
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.models import Models
 from charflow.serving.embedded.core.sources import ModelSource, NoVersionsError, find_versions, read_sources
-from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
+from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression
 from charflow.serving.errors import (
     Aborted,
     Cancelled,
@@ -30,6 +30,7 @@ from charflow.serving.errors import (
     NotFound,
     ServingError,
 )
+from charflow.serving.version_status import VersionStatus
 
 _logger = logging.getLogger(__name__)
 

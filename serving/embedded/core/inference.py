@@ -13,14 +13,14 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.servable import Runner
-from charflow.serving.embedded.core.signature import Signature, dtype_name, name_set
+from charflow.serving.embedded.core.signature import ServedSignature, dtype_name, name_set
 from charflow.serving.embedded.core.spec import DEFAULT_SIGNATURE
 from charflow.serving.errors import FailedPrecondition, InvalidArgument, ServingError, Unimplemented
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
-Feed = Callable[[Signature], Mapping[str, np.ndarray]]
+Feed = Callable[[ServedSignature], Mapping[str, np.ndarray]]
 Classes = list[list[tuple[str, float]]]
 
 
@@ -34,7 +34,7 @@ class Loaded:
         signature_defs: the signatures as they were saved.
     """
 
-    signatures: Mapping[str, Signature]
+    signatures: Mapping[str, ServedSignature]
     runner: Runner
     signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = field(default_factory=dict)
 
@@ -93,7 +93,7 @@ def multi_inference(
     Returns:
         Signature, method and result, in the order of the tasks.
     """
-    signatures: list[Signature] = []
+    signatures: list[ServedSignature] = []
     for name, method in tasks:
         signature = _find(loaded, name, InvalidArgument, "Requested signature not found in model graph: {}")
         if signature in signatures:
@@ -110,14 +110,14 @@ def multi_inference(
     return results
 
 
-def _find(loaded: Loaded, name: str, error: type[ServingError], message: str) -> Signature:
+def _find(loaded: Loaded, name: str, error: type[ServingError], message: str) -> ServedSignature:
     name = name or DEFAULT_SIGNATURE
     if name not in loaded.signatures:
         raise error(message.format(name))
     return loaded.signatures[name]
 
 
-def _check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _check_inputs(signature: ServedSignature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     signature.check_names(inputs)
     feeds = {}
     for name, spec in signature.inputs.items():
@@ -129,7 +129,11 @@ def _check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dic
 
 
 def _run(
-    loaded: Loaded, signature: Signature, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: Deadline
+    loaded: Loaded,
+    signature: ServedSignature,
+    feeds: Mapping[str, np.ndarray],
+    fetches: Sequence[str],
+    deadline: Deadline,
 ) -> list[np.ndarray]:
     try:
         return loaded.runner.run(feeds, fetches, deadline=deadline)
@@ -140,7 +144,7 @@ def _run(
         raise
 
 
-def _check_outputs(signature: Signature, outputs: Sequence[str]) -> list[str]:
+def _check_outputs(signature: ServedSignature, outputs: Sequence[str]) -> list[str]:
     for name in outputs:
         if name not in signature.outputs:
             raise InvalidArgument(
@@ -152,14 +156,14 @@ def _check_outputs(signature: Signature, outputs: Sequence[str]) -> list[str]:
     return list(outputs) or list(signature.outputs)
 
 
-def _check_examples_input(signature: Signature, kind: str) -> None:
+def _check_examples_input(signature: ServedSignature, kind: str) -> None:
     if len(signature.inputs) != 1:
         raise InvalidArgument("Expected one input Tensor.")
     if "inputs" not in signature.inputs:
         raise InvalidArgument(f"No {kind} inputs found in signature {signature.name}: it needs an input named inputs.")
 
 
-def _check_classify(signature: Signature) -> None:
+def _check_classify(signature: ServedSignature) -> None:
     _check_examples_input(signature, "classification")
     if len(signature.outputs) not in (1, 2):
         raise InvalidArgument(f"Expected one or two output Tensors, found {len(signature.outputs)}")
@@ -170,7 +174,7 @@ def _check_classify(signature: Signature) -> None:
         )
 
 
-def _check_regress(signature: Signature) -> None:
+def _check_regress(signature: ServedSignature) -> None:
     _check_examples_input(signature, "regression")
     if len(signature.outputs) != 1:
         raise InvalidArgument("Expected one output Tensor.")
@@ -179,7 +183,7 @@ def _check_regress(signature: Signature) -> None:
 
 
 def _run_examples(
-    loaded: Loaded, signatures: Sequence[Signature], examples: Sequence[bytes], deadline: Deadline
+    loaded: Loaded, signatures: Sequence[ServedSignature], examples: Sequence[bytes], deadline: Deadline
 ) -> dict[str, np.ndarray]:
     """Feeds the examples to every signature's input and fetches every output, by tensor name."""
     if not examples:
@@ -192,7 +196,7 @@ def _run_examples(
     return dict(zip(fetches, loaded.runner.run(feeds, fetches, deadline=deadline), strict=True))
 
 
-def _read_classes(signature: Signature, fetched: Mapping[str, np.ndarray], count: int) -> Classes:
+def _read_classes(signature: ServedSignature, fetched: Mapping[str, np.ndarray], count: int) -> Classes:
     labels, scores = (
         fetched[signature.outputs[name].tensor] if name in signature.outputs else None for name in ("classes", "scores")
     )
@@ -218,7 +222,7 @@ def _read_classes(signature: Signature, fetched: Mapping[str, np.ndarray], count
     ]
 
 
-def _read_values(signature: Signature, fetched: Mapping[str, np.ndarray], count: int) -> list[float]:
+def _read_values(signature: ServedSignature, fetched: Mapping[str, np.ndarray], count: int) -> list[float]:
     values = fetched[signature.outputs["outputs"].tensor]
     if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
         raise InvalidArgument(

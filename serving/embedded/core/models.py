@@ -15,14 +15,12 @@ from typing import Protocol
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import Loaded
-from charflow.serving.embedded.core.spec import VersionStatus
 from charflow.serving.errors import Cancelled, DeadlineExceeded, Internal, NotFound, ServingError
+from charflow.serving.version_status import AVAILABLE, END, LOADING, START, UNLOADING, VersionStatus
 
 _logger = logging.getLogger(__name__)
 
 _ASK_SECONDS = 1.0  # between two questions for whom to wait
-
-AVAILABLE, LOADING, START, UNLOADING, END = "AVAILABLE", "LOADING", "START", "UNLOADING", "END"
 
 
 class Closeable(Protocol):

@@ -21,7 +21,7 @@ from tensorflow.core.protobuf import config_pb2, error_codes_pb2, meta_graph_pb2
 from tensorflow.python.client import pywrap_tf_session
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
-from charflow.serving.embedded.core.signature import MAX_RANK, Signature, read_signature
+from charflow.serving.embedded.core.signature import MAX_RANK, ServedSignature, read_signature
 from charflow.serving.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -72,7 +72,7 @@ class Servable:
             self.close()
             raise
         self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
-        self.signatures: Mapping[str, Signature] = {
+        self.signatures: Mapping[str, ServedSignature] = {
             name: read_signature(name, proto)
             for name, proto in self.signature_defs.items()
             if name != "__saved_model_init_op"

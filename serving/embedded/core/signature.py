@@ -55,7 +55,7 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signature:
+class ServedSignature:
     """A signature by its parts, in the order of their names.
 
     Attributes:
@@ -63,14 +63,12 @@ class Signature:
         inputs: by the name a request uses.
         outputs: by the name an answer uses.
         defaults: values of the inputs a request may leave out.
-        method: the method name it was saved with; not enforced.
     """
 
     name: str
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     defaults: Mapping[str, np.ndarray]
-    method: str
 
     def check_names(self, given: Collection[str]) -> None:
         """Checks that a request has the inputs of the signature.
@@ -147,14 +145,13 @@ def _show_shape(shape: tuple[int | None, ...] | None) -> str:
     return str([-1 if size is None else size for size in shape or ()])
 
 
-def read_signature(name: str, proto: meta_graph_pb2.SignatureDef) -> Signature:
+def read_signature(name: str, proto: meta_graph_pb2.SignatureDef) -> ServedSignature:
     """Reads a signature from its proto."""
-    return Signature(
+    return ServedSignature(
         name=name,
         inputs={key: _spec(proto.inputs[key]) for key in sorted(proto.inputs)},
         outputs={key: _spec(proto.outputs[key]) for key in sorted(proto.outputs)},
         defaults={key: tf.make_ndarray(proto.defaults[key]) for key in sorted(proto.defaults)},
-        method=proto.method_name,
     )
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
 from charflow.serving.errors import InvalidArgument
+from charflow.serving.layout import GRAPH
 
 _LARGEST = 2**63 - 1
 
@@ -110,7 +111,7 @@ def _why_none(source: ModelSource, names: Sequence[str], found: Sequence[int]) -
     if found:
         has, asked = (", ".join(map(str, numbers)) for numbers in (found, source.specific))
         return f"has no version to serve: it has {has}, and the version policy asks for {asked}"
-    if "saved_model.pb" in names or "saved_model.pbtxt" in names:
+    if GRAPH in names or "saved_model.pbtxt" in names:
         return "has no version to serve: it is a version itself, and the base path is the folder above"
     return "has no version to serve: versions are folders whose names are integers"
 

@@ -50,20 +50,3 @@ class Regression:
     values: Sequence[float]
     version: int
     signature: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class VersionStatus:
-    """Where a version is in its life.
-
-    Attributes:
-        version: its number.
-        state: START, LOADING, AVAILABLE, UNLOADING or END.
-        code: OK, or the canonical code of what kept it from being served.
-        message: that error.
-    """
-
-    version: int
-    state: str
-    code: str = "OK"
-    message: str = ""

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2
 
-from charflow.serving.embedded.core.signature import Signature
+from charflow.serving.embedded.core.signature import ServedSignature
 from charflow.serving.embedded.core.spec import ModelSpec
 from charflow.serving.errors import InvalidArgument
 
@@ -32,7 +32,7 @@ _LARGEST_FILL = 2**26  # bytes of a request's values that are not in it: the las
 _TEXT_BYTES = 32  # of a text in memory besides its characters: NumPy's pointer, TensorFlow's string
 
 
-def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: Signature) -> dict[str, np.ndarray]:
+def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: ServedSignature) -> dict[str, np.ndarray]:
     """Reads the inputs of a request, after the signature let their names, types and ranks in.
 
     Raises:

@@ -1,7 +1,6 @@
 """Replays the requests that a SavedModel brings along, before its version is announced.
 
-The file is a TFRecord of PredictionLog at assets.extra/tf_serving_warmup_requests, as TensorFlow Serving reads it
-(g3doc/saved_model_warmup.md).
+The file is a TFRecord of PredictionLog, as TensorFlow Serving reads it (g3doc/saved_model_warmup.md).
 """
 
 import functools
@@ -14,8 +13,8 @@ from charflow.serving.embedded.core.inference import Loaded, classify, multi_inf
 from charflow.serving.embedded.core.servable import from_tensorflow
 from charflow.serving.embedded.core.tensor_protos import to_arrays, to_examples
 from charflow.serving.errors import InvalidArgument, Unimplemented
+from charflow.serving.layout import WARM_UP
 
-_FILE = "assets.extra/tf_serving_warmup_requests"
 _MOST = 1000
 
 
@@ -33,7 +32,7 @@ def warm_up(loaded: Loaded, path: str, *, iterations: int = 1) -> int:
     Raises:
         ServingError: a record that cannot be read or fails; the version must not be served then.
     """
-    file = f"{path}/{_FILE}"
+    file = f"{path}/{WARM_UP}"
     if not tf.io.gfile.exists(file):
         return 0
     count = 0

@@ -93,7 +93,7 @@ class Arrivals(grpc.ServerInterceptor):
         self._predictions = _Lane("predict", self._take, receiving=_RECEIVING, running=threads)
         self._control = _Lane("control", self._take, receiving=_RECEIVING)
         self._reflection = _Lane("reflection", self._take, receiving=4)
-        self._streams: set[Any] = set()
+        self._watches: set[Any] = set()
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
         threading.Thread(target=self._cut_late, name="grpc-late", daemon=True).start()
 
@@ -118,9 +118,9 @@ class Arrivals(grpc.ServerInterceptor):
         """A pool took the call; in gRPC's one thread, before the next comes."""
         self._offered = ""
 
-    def end_streams(self) -> None:
+    def end_watches(self) -> None:
         """Ends the calls that have no end of their own."""
-        for context in list(self._streams):
+        for context in list(self._watches):
             context.cancel()
 
     def _lane(self, method: str) -> _Lane:
@@ -159,8 +159,8 @@ class Arrivals(grpc.ServerInterceptor):
         return kind(behaviour, *codecs)
 
     def _register(self, context: Any) -> None:
-        self._streams.add(context)
-        context.add_callback(lambda: self._streams.discard(context))
+        self._watches.add(context)
+        context.add_callback(lambda: self._watches.discard(context))
 
     def _cut_late(self) -> None:
         while True:

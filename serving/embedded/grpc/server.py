@@ -143,7 +143,7 @@ class GrpcServer:
         """
         if self._health:
             self._health.enter_graceful_shutdown()
-        self._arrivals.end_streams()
+        self._arrivals.end_watches()
         with self._socket.spared() if self._socket else nullcontext():
             return self._server.stop(grace)
 

@@ -12,9 +12,10 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import error_codes_pb2, meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from charflow.serving.embedded.core.spec import Classification, Regression, VersionStatus
+from charflow.serving.embedded.core.spec import Classification, Regression
 from charflow.serving.embedded.rest.json_tensors import Json, format_floats, format_rows, format_string, format_tensor
 from charflow.serving.errors import InvalidArgument
+from charflow.serving.version_status import VersionStatus
 
 
 def format_prediction(outputs: Mapping[str, np.ndarray], *, by_rows: bool) -> str:

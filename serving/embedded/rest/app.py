@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
-from charflow.serving.embedded.core.signature import Signature
-from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
+from charflow.serving.embedded.core.signature import ServedSignature
+from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression
 from charflow.serving.embedded.rest.answers import (
     format_classification,
     format_error,
@@ -43,6 +43,7 @@ from charflow.serving.embedded.rest.transfer import (
 )
 from charflow.serving.errors import FailedPrecondition, Internal, NotFound, ServingError, Unavailable
 from charflow.serving.http_status import HTTP_STATUS
+from charflow.serving.version_status import VersionStatus
 
 _CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
@@ -62,7 +63,7 @@ class RestCore(Protocol):
     def predict(
         self,
         spec: ModelSpec,
-        feed: Callable[[Signature], Mapping[str, np.ndarray]],
+        feed: Callable[[ServedSignature], Mapping[str, np.ndarray]],
         *,
         outputs: Sequence[str] = (),
         deadline: Deadline = NEVER,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
 
-from charflow.serving.embedded.core.signature import Signature
+from charflow.serving.embedded.core.signature import ServedSignature
 from charflow.serving.embedded.rest.json_tensors import (
     Json,
     is_base64,
@@ -52,7 +52,7 @@ class PredictBody:
     by_rows: bool
     document: dict[str, Json]
 
-    def feed(self, signature: Signature) -> dict[str, np.ndarray]:
+    def feed(self, signature: ServedSignature) -> dict[str, np.ndarray]:
         """The array of each input of the signature.
 
         That there is one of `instances` and `inputs` is checked here: TensorFlow Serving looks the model up before.
@@ -73,7 +73,7 @@ class PredictBody:
                 del value[-_FREED:]
         self.document.clear()
 
-    def _read(self, signature: Signature) -> dict[str, np.ndarray]:
+    def _read(self, signature: ServedSignature) -> dict[str, np.ndarray]:
         if not signature.inputs:
             raise InvalidArgument(f"Failed to get input map for signature: {signature.name}")
         if self.by_rows and "inputs" in self.document:
@@ -208,7 +208,7 @@ def _signature_name(document: dict[str, Json]) -> str:
     return name
 
 
-def _read_instances(instances: Json, signature: Signature) -> dict[str, np.ndarray]:
+def _read_instances(instances: Json, signature: ServedSignature) -> dict[str, np.ndarray]:
     if type(instances) is not list:
         raise InvalidArgument(f"JSON Value: {show(instances)} Expecting 'instances' to be an list/array")
     if not instances:
@@ -235,7 +235,7 @@ def _is_record(value: Json) -> bool:
     return type(value) is dict and not is_base64(value)
 
 
-def _check_records(records: list[Json], signature: Signature) -> None:
+def _check_records(records: list[Json], signature: ServedSignature) -> None:
     names = signature.inputs.keys()
     for number, record in enumerate(records):
         if not _is_record(record):
@@ -254,7 +254,7 @@ def _check_records(records: list[Json], signature: Signature) -> None:
         )
 
 
-def _read_inputs(inputs: Json, signature: Signature) -> dict[str, np.ndarray]:
+def _read_inputs(inputs: Json, signature: ServedSignature) -> dict[str, np.ndarray]:
     if _is_record(inputs):
         for name in signature.inputs:
             if name not in inputs:

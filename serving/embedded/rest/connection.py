@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class ConnectionBounds:
     """What a caller may take.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Waits(Enum):
 class RestConnection(H11Protocol):
     """A connection; `check` cuts it when its time is up."""
 
-    def __init__(self, *arguments: Any, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, *arguments: Any, bounds: ConnectionBounds, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._bounds = bounds
         self._blocked_since = math.inf

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from charflow.serving.embedded.rest.connection import Bounds, RestConnection, check_all
+from charflow.serving.embedded.rest.connection import ConnectionBounds, RestConnection, check_all
 from charflow.serving.listening import BACKLOG
 
 _logger = logging.getLogger(__name__)
@@ -29,14 +29,16 @@ _BURST = 16  # connections accepted in one turn of the loop, before the bound on
 class RestServer(uvicorn.Server):
     """A REST server that is not yet listening."""
 
-    def __init__(self, app: ASGIApp, *, bounds: Bounds, grace: float, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, bounds: ConnectionBounds, grace: float, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Makes the server.
 
         Args:
             app: answers.
             bounds: what callers may take.
             grace: seconds that requests have to end in when the server is stopped; then they are cancelled.
-            context: of TLS; None does not encrypt.
+            tls: None does not encrypt.
         """
         super().__init__(
             uvicorn.Config(
@@ -53,7 +55,7 @@ class RestServer(uvicorn.Server):
                 timeout_graceful_shutdown=round(grace),
                 timeout_notify=0,
                 callback_notify=self._check,  # about once a second
-                ssl_context_factory=(lambda *_: context) if context else None,
+                ssl_context_factory=(lambda *_: tls) if tls else None,
             )
         )
         self._thread: threading.Thread | None = None

@@ -145,14 +145,14 @@ def unpack_body(parts: list[bytes], encoding: str, limit: int) -> bytes:
     if "gzip" not in encoding.lower() or not body:
         return body
     limit = min(limit, _MOST_UNCOMPRESSED)
-    stream = zlib.decompressobj(_GZIP_WINDOW)
+    inflater = zlib.decompressobj(_GZIP_WINDOW)
     try:
-        plain = stream.decompress(body, limit + 1)
+        plain = inflater.decompress(body, limit + 1)
     except zlib.error as error:
         raise InvalidArgument(f"Failed to uncompress the gzipped body: {error}") from None
     if len(plain) > limit:
         raise BodyTooLarge(f"The request's body has more than {limit} bytes uncompressed")
-    if not stream.eof or stream.unused_data:
+    if not inflater.eof or inflater.unused_data:
         raise InvalidArgument("Failed to uncompress the gzipped body: it is cut short, or something follows it")
     return plain
 

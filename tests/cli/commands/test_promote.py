@@ -9,7 +9,7 @@ from charflow.serving import Tls, Unreachable
 from charflow.serving.client.wire.trouble import Trouble
 from charflow.serving.errors import Unavailable, UsageError
 from charflow.serving.promotion.comparison import Bits, Comparison, Latency
-from charflow.serving.promotion.promote import Move, Place, Trial, WorseError
+from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, Move, WorseError
 
 
 def comparison(difference: float) -> Comparison:
@@ -32,11 +32,11 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list:
     """Replaces the promotion and the way back by ones that move nothing; lists what they were given."""
     calls: list = []
 
-    def promote(place: Place, version: int, trial: Trial | None) -> Move:
-        calls.append((place, version, trial))
-        return BETTER if trial else Move(model="a", label=place.label, before=None, after=version)
+    def promote(place: LabelPlace, version: int, comparing: ComparisonSettings | None) -> Move:
+        calls.append((place, version, comparing))
+        return BETTER if comparing else Move(model="a", label=place.label, before=None, after=version)
 
-    def rollback(place: Place) -> Move:
+    def rollback(place: LabelPlace) -> Move:
         calls.append((place, None, None))
         return Move(model="a", label=place.label, before=2, after=1)
 
@@ -67,10 +67,12 @@ def test_promote_shows_both_versions(call: Callable, given: list, texts: Path) -
 
 def test_promote_has_the_settings_of_the_design(call: Callable, given: list, texts: Path) -> None:
     assert call("promote", "base", 2, "--texts", texts).status == 0
-    ((place, version, trial),) = given
-    assert place == Place(base=Path("base"), label="stable", server="127.0.0.1:8500")
+    ((place, version, comparing),) = given
+    assert place == LabelPlace(base=Path("base"), label="stable", server="127.0.0.1:8500")
     assert version == 2
-    assert trial == Trial(texts=[f"message {number} ♥" for number in range(20)], prompts=[""], requests=200)
+    assert comparing == ComparisonSettings(
+        texts=[f"message {number} ♥" for number in range(20)], prompts=[""], requests=200
+    )
 
 
 def test_promote_gives_on_its_options(call: Callable, given: list, texts: Path, tmp_path: Path) -> None:
@@ -82,12 +84,17 @@ def test_promote_gives_on_its_options(call: Callable, given: list, texts: Path, 
         *["--cert", "client.pem", "--key", "client.key"],
     ]
     assert call("promote", "base", 7, *options).status == 0
-    ((place, version, trial),) = given
+    ((place, version, comparing),) = given
     tls = Tls(ca=Path("ca.pem"), cert=Path("client.pem"), key=Path("client.key"))
-    assert place == Place(
+    assert place == LabelPlace(
         base=Path("base"), label="canary", server="host:1", config=Path("server.config"), model="z", tls=tls
     )
-    assert (version, trial.prompts, trial.requests, trial.max_slowdown) == (7, ["how do i ", "why"], 30, 2.5)
+    assert (version, comparing.prompts, comparing.requests, comparing.max_slowdown) == (
+        7,
+        ["how do i ", "why"],
+        30,
+        2.5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +142,7 @@ def test_forced_promotion_has_nothing_to_show(call: Callable, given: list) -> No
     done = call("promote", "base", 1, "--force")
     assert (done.status, done.out, done.err) == (0, "stable of a: new -> version 1.\n", "")
     assert call("promote", "base", 1, "--force", "--json").json["comparison"] is None
-    assert [trial for _, _, trial in given] == [None, None]
+    assert [comparing for _, _, comparing in given] == [None, None]
 
 
 def test_rollback_needs_no_version(call: Callable, given: list) -> None:

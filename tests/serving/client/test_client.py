@@ -174,7 +174,6 @@ def test_metadata_has_the_signatures(client: Any) -> None:
     assert stream.defaults["state"] == [[0.0] * 5]
     assert (stream.defaults["seed"], stream.defaults["stop"], stream.defaults["top_p"]) == ([5], [""], [1.0])
     assert metadata.signature("serving_default").defaults == {}
-    assert stream.method == "tensorflow/serving/predict"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from charflow.serving.embedded.rest import server as rest_server
-from charflow.serving.embedded.rest.connection import Bounds
-from charflow.serving.embedded.tls import grpc_credentials, rest_context
+from charflow.serving.embedded.rest.connection import ConnectionBounds
+from charflow.serving.embedded.tls import grpc_credentials, ssl_context
 from charflow.serving.errors import UsageError
 from charflow.serving.listening import listen
 from charflow.serving.protos.ssl_config_pb2 import SSLConfig
@@ -38,7 +38,7 @@ def config(pem: dict[str, str], **fields: Any) -> SSLConfig:
     return SSLConfig(**{"server_key": pem["server.key"], "server_cert": pem["server.pem"], **fields})
 
 
-DOORS = pytest.mark.parametrize("door", [grpc_credentials, rest_context], ids=["grpc", "rest"])
+DOORS = pytest.mark.parametrize("door", [grpc_credentials, ssl_context], ids=["grpc", "rest"])
 
 
 @DOORS
@@ -47,11 +47,11 @@ def test_door_takes_a_key_and_its_certificate(door: Callable[[SSLConfig], Any], 
     assert door(config(pem, custom_ca=pem["other.pem"], client_verify=verify)) is not None
 
 
-def test_rest_context_asks_clients_only_where_it_shall(pem: dict[str, str]) -> None:
-    assert rest_context(config(pem)).verify_mode == ssl.CERT_NONE
-    assert rest_context(config(pem, custom_ca=pem["other.pem"])).verify_mode == ssl.CERT_NONE
-    assert rest_context(config(pem, custom_ca=pem["other.pem"], client_verify=True)).verify_mode == ssl.CERT_REQUIRED
-    assert rest_context(config(pem)).minimum_version == ssl.TLSVersion.TLSv1_2
+def test_ssl_context_asks_clients_only_where_it_shall(pem: dict[str, str]) -> None:
+    assert ssl_context(config(pem)).verify_mode == ssl.CERT_NONE
+    assert ssl_context(config(pem, custom_ca=pem["other.pem"])).verify_mode == ssl.CERT_NONE
+    assert ssl_context(config(pem, custom_ca=pem["other.pem"], client_verify=True)).verify_mode == ssl.CERT_REQUIRED
+    assert ssl_context(config(pem)).minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 @DOORS
@@ -78,7 +78,7 @@ def test_door_refuses(
 def test_rest_hangs_up_on_who_does_not_begin_tls(pem: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_server, "_HANDSHAKE_SECONDS", 0.3)
     server = rest_server.RestServer(
-        PlainTextResponse("hi"), bounds=Bounds(), grace=0, context=rest_context(config(pem))
+        PlainTextResponse("hi"), bounds=ConnectionBounds(), grace=0, tls=ssl_context(config(pem))
     )
     (listening,) = listen("127.0.0.1", 0, flag="rest_api_port")
     address = listening.getsockname()

@@ -43,7 +43,7 @@ class Made:
         defaults = {"prompt": [""], "max_chars": [400], "temperature": [0.5], "seed": [0], "stop": [""]}
         defaults |= {name: [value] for name, value in self.samplers.items()}
         inputs = {name: TensorInfo("DT_FLOAT", (None,)) for name in defaults}
-        return ModelMetadata("a", 1, {"generate": Signature(inputs, {}, defaults, "")})
+        return ModelMetadata("a", 1, {"generate": Signature(inputs, {}, defaults)})
 
 
 def compared(old: Made, new: Made, **changes: object) -> Comparison:

@@ -30,9 +30,9 @@ from charflow.pipeline.errors import UserError
 from charflow.serving import Tls
 from charflow.serving.errors import ServingError, UsageError
 from charflow.serving.promotion.labels import LabelFiles
-from charflow.serving.promotion.promote import Move, Place, Trial, WorseError, promote, rollback
+from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, Move, WorseError, promote, rollback
 
-TRIAL = Trial(texts=[f"message {number}" for number in range(30)], requests=5, max_slowdown=100)
+TRIAL = ComparisonSettings(texts=[f"message {number}" for number in range(30)], requests=5, max_slowdown=100)
 COMMENT = "# Mine.\n\n# Keep it.\n"
 
 
@@ -152,11 +152,11 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(base: Path) -> Iterator[Callable[[], tuple[FakeServer, Place]]]:
+def start(base: Path) -> Iterator[Callable[[], tuple[FakeServer, LabelPlace]]]:
     """Starts a server with models.config as it is then, encrypting if it is given credentials."""
     servers = []
 
-    def start(credentials: grpc.ServerCredentials | None = None) -> tuple[FakeServer, Place]:
+    def start(credentials: grpc.ServerCredentials | None = None) -> tuple[FakeServer, LabelPlace]:
         fake = FakeServer([1, 2, 3, 4], config_in(base))
         server = grpc.server(futures.ThreadPoolExecutor(4))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(fake, server)
@@ -165,7 +165,7 @@ def start(base: Path) -> Iterator[Callable[[], tuple[FakeServer, Place]]]:
         port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         server.start()
         servers.append(server)
-        return fake, Place(base=base, label="stable", server=f"127.0.0.1:{port}")
+        return fake, LabelPlace(base=base, label="stable", server=f"127.0.0.1:{port}")
 
     yield start
     for server in servers:
@@ -222,7 +222,7 @@ def test_promote_keeps_comments_and_other_models(start: Callable, base: Path) ->
 def test_promote_takes_its_configuration_from_another_file(start: Callable, base: Path, tmp_path: Path) -> None:
     fake, place = start()
     elsewhere = (base / "models.config").rename(tmp_path / "server.config")
-    promote(Place(base=base, label="stable", server=place.server, config=elsewhere), 2, TRIAL)
+    promote(LabelPlace(base=base, label="stable", server=place.server, config=elsewhere), 2, TRIAL)
     assert fake.labels == {"stable": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "labels.json", "server.config"]
 
@@ -252,7 +252,7 @@ def test_promote_drops_what_a_label_stood_for_two_moves_ago(start: Callable, bas
 
 def test_promote_keeps_what_other_labels_need(start: Callable, base: Path) -> None:
     fake, place = start()
-    canary = Place(base=base, label="canary", server=place.server)
+    canary = LabelPlace(base=base, label="canary", server=place.server)
     promote(canary, 1, None)
     promote(canary, 4, TRIAL)  # canary may go back to 1
     promote(place, 2, TRIAL)
@@ -279,8 +279,8 @@ def test_promote_refuses_more_bits(start: Callable, base: Path) -> None:
 def test_promote_refuses_a_slower_version(start: Callable, base: Path) -> None:
     fake, place = start()
     fake.seconds[2] = 0.05
-    trial = Trial(texts=TRIAL.texts, requests=5, max_slowdown=2)
-    assert "times the p50 latency (at most 2)" in refusal(lambda: promote(place, 2, trial))
+    comparing = ComparisonSettings(texts=TRIAL.texts, requests=5, max_slowdown=2)
+    assert "times the p50 latency (at most 2)" in refusal(lambda: promote(place, 2, comparing))
     assert labels_in(base) == fake.labels == {"stable": 1}
 
 
@@ -337,14 +337,14 @@ def test_history_follows_the_models_config(base: Path, remembered: list[int], pr
 )  # fmt: skip
 def test_promote_refuses_what_is_not_there(start: Callable, base: Path, label: str, version: int, message: str) -> None:
     fake, place = start()
-    place = Place(base=base, label=label, server=place.server)
+    place = LabelPlace(base=base, label=label, server=place.server)
     assert refusal(lambda: promote(place, version, TRIAL)) == message.format(base=base)
     assert fake.reloads == []
 
 
 def test_rollback_refuses_a_label_that_is_not_there(start: Callable, base: Path) -> None:
     _, place = start()
-    place = Place(base=base, label="canary", server=place.server)
+    place = LabelPlace(base=base, label="canary", server=place.server)
     assert refusal(lambda: rollback(place)) == f"{base}/models.config has no label 'canary'."
 
 
@@ -371,7 +371,7 @@ def test_promote_refuses_a_models_config(start: Callable, base: Path, text: str 
 
 def test_promote_takes_the_model_that_is_named(start: Callable, base: Path) -> None:
     fake, place = start()
-    place = Place(base=base, label="stable", server=place.server, model="z")
+    place = LabelPlace(base=base, label="stable", server=place.server, model="z")
     assert refusal(lambda: promote(place, 2, TRIAL)) == f"{base}/models.config has no model 'z': its models are a."
     assert fake.reloads == []
 
@@ -385,12 +385,12 @@ def test_promote_refuses_a_damaged_labels_file(start: Callable, base: Path, text
 
 
 def test_promote_refuses_a_base_that_is_no_folder(tmp_path: Path) -> None:
-    place = Place(base=tmp_path / "no", label="stable")
+    place = LabelPlace(base=tmp_path / "no", label="stable")
     assert refusal(lambda: promote(place, 2, TRIAL)) == f"{tmp_path / 'no'} is not a folder of versions."
 
 
 def test_promote_says_that_no_server_answers(base: Path) -> None:
-    place = Place(base=base, label="stable", server="127.0.0.1:1")
+    place = LabelPlace(base=base, label="stable", server="127.0.0.1:1")
     assert refusal(lambda: promote(place, 2, TRIAL)) == (
         "No server answers at 127.0.0.1:1: start it, or name its gRPC address."
     )
@@ -450,7 +450,7 @@ def test_promote_says_that_it_was_given_the_rest_port(base: Path) -> None:
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
         threading.Thread(target=refuse, daemon=True).start()
-        place = Place(base=base, label="stable", server=f"127.0.0.1:{rest.getsockname()[1]}")
+        place = LabelPlace(base=base, label="stable", server=f"127.0.0.1:{rest.getsockname()[1]}")
         assert refusal(lambda: promote(place, 2, TRIAL)) == (
             f"{place.server}: REST answers there, not gRPC. Name its gRPC port (8500 by habit)."
         )
@@ -542,7 +542,7 @@ def test_promote_refuses_versions_that_read_text_differently(start: Callable, ba
     ids=["texts", "prompts", "requests", "slowdown", "not a number"],
 )
 def test_trial_refuses_what_decides_nothing(changes: dict, message: str) -> None:
-    assert refusal(lambda: Trial(**({"texts": ["a"] * 20} | changes))) == message
+    assert refusal(lambda: ComparisonSettings(**({"texts": ["a"] * 20} | changes))) == message
 
 
 @pytest.mark.parametrize("version", [1, 3], ids=["what the file says", "another"])

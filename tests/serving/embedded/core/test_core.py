@@ -19,7 +19,8 @@ from charflow.serving.embedded.core.inference import CLASSIFY, REGRESS
 from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.models import Models
-from charflow.serving.embedded.core.spec import ModelSpec, VersionStatus
+from charflow.serving.embedded.core.spec import ModelSpec
+from charflow.serving.version_status import VersionStatus
 
 ALL = "all"
 

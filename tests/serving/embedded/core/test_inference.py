@@ -18,7 +18,7 @@ from charflow.serving.embedded.core.inference import (
     predict,
     regress,
 )
-from charflow.serving.embedded.core.signature import Signature, TensorSpec
+from charflow.serving.embedded.core.signature import ServedSignature, TensorSpec
 
 EXAMPLES = [b"one", b"two", b"three"]
 
@@ -39,7 +39,7 @@ class Graph:
         return [self.tensors[name] for name in fetches]
 
 
-def make_signature(name: str, inputs: str, outputs: str, **options: Any) -> Signature:
+def make_signature(name: str, inputs: str, outputs: str, **options: Any) -> ServedSignature:
     """Inputs and outputs are written as in "x y"; the tensor of x is x:0, a float32, that of inputs holds examples."""
     types = {"inputs": tf.string, **options.pop("types", {})}
 
@@ -48,12 +48,12 @@ def make_signature(name: str, inputs: str, outputs: str, **options: Any) -> Sign
             key: TensorSpec(tensor=f"{key}:0", dtype=types.get(key, tf.float32), shape=None) for key in names.split()
         }
 
-    return Signature(
-        name=name, inputs=specs(inputs), outputs=specs(outputs), defaults=options.pop("defaults", {}), method="any"
+    return ServedSignature(
+        name=name, inputs=specs(inputs), outputs=specs(outputs), defaults=options.pop("defaults", {})
     )
 
 
-def load(graph: Graph, *signatures: Signature) -> Loaded:
+def load(graph: Graph, *signatures: ServedSignature) -> Loaded:
     return Loaded({signature.name: signature for signature in signatures}, graph)
 
 
@@ -62,7 +62,9 @@ TEN = np.float32(10)
 SOON = Deadline.after(60)
 
 
-def ask(inputs: Mapping[str, Any], signature: Signature = SUM, **options: Any) -> tuple[str, dict[str, np.ndarray]]:
+def ask(
+    inputs: Mapping[str, Any], signature: ServedSignature = SUM, **options: Any
+) -> tuple[str, dict[str, np.ndarray]]:
     loaded = load(Graph(sum=np.float32([3]), difference=np.float32([1])), signature)
     return predict(loaded, options.pop("signature_name", ""), lambda _: inputs, **options)
 
@@ -84,7 +86,7 @@ class Refusing:
         raise errors.InvalidArgument("slice index 0 of dimension 0 out of bounds.")
 
 
-SHAPED = Signature(
+SHAPED = ServedSignature(
     name="serving_default",
     inputs={
         "x": TensorSpec(tensor="x:0", dtype=tf.float32, shape=(None, 3)),
@@ -92,7 +94,6 @@ SHAPED = Signature(
     },
     outputs={},
     defaults={},
-    method="any",
 )
 
 
@@ -121,9 +122,9 @@ def test_predict_lets_no_rank_reach_the_graph_that_the_signature_excludes(shape:
 
 
 def test_predict_hands_the_signature_to_the_feed() -> None:
-    seen: list[Signature] = []
+    seen: list[ServedSignature] = []
 
-    def feed(signature: Signature) -> Mapping[str, np.ndarray]:
+    def feed(signature: ServedSignature) -> Mapping[str, np.ndarray]:
         seen.append(signature)
         return {"x": TEN, "y": TEN}
 
@@ -223,7 +224,7 @@ DEFAULT_Y = make_signature("serving_default", "x y", "sum", defaults={"y": TEN})
         "texts",
     ],
 )
-def test_predict_refuses_inputs(inputs: Mapping[str, Any], signature: Signature, message: str) -> None:
+def test_predict_refuses_inputs(inputs: Mapping[str, Any], signature: ServedSignature, message: str) -> None:
     with pytest.raises(errors.InvalidArgument) as caught:
         ask(inputs, signature)
     assert caught.value.message == message
@@ -289,7 +290,7 @@ SCORES = np.float32([[0.25, 0.75], [0.5, 0.5], [1, 0]])
 LABELS = np.array([[b"no", "да".encode()]] * 3, object)
 
 
-def labelled(outputs: str = "classes scores", inputs: str = "inputs", name: str = "serving_default") -> Signature:
+def labelled(outputs: str = "classes scores", inputs: str = "inputs", name: str = "serving_default") -> ServedSignature:
     return make_signature(name, inputs, outputs, types={"inputs": tf.string, "classes": tf.string})
 
 
@@ -331,7 +332,7 @@ def test_examples_are_fed_as_one_vector_of_bytes() -> None:
     ],
     ids=["two inputs", "another input", "three outputs", "other outputs"],
 )
-def test_classify_refuses_a_signature_of_another_kind(signature: Signature, message: str) -> None:
+def test_classify_refuses_a_signature_of_another_kind(signature: ServedSignature, message: str) -> None:
     with pytest.raises(errors.InvalidArgument) as caught:
         classify(load(Graph(), signature), "", EXAMPLES)
     assert caught.value.message == message

@@ -14,7 +14,7 @@ from charflow.serving import errors
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.inference import Loaded
 from charflow.serving.embedded.core.models import AVAILABLE, END, LOADING, START, UNLOADING, Models
-from charflow.serving.embedded.core.spec import VersionStatus
+from charflow.serving.version_status import VersionStatus
 
 
 class Nothing:

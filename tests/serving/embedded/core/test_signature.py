@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving import errors
-from charflow.serving.embedded.core.signature import MAX_RANK, Signature, TensorSpec, read_signature
+from charflow.serving.embedded.core.signature import MAX_RANK, ServedSignature, TensorSpec, read_signature
 
 
 def info(name: str, dtype: tf.DType, shape: list[int] | None) -> meta_graph_pb2.TensorInfo:
@@ -21,7 +21,7 @@ def test_read_signature_reads_names_types_and_shapes_in_the_order_of_the_names()
     proto.inputs["length"].CopyFrom(info("length:0", tf.int32, []))
     proto.outputs["text"].CopyFrom(info("text:0", tf.string, None))
     read = read_signature("generate", proto)
-    assert (read.name, read.method) == ("generate", "tensorflow/serving/predict")
+    assert read.name == "generate"
     assert list(read.inputs) == ["length", "prompt"]
     assert read.inputs["prompt"] == TensorSpec(tensor="prompt:0", dtype=tf.string, shape=(None,))
     assert read.inputs["length"] == TensorSpec(tensor="length:0", dtype=tf.int32, shape=())
@@ -35,9 +35,9 @@ def test_read_signature_reads_the_defaults_of_inputs() -> None:
     np.testing.assert_array_equal(read_signature("generate", proto).defaults["length"], np.int32([5, 6]))
 
 
-def taking(shape: tuple[int | None, ...] | None, dtype: tf.DType = tf.string) -> Signature:
+def taking(shape: tuple[int | None, ...] | None, dtype: tf.DType = tf.string) -> ServedSignature:
     spec = TensorSpec(tensor="x:0", dtype=dtype, shape=shape)
-    return Signature(name="any", inputs={"x": spec}, outputs={}, defaults={}, method="any")
+    return ServedSignature(name="any", inputs={"x": spec}, outputs={}, defaults={})
 
 
 @pytest.mark.parametrize(

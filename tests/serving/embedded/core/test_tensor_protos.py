@@ -13,7 +13,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2
 
 from charflow.serving import errors
-from charflow.serving.embedded.core.signature import Signature, TensorSpec, dtype_name
+from charflow.serving.embedded.core.signature import ServedSignature, TensorSpec, dtype_name
 from charflow.serving.embedded.core.spec import ModelSpec
 from charflow.serving.embedded.core.tensor_protos import to_array, to_arrays, to_examples, to_proto, to_spec
 
@@ -259,9 +259,9 @@ def test_to_examples_gives_nothing_for_an_empty_input(kind: str) -> None:
     assert to_examples(given_) == []
 
 
-def signature_of(**dtypes: tf.DType) -> Signature:
+def signature_of(**dtypes: tf.DType) -> ServedSignature:
     specs = {name: TensorSpec(tensor=f"{name}:0", dtype=dtype, shape=None) for name, dtype in dtypes.items()}
-    return Signature(name="any", inputs=specs, outputs={}, defaults={}, method="any")
+    return ServedSignature(name="any", inputs=specs, outputs={}, defaults={})
 
 
 @pytest.mark.parametrize(

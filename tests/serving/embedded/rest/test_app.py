@@ -18,17 +18,17 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving import errors
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
-from charflow.serving.embedded.core.signature import Signature, TensorSpec
-from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression, VersionStatus
+from charflow.serving.embedded.core.signature import ServedSignature, TensorSpec
+from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression
 from charflow.serving.embedded.rest import app as rest
 from charflow.serving.http_status import HTTP_STATUS
+from charflow.serving.version_status import VersionStatus
 
-CHAT = Signature(
+CHAT = ServedSignature(
     name="serving_default",
     inputs={"prompt": TensorSpec(tensor="prompt:0", dtype=tf.string, shape=None)},
     outputs={},
     defaults={},
-    method="",
 )
 
 
@@ -44,7 +44,7 @@ class Echo:
     def predict(
         self,
         spec: ModelSpec,
-        feed: Callable[[Signature], Mapping[str, np.ndarray]],
+        feed: Callable[[ServedSignature], Mapping[str, np.ndarray]],
         *,
         outputs: Sequence[str] = (),
         deadline: Deadline = NEVER,

@@ -11,24 +11,25 @@ from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from charflow.serving.embedded.core.signature import Signature, TensorSpec
-from charflow.serving.embedded.core.spec import Classification, Regression, VersionStatus
+from charflow.serving.embedded.core.signature import ServedSignature, TensorSpec
+from charflow.serving.embedded.core.spec import Classification, Regression
 from charflow.serving.embedded.rest import answers as rest_answers
 from charflow.serving.embedded.rest import bodies as rest_bodies
 from charflow.serving.embedded.rest.json_tensors import read_tensor
 from charflow.serving.errors import InvalidArgument, ResourceExhausted, Unimplemented
+from charflow.serving.version_status import VersionStatus
 
 
-def signature(**dtypes: tf.DType) -> Signature:
+def signature(**dtypes: tf.DType) -> ServedSignature:
     inputs = {name: TensorSpec(tensor=f"{name}:0", dtype=dtype, shape=None) for name, dtype in dtypes.items()}
-    return Signature(name="serving_default", inputs=inputs, outputs={}, defaults={}, method="")
+    return ServedSignature(name="serving_default", inputs=inputs, outputs={}, defaults={})
 
 
 ONE = signature(prompt=tf.string)
 TWO = signature(prompt=tf.string, length=tf.int32)
 
 
-def feed(body: str, of: Signature) -> dict[str, Any]:
+def feed(body: str, of: ServedSignature) -> dict[str, Any]:
     feeds = rest_bodies.parse_predict(body.encode()).feed(of)
     return {name: array.tolist() for name, array in feeds.items()}
 
@@ -57,7 +58,7 @@ def feed(body: str, of: Signature) -> dict[str, Any]:
         pytest.param('{"inputs": "\\ud83d\\ude00"}', ONE, {"prompt": "😀".encode()}, id="surrogate-pair"),
     ],
 )
-def test_predict_body_feeds(body: str, of: Signature, expected: dict[str, object]) -> None:
+def test_predict_body_feeds(body: str, of: ServedSignature, expected: dict[str, object]) -> None:
     assert feed(body, of) == expected
 
 
@@ -106,7 +107,7 @@ def test_predict_body_takes_non_finite_literals() -> None:
         pytest.param('{"inputs": []}', signature(), "Failed to get input map for signature", id="no-inputs"),
     ],
 )
-def test_predict_body_refuses_to_feed(body: str, of: Signature, message: str) -> None:
+def test_predict_body_refuses_to_feed(body: str, of: ServedSignature, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         feed(body, of)
     assert message in caught.value.message

@@ -16,7 +16,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from charflow.serving.embedded.rest.app import make_app
-from charflow.serving.embedded.rest.connection import Bounds
+from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.server import RestServer
 from charflow.serving.listening import listen
 
@@ -50,7 +50,7 @@ class Opened:
     def __init__(self, app: Any, grace: float, **bounds: Any) -> None:
         (sock,) = listen("127.0.0.1", 0, flag="rest_api_port")
         self.port = sock.getsockname()[1]
-        self.server = RestServer(app, bounds=Bounds(**bounds), grace=grace)
+        self.server = RestServer(app, bounds=ConnectionBounds(**bounds), grace=grace)
         self.server.start([sock])
         while not self.server.started:
             time.sleep(0.01)
@@ -157,7 +157,7 @@ def test_connection_between_requests_is_kept_and_then_cut(opened: Callable[..., 
 
 
 def test_connections_are_kept_longer_than_proxies_keep_them() -> None:
-    assert Bounds().idle_seconds > 60
+    assert ConnectionBounds().idle_seconds > 60
 
 
 def test_answer_that_nobody_takes_is_cut(opened: Callable[..., Opened], answers: Answers) -> None:
