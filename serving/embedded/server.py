@@ -28,7 +28,7 @@ from charflow.serving.embedded.descriptors import connections_per_door
 from charflow.serving.embedded.grpc.server import GrpcServer
 from charflow.serving.embedded.log_limit import LogLimit
 from charflow.serving.embedded.memory import trim_memory
-from charflow.serving.embedded.rest.app import make_app
+from charflow.serving.embedded.rest.app import RestApp
 from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.server import RestServer
 from charflow.serving.embedded.tls import grpc_credentials, ssl_context
@@ -247,7 +247,7 @@ class _Server:
         flags = self._flags
         monitoring = read_monitoring_config(flags.monitoring_config_file) if flags.monitoring_config_file else None
         prometheus = monitoring.prometheus_config if monitoring else None
-        app = make_app(
+        app = RestApp(
             self._core,
             timeout_ms=flags.rest_api_timeout_in_ms,
             enable_cors=flags.rest_api_enable_cors_support,

@@ -13,11 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
@@ -31,6 +26,7 @@ from charflow.serving.embedded.rest.answers import (
     format_regression,
     format_statuses,
 )
+from charflow.serving.embedded.rest.asgi import ClientGone, Receive, Response, Scope, Send, header
 from charflow.serving.embedded.rest.bodies import parse_examples, parse_predict
 from charflow.serving.embedded.rest.calls import Call, parse_call
 from charflow.serving.embedded.rest.transfer import (
@@ -50,7 +46,7 @@ _CORS_HEADERS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_JSON, _METRICS_TYPE = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 _PROBE_THREADS = 2
 _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
@@ -91,146 +87,108 @@ class RestCore(Protocol):
         """The versions of a model, highest first."""
 
 
-def make_app(
-    core: RestCore,
-    *,
-    timeout_ms: int,
-    enable_cors: bool,
-    metrics: Callable[[], bytes] | None,
-    metrics_path: str,
-    threads: int,
-    max_queued: int,
-    max_body_bytes: int,
-) -> Starlette:
-    """Makes the ASGI application of the REST port.
-
-    Args:
-        core: answers the calls.
-        timeout_ms: what a request may take once its body is there, waiting for a thread included; 0 for no limit.
-        enable_cors: whether answers let pages of other origins read them.
-        metrics: gives the page at `metrics_path`; None for no such page.
-        metrics_path: its path.
-        threads: requests that are worked on at once.
-        max_queued: requests that may wait for a thread; more are refused with RESOURCE_EXHAUSTED.
-        max_body_bytes: of a request's body as it comes, and of all bodies at the same time; more get 429. What a
-            gzipped body becomes has a lower limit of its own.
-    """
-    door = Middleware(
-        _Door,
-        core=core,
-        timeout_ms=timeout_ms,
-        enable_cors=enable_cors,
-        metrics=metrics,
-        metrics_path=metrics_path.encode(),
-        threads=threads,
-        max_queued=max_queued,
-        max_body_bytes=max_body_bytes,
-    )
-    # Not a route: Starlette matches decoded paths, in which a name's '%2F' is a '/' like any other.
-    return Starlette(middleware=[door])
-
-
-class _Door:
-    """Answers every HTTP request; what else ASGI sends goes on to Starlette."""
+class RestApp:
+    """The ASGI application of the REST port."""
 
     def __init__(
         self,
-        app: ASGIApp,
-        *,
         core: RestCore,
+        *,
         timeout_ms: int,
         enable_cors: bool,
         metrics: Callable[[], bytes] | None,
-        metrics_path: bytes,
+        metrics_path: str,
         threads: int,
         max_queued: int,
         max_body_bytes: int,
     ) -> None:
-        self._app = app
+        """Makes the application.
+
+        Args:
+            core: answers the calls.
+            timeout_ms: what a request may take once its body is there, waiting for a thread included; 0 for no limit.
+            enable_cors: whether answers let pages of other origins read them.
+            metrics: gives the page at `metrics_path`; None for no such page.
+            metrics_path: its path.
+            threads: requests that are worked on at once.
+            max_queued: requests that may wait for a thread; more are refused with RESOURCE_EXHAUSTED.
+            max_body_bytes: of a request's body as it comes, and of all bodies at the same time; more get 429. What a
+                gzipped body becomes has a lower limit of its own.
+        """
         self._core = core
         self._timeout_ms = timeout_ms
         self._cors = _CORS_HEADERS if enable_cors else {}
         self._metrics = metrics
-        self._metrics_path = metrics_path
+        self._metrics_path = metrics_path.encode()
         self._max_body_bytes = max_body_bytes
         self._held = Held(max_body_bytes)
         self._workers = Workers(threads, max_queued=max_queued)
-        self._probes = Workers(
-            _PROBE_THREADS, max_queued=max_queued
-        )  # status, metadata and metrics do not wait behind predictions
+        # Status, metadata and metrics do not wait behind predictions.
+        self._probes = Workers(_PROBE_THREADS, max_queued=max_queued)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         try:
-            response = await self._respond(Request(scope, receive))
-        except ClientDisconnect:
+            response = await self._respond(scope, receive)
+        except ClientGone:
             return
-        except asyncio.CancelledError:  # the time that calls had to end in after a signal is over
-            response = self._refuse(Unavailable("The server is ending, and the call was not done in time"), close=True)
-        if scope["method"] == "HEAD":
-            response.body = b""
-        await response(scope, receive, send)
-
-    async def _respond(self, request: Request) -> Response:
-        target = _AUTHORITY.sub(b"", request.scope["raw_path"], count=1)
-        try:
-            if self._metrics is not None and target == self._metrics_path:
-                page = await self._probes.run(self._metrics, request.receive, self._deadline())
-                return Response(page, media_type=_METRICS_TYPE)
-            if not target.lower().startswith(b"/v1/"):
-                raise NotFound(f"Not found: {target.decode('utf-8', 'replace')}")
-            query = request.scope["query_string"]
-            return await self._respond_to_call(request, target + b"?" + query if query else target)
         except ServingError as error:
-            return self._refuse(error)
-        except ClientDisconnect:
-            raise
+            response = self._refusal(error)
+        except asyncio.CancelledError:  # the time that calls had to end in after a signal is over
+            ending = Unavailable("The server is ending, and the call was not done in time")
+            response = self._refusal(ending, close=True)
         except Exception:
             _logger.exception("A REST request failed")
-            return self._refuse(Internal("Internal error: the server's log says more"))
+            response = self._refusal(Internal("Internal error: the server's log says more"))
+        await response.send(send, head_only=scope["method"] == "HEAD")
 
-    async def _respond_to_call(self, request: Request, target: bytes) -> Response:
-        if request.method == "OPTIONS":
-            if not re.search("https?://", request.headers.get("origin", "")):
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        """Routes a request by its path as it was sent."""
+        target = _AUTHORITY.sub(b"", scope["raw_path"], count=1)
+        if self._metrics is not None and target == self._metrics_path:
+            page = await self._probes.run(self._metrics, receive, self._deadline())
+            return Response(body=page, media_type=_METRICS_TYPE)
+        if not target.lower().startswith(b"/v1/"):
+            raise NotFound(f"Not found: {target.decode('utf-8', 'replace')}")
+        if scope["method"] == "OPTIONS":
+            if not re.search("https?://", header(scope, "Origin")):
                 raise FailedPrecondition("Origin header is missing in CORS preflight")
             return Response(headers=self._cors)
-        call = parse_call(request.method, target)
-        accepted = ",".join(request.headers.getlist("accept-encoding"))
-        if request.method == "GET":
-            deadline = self._deadline()
-            describe = functools.partial(self._describe, call)
-            body, headers = await self._probes.run(lambda: pack_body(describe(), accepted), request.receive, deadline)
+        query = scope["query_string"]
+        call = parse_call(scope["method"], target + b"?" + query if query else target)
+        if scope["method"] == "GET":
+            accepted = header(scope, "Accept-Encoding")
+            body, headers = await self._probes.run(
+                lambda: pack_body(self._describe(call), accepted), receive, self._deadline()
+            )
         else:
             try:
-                body, headers = await self._read_and_infer(request, call, accepted)
+                body, headers = await self._read_and_infer(call, scope, receive)
             except ServingError as error:
                 self._core.count_refused(call.spec.name, error, method=call.verb.capitalize(), api="REST")
                 raise
-        return Response(body, headers={**headers, **self._cors}, media_type="application/json")
+        return Response(body=body, headers={**headers, **self._cors}, media_type=_JSON)
 
-    async def _read_and_infer(self, request: Request, call: Call, accepted: str) -> tuple[bytes, dict[str, str]]:
-        length, encoding = request.headers.get("content-length"), request.headers.get("content-encoding", "")
-        parts = await read_body(request.receive, length, self._max_body_bytes, self._held)
+    async def _read_and_infer(self, call: Call, scope: Scope, receive: Receive) -> tuple[bytes, dict[str, str]]:
+        parts = await read_body(receive, header(scope, "Content-Length"), self._max_body_bytes, self._held)
         size = sum(map(len, parts))
         deadline = self._deadline()
+        encoding, accepted = header(scope, "Content-Encoding"), header(scope, "Accept-Encoding")
         infer = functools.partial(self._infer, call, parts, encoding, deadline)
         try:
-            return await self._workers.run(lambda: pack_body(infer(), accepted), request.receive, deadline)
+            return await self._workers.run(lambda: pack_body(infer(), accepted), receive, deadline)
         finally:
             self._held.drop(size)
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout_ms / 1000) if self._timeout_ms else NEVER
 
-    def _refuse(self, error: ServingError, *, close: bool = False) -> Response:
+    def _refusal(self, error: ServingError, *, close: bool = False) -> Response:
         headers = {"Connection": "close"} if close or isinstance(error, BodyTooLarge) else {}
         return Response(
-            format_error(error.message).encode("utf-8", "replace"),
-            status_code=HTTP_STATUS[error.code],
+            body=format_error(error.message).encode("utf-8", "replace"),
+            status=HTTP_STATUS[error.code],
             headers={**headers, **self._cors},
-            media_type="application/json",
+            media_type=_JSON,
         )
 
     def _describe(self, call: Call) -> bytes:

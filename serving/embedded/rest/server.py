@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
 
+from charflow.serving.embedded.rest.asgi import App
 from charflow.serving.embedded.rest.connection import ConnectionBounds, RestConnection, check_all
 from charflow.serving.listening import BACKLOG
 
@@ -29,9 +29,7 @@ _BURST = 16  # connections accepted in one turn of the loop, before the bound on
 class RestServer(uvicorn.Server):
     """A REST server that is not yet listening."""
 
-    def __init__(
-        self, app: ASGIApp, *, bounds: ConnectionBounds, grace: float, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, app: App, *, bounds: ConnectionBounds, grace: float, tls: ssl.SSLContext | None = None) -> None:
         """Makes the server.
 
         Args:

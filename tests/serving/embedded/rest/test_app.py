@@ -13,14 +13,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.applications import Starlette
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving import errors
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.signature import ServedSignature, TensorSpec
 from charflow.serving.embedded.core.spec import Answer, Classification, ModelSpec, Regression
-from charflow.serving.embedded.rest import app as rest
+from charflow.serving.embedded.rest.app import RestApp
 from charflow.serving.http_status import HTTP_STATUS
 from charflow.serving.version_status import VersionStatus
 
@@ -87,7 +86,7 @@ class Echo:
             raise errors.NotFound(f"Servable not found for request: Latest({spec.name})")
 
 
-def make_app(core: Echo, **options: Any) -> Starlette:
+def make_app(core: Echo, **options: Any) -> RestApp:
     defaults: dict[str, Any] = {
         "timeout_ms": 30_000,
         "enable_cors": False,
@@ -97,10 +96,10 @@ def make_app(core: Echo, **options: Any) -> Starlette:
         "max_queued": 100,
         "max_body_bytes": 64 << 20,
     }
-    return rest.make_app(core, **{**defaults, **options})
+    return RestApp(core, **{**defaults, **options})
 
 
-def call(app: Starlette, method: str, path: str, content: Any = None, **headers: str) -> httpx.Response:
+def call(app: RestApp, method: str, path: str, content: Any = None, **headers: str) -> httpx.Response:
     async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
             fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -271,7 +270,7 @@ def test_metrics_page_only_when_there_is_one() -> None:
 
 
 async def exchange(
-    app: Starlette,
+    app: RestApp,
     method: str,
     raw_path: bytes,
     messages: Sequence[Mapping[str, Any]] = ({"type": "http.request"},),

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
 
-from charflow.serving.embedded.rest.app import make_app
+from charflow.serving.embedded.rest.app import RestApp
+from charflow.serving.embedded.rest.asgi import Receive, Scope, Send
 from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.server import RestServer
 from charflow.serving.listening import listen
@@ -228,7 +228,7 @@ class Stuck:
 
 def test_stop_answers_what_is_not_done_in_time(opened: Callable[..., Opened]) -> None:
     """Whether it is half sent or at work: an error of the protocol, and no plain text."""
-    app = make_app(
+    app = RestApp(
         Stuck(),  # type: ignore[arg-type]
         timeout_ms=0,
         enable_cors=False,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
+from charflow.serving.embedded.rest.asgi import ClientGone
 from charflow.serving.embedded.rest.transfer import BodyTooLarge, Workers, pack_body, unpack_body
 from charflow.serving.errors import DeadlineExceeded, Internal, InvalidArgument, NotFound
 
@@ -122,5 +122,5 @@ def test_workers_forget_a_client_that_leaves(gate: threading.Event) -> None:
     results = run(lambda: gate.wait(20), lambda: began.append(1), receives=leaves)
     gate.set()
     time.sleep(0.05)
-    assert [type(result) for result in results] == [ClientDisconnect, ClientDisconnect]
+    assert [type(result) for result in results] == [ClientGone, ClientGone]
     assert began == []
