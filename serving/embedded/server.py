@@ -21,6 +21,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from charflow.serving.embedded.core.batching import BatchingSettings
 from charflow.serving.embedded.core.core import Core
+from charflow.serving.embedded.core.graph_session import check_tensorflow
 from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.models import Models
@@ -78,6 +79,7 @@ def serve(flags: ServerFlags, *, announce: Announce) -> NoReturn:
     # many lists stopped every call for 200 ms. What models make comes later, and is collected with them.
     gc.freeze()
     try:
+        check_tensorflow()
         _Server(flags).run(announce)
         status = 0
     except (UsageError, ServingError, OSError) as error:

@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
-from tensorflow.python.client import pywrap_tf_session
-from tensorflow.python.ops import gen_batch_ops
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
+from charflow.serving.embedded.core.graph_session import GraphSession, Output, add_batch_function, output_of
 from charflow.serving.embedded.core.servable import Runner, from_tensorflow
 from charflow.serving.errors import (
     Cancelled,
@@ -121,12 +120,12 @@ class BatchedRunner:
         graph = tf.Graph()
         with graph.as_default():
             places = tf.compat.v1.placeholder(tf.int64, [None, 2])
-            self._places = places._as_tf_output()
+            self._places = output_of(places)
             self._queues = {
                 (frozenset(inputs), frozenset(outputs)): (
                     sorted(set(inputs)),
                     sorted(set(outputs)),
-                    self._add_queue(places, sorted(set(inputs)), sorted(set(outputs)))._as_tf_output(),
+                    output_of(self._add_queue(places, sorted(set(inputs)), sorted(set(outputs)))),
                 )
                 for inputs, outputs in queues
             }
@@ -134,9 +133,8 @@ class BatchedRunner:
         config = config_pb2.ConfigProto(
             use_per_session_threads=True, inter_op_parallelism_threads=settings.num_batch_threads + 1
         )
-        self._session = tf.compat.v1.Session(graph=graph, config=config)
-        with graph.as_default():
-            self._session._extend_graph()
+        self._session = GraphSession(graph, config)
+        self._session.extend()
 
     def run(
         self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
@@ -173,13 +171,11 @@ class BatchedRunner:
         """Ends the scheduler's threads."""
         self._session.close()
 
-    def _enqueue(self, queue: object, number: int, rows: int) -> None:
+    def _enqueue(self, queue: Output, number: int, rows: int) -> None:
         """Waits for the batch, however long: a step that its time cancelled would take its whole batch with it."""
         places = np.stack([np.full(rows, number, np.int64), np.arange(rows, dtype=np.int64)], axis=1)  # [n, 2]
         try:
-            pywrap_tf_session.TF_SessionRun_wrapper(
-                self._session._session, None, {self._places: places}, [queue], [], None
-            )
+            self._session.run({self._places: places}, [queue])
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
 
@@ -194,12 +190,10 @@ class BatchedRunner:
         def batched(batch: tf.Tensor) -> tf.Tensor:
             return tf.numpy_function(run_batch, [batch], tf.int64)
 
-        function = batched.get_concrete_function()
         sizes, largest = list(settings.allowed_batch_sizes), settings.max_execution_batch_size
-        return gen_batch_ops.batch_function(
-            f=function,
-            in_tensors=[places],
-            captured_tensors=function.captured_inputs,
+        return add_batch_function(
+            batched.get_concrete_function(),
+            [places],
             Tout=[tf.int64],
             num_batch_threads=settings.num_batch_threads,
             max_batch_size=settings.max_batch_size,

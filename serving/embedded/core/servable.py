@@ -3,14 +3,12 @@
 `models` keeps servables, `inference` asks them. A servable is a session with signatures as feeds and fetches, as in
 TensorFlow Serving: any SavedModel with the right tags loads, TF1 or TF2. Against the functions of
 `tf.saved_model.load` a session answered a model of two additions 6 to 20 times as often, a generation of 100 characters
-1.1 to 1.2 times (`benchmarks/serving.py loaders`). The session is driven through TensorFlow's own thin wrapper, because
-`Session.run` refuses feeds whose rank differs from the placeholder's, which TensorFlow Serving accepts.
+1.1 to 1.2 times (`benchmarks/serving.py loaders`). `graph_session` runs it.
 """
 
 import gc
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,9 +16,9 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  # registers its ops, which stock TensorFlow Serving links too
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2, error_codes_pb2, meta_graph_pb2
-from tensorflow.python.client import pywrap_tf_session
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
+from charflow.serving.embedded.core.graph_session import GraphSession, Output, output_of
 from charflow.serving.embedded.core.signature import MAX_RANK, ServedSignature, read_signature
 from charflow.serving.errors import (
     DataLoss,
@@ -60,14 +58,14 @@ class Servable:
             ServingError: there is no such SavedModel, or it is damaged.
         """
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session = GraphSession(self._graph, config)
         try:
-            meta_graph = _load(self._session, list(tags), path)
-            self._outputs: dict[str, object] = {}
-            self._fetched: dict[str, object] = {}
+            meta_graph = _load(self._session.session, list(tags), path)
+            self._outputs: dict[str, Output] = {}
+            self._fetched: dict[str, Output] = {}
             with self._graph.as_default():
                 self._guard_texts(meta_graph)
-                self._session._extend_graph()
+            self._session.extend()
         except BaseException:
             self.close()
             raise
@@ -89,13 +87,9 @@ class Servable:
         inputs = {self._output(name): value for name, value in feeds.items()}
         outputs = [self._fetched.get(name) or self._output(name) for name in fetches]
         try:
-            with run_options(deadline) as options:
-                fetched = pywrap_tf_session.TF_SessionRun_wrapper(
-                    self._session._session, options, inputs, outputs, [], None
-                )
+            fetched = self._session.run(inputs, outputs, deadline)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
-        # A scalar comes as NumPy's own, a text as bytes.
         return [np.asarray(value, object if isinstance(value, bytes) else None) for value in fetched]
 
     def close(self) -> None:
@@ -112,38 +106,15 @@ class Servable:
                     texts = self._graph.get_tensor_by_name(info.name)
                     message = f"an output has more than {MAX_RANK} dimensions"
                     with tf.control_dependencies([tf.debugging.Assert(tf.rank(texts) <= MAX_RANK, [message])]):
-                        self._fetched[info.name] = tf.identity(texts)._as_tf_output()
+                        self._fetched[info.name] = output_of(tf.identity(texts))
 
-    def _output(self, name: str) -> object:
+    def _output(self, name: str) -> Output:
         if name not in self._outputs:
             try:
-                self._outputs[name] = self._graph.get_tensor_by_name(name)._as_tf_output()
+                self._outputs[name] = output_of(self._graph.get_tensor_by_name(name))
             except (KeyError, ValueError) as error:
                 raise InvalidArgument(f"The graph has no tensor {name}.") from error
         return self._outputs[name]
-
-
-@contextmanager
-def run_options(deadline: Deadline) -> Iterator[object]:
-    """Gives the RunOptions that end a step at the deadline, in the form the wrapper takes.
-
-    Raises:
-        DeadlineExceeded: there is no time left.
-    """
-    if deadline == NEVER:
-        yield None
-        return
-    left = deadline.left()
-    if left <= 0:
-        raise DeadlineExceeded("the deadline had passed before the model could run")
-    milliseconds = min(max(1, round(left * 1000)), 2**31)
-    options = pywrap_tf_session.TF_NewBufferFromString(
-        config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
-    )
-    try:
-        yield options
-    finally:
-        pywrap_tf_session.TF_DeleteBuffer(options)
 
 
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:

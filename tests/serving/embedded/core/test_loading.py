@@ -165,4 +165,4 @@ def test_settings_reach_the_session(half: str, load: Callable[..., ServedVersion
     with pytest.raises(errors.NotFound, match=r"matching supplied tags: \{ gpu \}"):
         load(half, tags=("gpu",))
     version = load(half, session=config_pb2.ConfigProto(intra_op_parallelism_threads=1))
-    assert version._servable._session._config.intra_op_parallelism_threads == 1
+    assert version._servable._session.session._config.intra_op_parallelism_threads == 1
