@@ -12,7 +12,7 @@ import numpy as np
 # Measured on the sample chat (32 units, adam, no warm-up): at a rate of 0.3 single steps reach 1.2 times the loss of
 # guessing, at 1.0 they reach 2.9 times and the run still comes back to 0.8; the median of a hundred stays below 1.
 _TIMES_WORSE = 2.0
-NO_RETURN = 1e4  # nats or bits a character; a figure that is not below it, or not a number, will not come back
+_NO_RETURN = 1e4  # bits a character
 _STEPS = 100  # whose median is looked at: some bad steps are no sign
 
 
@@ -28,6 +28,11 @@ def guess_bits(characters: int) -> float:
 def is_far_worse_than_guessing(bits: float, vocabulary_size: int) -> bool:
     """Whether a training loss of so many bits a character is out of the question for a network that learns."""
     return not bits <= _TIMES_WORSE * guess_bits(vocabulary_size)  # what is no number is
+
+
+def is_beyond_return(bits: float) -> bool:
+    """Whether so many bits a character, or what is no number, will not come back, at whatever moment."""
+    return not bits < _NO_RETURN
 
 
 class LossWatch:
@@ -49,8 +54,8 @@ class LossWatch:
         """
         if not np.isfinite(losses).all():
             return math.nan
-        if not losses.mean() < NO_RETURN:
-            return float(losses.mean()) / math.log(2)
+        if is_beyond_return(mean := float(losses.mean()) / math.log(2)):
+            return mean
         self._recent = np.concatenate([self._recent, losses])[-_STEPS:]
         known = last or len(self._recent) == _STEPS
         judged = self._recent[len(self._recent) // 2 :] if last else self._recent  # a run may have come back in the end

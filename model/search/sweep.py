@@ -23,11 +23,11 @@ from charflow.model.run.run_dir import RunDir
 from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import Space, Value
 from charflow.model.search.trials import STORE, Proposal, Trial, Trials
+from charflow.model.training.diverged import DivergedError
 from charflow.model.training.plan import Plan, check_fit
 from charflow.model.training.report import Report
 from charflow.model.training.samples import Sample
 from charflow.model.training.start import start_run
-from charflow.model.training.trainer import DivergedError
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason

@@ -1,17 +1,20 @@
 """What a run tells while it trains, and what it has come to in the end.
 
-`trainer` reports; the command line and `sweep` listen.
+`trainer` and `chief` report; the command line and `sweep` listen.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from charflow.model.evaluation.evaluation import Evaluation
 from charflow.model.training.plan import Plan
 from charflow.model.training.samples import Sample
+
+# Why a run takes no more steps: its limit, its patience, Ctrl-C, SIGTERM.
+Ending = Literal["finished", "stopped early", "interrupted", "preempted"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Result:
     """How a run ended.
 
     Attributes:
-        reason: "finished", "stopped early", "interrupted" (Ctrl-C) or "preempted" (SIGTERM).
+        reason: why it took no more steps.
         step: batches done.
         elapsed: seconds of training.
         windows_per_second: mean over this session, evaluations not counted.
@@ -57,7 +60,7 @@ class Result:
         signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
     """
 
-    reason: str
+    reason: Ending
     step: int
     elapsed: float
     windows_per_second: float

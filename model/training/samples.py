@@ -1,6 +1,6 @@
 """Writes sample texts during training, as the tutorial recipe does: four temperatures, from a piece of the corpus.
 
-`trainer` calls it after the first epoch, or more often, and in the end for the best weights.
+`chief` calls it after the first epoch, or more often, and in the end for the best weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class Sample:
     text: str
 
 
-class Sampler:
+class SampleWriter:
     """Continues a random piece of the training text at all temperatures at once; traced once."""
 
     def __init__(

@@ -40,7 +40,6 @@ class Steps:
         self._training, self._batch_size = training, batch_size
         self._placement = placement(strategy)
         self._run: Callable[..., tf.Tensor] | None = None
-        self._sum = tf.function(self._sum_up, input_signature=[tf.TensorSpec([5], tf.float64)], autograph=False)
 
     def batches(self, text: TrainingText, first_step: int) -> Iterator[Any]:
         """Makes the endless batches from a step on, each as the parts of this worker's replicas, one after the other.
@@ -66,24 +65,6 @@ class Steps:
         losses = self._run(batches, tf.constant(rates, tf.float32), tf.constant(first_step, tf.int64))
         return losses.numpy()
 
-    def agree(
-        self,
-        *,
-        elapsed: float = 0.0,
-        rate: float = 0.0,
-        interrupted: bool = False,
-        preempted: bool = False,
-        stop: bool = False,
-    ) -> tuple[float, float, bool, bool, bool]:
-        """Tells all workers the chief's time, rate and decision to stop, and whether any of them got a signal."""
-        here = self._placement
-        figures = np.array([elapsed, rate, interrupted, preempted, stop], np.float64)
-        if here.workers > 1:
-            if not here.chief:
-                figures[[0, 1, 4]] = 0.0
-            figures = self._sum(tf.constant(figures / (here.replicas // here.workers))).numpy()
-        return float(figures[0]), float(figures[1]), figures[2] > 0, figures[3] > 0, figures[4] > 0
-
     def _run_steps(self, batches: Iterator[Any], rates: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
         strategy, count = self._strategy, tf.size(rates)
 
@@ -107,9 +88,3 @@ class Steps:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         self._optimizer.apply(gradients)
         return loss / per_batch
-
-    def _sum_up(self, own: tf.Tensor) -> tf.Tensor:
-        def on_replica(own: tf.Tensor) -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
-
-        return self._strategy.experimental_local_results(self._strategy.run(on_replica, args=(own,)))[0]

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.config import Config, Precision
+from charflow.model.distributed.agreement import Agreement
 from charflow.model.distributed.strategy import placement
 from charflow.model.network.network import Network
 from charflow.model.training.optimizer import make_optimizer
@@ -88,7 +89,7 @@ def measure_throughput(
         )
         optimizer = make_optimizer(training)
         optimizer.build(network.model.trainable_variables)
-    steps = Steps(strategy, network, optimizer, training, batch_size)
+    steps, agreement = Steps(strategy, network, optimizer, training, batch_size), Agreement(strategy)
     batches, step, size = steps.batches(text, 0), 0, 1
     paces = []
     end = float("inf")
@@ -96,7 +97,7 @@ def measure_throughput(
     while now < end:
         steps.run(batches, [training.learning_rate] * size, step)
         # Workers take the same number of steps: all go by the chief's clock.
-        now, pace, *_ = steps.agree(elapsed=time.perf_counter(), rate=(time.perf_counter() - began) / size)
+        now, pace = agreement.broadcast(time.perf_counter(), (time.perf_counter() - began) / size)
         if step:
             paces.append(pace)
         else:  # the first call compiled the graph; the clock starts now
@@ -107,7 +108,7 @@ def measure_throughput(
     pace = float(np.median(paces)) if paces else pace
     device = strategy.extended.worker_devices[0]
     peak = measure_peak(device, training.precision)
-    steps.agree()  # so that no worker has a core to itself while another measures its peak
+    agreement.barrier()  # so that no worker has a core to itself while another measures its peak
     labels = training.window_length if training.targets == "all" else 1
     return Throughput(
         strategy=here.strategy,

@@ -1,53 +1,36 @@
-"""Trains a network on a corpus, inside a run folder, under a tf.distribute strategy.
+"""Trains a network on a text, inside a run folder, under a tf.distribute strategy.
 
-`training_text` feeds it, `steps` differentiates and updates, `timetable` says what is due, `checkpoints` saves. What
-happens on the way is told to a listener (see `report`); the command line's draws the progress bar.
+`training_text` feeds it, `steps` differentiates and updates, `timetable` says what is due and `chief` does it. What
+happens on the way is told to a listener (see `report`); `start` makes and resumes runs.
 """
 
 import math
-import signal
-import threading
-import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from types import FrameType
 
 import numpy as np
 import tensorflow as tf
 
 from charflow.model.config import Config
-from charflow.model.decoding.decoder import make_decoder
+from charflow.model.distributed.agreement import Agreement
 from charflow.model.distributed.strategy import naming_lost_peers, placement
-from charflow.model.evaluation.divergence import NO_RETURN, LossWatch, guess_bits
-from charflow.model.evaluation.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
+from charflow.model.evaluation.divergence import guess_bits
+from charflow.model.evaluation.evaluation import Evaluation
 from charflow.model.network.network import Network
 from charflow.model.run.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.run.run_dir import RunDir
-from charflow.model.training.curves import plot_curves
-from charflow.model.training.event_log import log_evaluation, log_result, log_sample, log_settings, log_steps
+from charflow.model.training.chief import Chief, CutShort
+from charflow.model.training.diverged import DivergenceGuard
 from charflow.model.training.optimizer import learning_rate, make_optimizer
+from charflow.model.training.pace import Pace
 from charflow.model.training.plan import check_fit, make_plan
-from charflow.model.training.report import Listener, Report, Result
-from charflow.model.training.samples import Sampler
+from charflow.model.training.report import Ending, Listener, Report, Result
 from charflow.model.training.steps import Steps
+from charflow.model.training.stop_request import StopRequest
 from charflow.model.training.timetable import Timetable
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.errors import reason as cause
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import checked
-
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
-
-
-class DivergedError(UserError):
-    """The loss is no number, or far worse than guessing and stays there: a lower learning rate may help."""
-
-
-class _CutShort(Exception):  # noqa: N818  # it is no error
-    """A signal came while the run was judged in the end, with everything saved."""
 
 
 class Trainer:
@@ -85,20 +68,33 @@ class Trainer:
                 seed=training.seed,
                 precision=training.precision,
             )
-            self._optimizer = make_optimizer(training)
-            self._optimizer.build(self.network.model.trainable_variables)
+            optimizer = make_optimizer(training)
+            optimizer.build(self.network.model.trainable_variables)
         self._progress = Progress()  # host variables, not mirrored
-        self.plan = make_plan(config, text, self.network, self._optimizer, self._placement)
+        self.plan = make_plan(config, text, self.network, optimizer, self._placement)
         self._timetable = Timetable(training, self.plan.steps_per_epoch)
         self._checkpoints = Checkpoints(
-            run_dir.checkpoints, self.network.model, self._optimizer, self._progress, kept=training.checkpoints
+            run_dir.checkpoints, self.network.model, optimizer, self._progress, kept=training.checkpoints
         )
-        decoder = make_decoder(self.network, "stream", training.window_length)
-        self._evaluate = Evaluator(decoder, self._scored)
-        self._sampler = Sampler(decoder, text, seed=training.seed)
-        self._steps = Steps(strategy, self.network, self._optimizer, training, self.plan.batch_size)
-        self._signal = 0  # that asked to stop
-        self._to_judge = 0  # held-out characters that are being scored in the end
+        self._steps = Steps(strategy, self.network, optimizer, training, self.plan.batch_size)
+        self._agreement = Agreement(strategy)
+        self._guard = DivergenceGuard(config, run_dir, text.vocabulary.size)
+        self._stop = StopRequest()
+        self._chief = self._make_chief() if self._placement.chief else None
+
+    def _make_chief(self) -> Chief:
+        return Chief(
+            config=self._config,
+            text=self._text,
+            run_dir=self._run_dir,
+            plan=self.plan,
+            network=self.network,
+            checkpoints=self._checkpoints,
+            progress=self._progress,
+            guard=self._guard,
+            stop=self._stop,
+            listener=self._listener,
+        )
 
     def resume(self) -> None:
         """Continues from the latest checkpoint of the run folder, or from the beginning if there is none yet.
@@ -107,15 +103,15 @@ class Trainer:
             UserError: every checkpoint is damaged, or the run has already come to its end.
         """
         damaged = self._checkpoints.restore_latest()
-        if self._placement.chief:
-            self._run_dir.forget_metrics_after(int(self._progress.step))
-        if self._at_end and self._run_dir.read_result().get("step") == int(self._progress.step):
+        if self._chief:
+            self._run_dir.forget_metrics_after(self._step)
+        if self._at_end and self._judged:
             raise SettingError(
                 "{path} has already been trained to its end ({done}): give a higher {epochs}, {steps} or {time_limit}.",
                 path=str(self._run_dir.path),
-                done=f"{counted(int(self._progress.step), 'step')}, {float(self._progress.elapsed):.0f} s",
+                done=f"{counted(self._step, 'step')}, {self._elapsed:.0f} s",
             )
-        self._listener.resumed(int(self._progress.step), float(self._progress.elapsed), damaged)
+        self._listener.resumed(self._step, self._elapsed, damaged)
 
     def train(self) -> Result:
         """Trains until the first limit, an early stop or a signal; saves, evaluates and draws on the way.
@@ -127,22 +123,17 @@ class Trainer:
         """
         self._listener.planned(self.plan)
         writer = tf.summary.create_noop_writer()
-        if self._placement.chief:
+        if self._chief:
             writer = tf.summary.create_file_writer(str(self._run_dir.logs))
-        held_out = None
         try:
-            with self._signals(), writer.as_default(), naming_lost_peers(self._placement), self._text.naming_errors():
+            with self._stop, writer.as_default(), naming_lost_peers(self._placement), self._text.naming_errors():
                 self._check_together()
-                if self._placement.chief:
-                    log_settings(self._config, run=self._run_dir.path.resolve().name)
-                reason, windows_per_second = self._loop()
-                step, elapsed = int(self._progress.step), float(self._progress.elapsed)
-                if self._placement.chief and reason in ("finished", "stopped early"):
-                    try:
-                        held_out = self._judge_best(reason, step)
-                    except _CutShort:
-                        reason = "preempted" if self._signal == signal.SIGTERM else "interrupted"
-                self._steps.agree()  # a worker that left now would end the cluster under the chief
+                if self._chief:
+                    self._chief.begin()
+                reason, rate = self._loop()
+                step, elapsed = self._step, self._elapsed
+                reason, held_out = self._judge(reason)
+                self._agreement.barrier()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
         best = best_step(self._run_dir.checkpoints) or 0
@@ -150,48 +141,22 @@ class Trainer:
             reason=reason,
             step=step,
             elapsed=elapsed,
-            windows_per_second=windows_per_second,
+            windows_per_second=rate * self.plan.batch_size,
             best_step=best,
             train_bits=self._run_dir.figures_of(best or step)["train_bits"],
             guess_bits=guess_bits(len(self._text.vocabulary.chars)),
             held_out=held_out,
-            signal=self._signal,
+            signal=self._stop.signal,
         )
 
-    def _judge_best(self, reason: str, step: int) -> Evaluation | None:
-        """Takes the best weights, lets them write, scores them on everything held out, and notes what they are."""
-        self._checkpoints.restore_best()
-        best = int(self._progress.step)
-        self._sample(best, best=True)
-        self._to_judge = min(self._text.held_out_characters, MOST_SCORED)
-        held_out = evaluate_held_out(self._evaluate, self._text, MOST_SCORED)
-        log_result(held_out, best)
-        if held_out:
-            self._draw((best, held_out.bits_per_char))
-        self._run_dir.write_result(
-            {"step": step, "reason": reason, "best_step": best, "held_out": asdict(held_out) if held_out else None}
-        )
-        return held_out
-
-    def _scored(self, characters: int) -> None:
-        """Tells how far the last evaluation is, and lets a signal end it: what it gives is all that is not saved."""
-        if characters < self._to_judge:
-            self._listener.ending(
-                f"evaluating on {counted(self._to_judge, 'held-out character')}", characters / self._to_judge
-            )
-            if self._signal:
-                raise _CutShort
-
-    @property
-    def _at_end(self) -> bool:
-        return self._timetable.share_done(int(self._progress.step), float(self._progress.elapsed)) >= 1.0
-
-    @property
-    def _stopped_early(self) -> bool:
-        """Whether a run that is resumed had stopped early, and was ended before it was judged."""
-        patience = self._config.training.patience
-        judged = self._run_dir.read_result().get("step") == int(self._progress.step)
-        return bool(patience) and int(self._progress.stale) >= patience and not judged
+    def _judge(self, reason: Ending) -> tuple[Ending, Evaluation | None]:
+        """Lets the chief judge the best weights of a run that came to its end, unless a signal cuts that short."""
+        if not self._chief or reason not in ("finished", "stopped early"):
+            return reason, None
+        try:
+            return reason, self._chief.judge_best(reason, self._step)
+        except CutShort:
+            return "preempted" if self._stop.preempted else "interrupted", None
 
     def _check_together(self) -> None:
         """Makes sure that all workers begin at the chief's step, with the chief's settings.
@@ -199,217 +164,126 @@ class Trainer:
         Raises:
             UserError: in all of them, where one does not.
         """
-        step = int(self._progress.step)
-        settings = zlib.crc32(self._config.to_toml().encode())
-        chiefs_step, chiefs_settings, *_ = self._steps.agree(elapsed=step, rate=settings)
-        alike = (step, settings) == (round(chiefs_step), round(chiefs_settings))
-        _, _, differs, *_ = self._steps.agree(interrupted=not alike)
+        mine = (self._step, zlib.crc32(self._config.to_toml().encode()))
+        chiefs = tuple(map(round, self._agreement.broadcast(*mine)))
+        (differs,) = self._agreement.any_worker(mine != chiefs)
         if differs:
             raise UserError(
-                f"The workers do not begin alike: worker {self._placement.worker} at step {step:,}, the chief at step "
-                f"{round(chiefs_step):,}. All need the same settings and the same run folder: start all of them again."
+                f"The workers do not begin alike: worker {self._placement.worker} at step {self._step:,}, the chief at "
+                f"step {chiefs[0]:,}. All need the same settings and the same run folder: start all of them again."
             )
 
-    def _loop(self) -> tuple[str, float]:
-        training, plan = self._config.training, self.plan
-        step, elapsed = int(self._progress.step), float(self._progress.elapsed)
+    def _loop(self) -> tuple[Ending, float]:
+        """Takes steps until the run ends or is asked to stop; says why, and how many it took a second."""
+        step, elapsed = self._step, self._elapsed
+        if over := self._over_already(step, elapsed):
+            return over, 0.0
         batches = self._steps.batches(self._text, first_step=step)
-        began = time.monotonic() - elapsed
+        pace, rate, size = Pace(step, elapsed), 0.0, 1
         next_evaluation = self._timetable.next_evaluation(self._timetable.share_done(step, elapsed))
         next_sample = self._timetable.next_sample(step)
-        saved_at, rate, size, watch = time.monotonic(), 0.0, 1, LossWatch(self._text.vocabulary.size)
-        step_seconds, first_step = 0.0, step
-        over, reason = self._at_end or self._stopped_early, "finished"
-        # Where it was ended after its last save, what comes after the last step is left to do.
-        if self._at_end and self._placement.chief and self._last_evaluated() < step:
-            self._milestone(step, elapsed, rate, 0.0)
-        if over:
-            self._heed_signals()
-            reason = "finished" if self._at_end else "stopped early"
-        while not over:
+        while True:
             size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
-            rates = [
-                learning_rate(
-                    training,
-                    step=step + k,
-                    progress=self._timetable.share_done(step + k, elapsed + (k / rate if rate else 0.0)),
-                )
-                for k in range(size)
-            ]
-            started = time.monotonic()
-            losses = self._steps.run(batches, rates, step)
-            self._heed_signals()
-            loss = float(np.mean(losses))
-            seconds = time.monotonic() - started
-            # The first call traces and compiles the graph: it says nothing about the pace.
-            if step > first_step:
-                step_seconds += seconds
-                rate = (step + size - first_step - 1) / step_seconds
+            rates = self._learning_rates(step, elapsed, size, rate)
+            with pace.call(step, size):
+                losses = self._steps.run(batches, rates, step)
+            self._stop.heed()
             step += size
-            if (bits := watch.sign(losses, last=self._timetable.share_done(step, elapsed) >= 1.0)) is not None:
-                self._diverged(step, bits)
-            elapsed = time.monotonic() - began
-            self._listener.advanced(
-                Report(
-                    step=step,
-                    epoch=step / plan.steps_per_epoch,
-                    progress=min(1.0, self._timetable.share_done(step, elapsed)),
-                    train_bits=loss / math.log(2),
-                    windows_per_second=size * plan.batch_size / seconds,
-                    elapsed=elapsed,
-                    left=self._timetable.seconds_left(step, elapsed, rate),
-                    losses=losses,
-                )
-            )
-            if self._placement.chief:
-                self._run_dir.append_losses(losses)
-                log_steps(step, losses, rates)
+            self._guard.check_losses(step, losses, last=self._timetable.share_done(step, elapsed) >= 1.0)
+            self._tell(step, elapsed := pace.elapsed, losses, rates, pace)
             # Time passes differently for each worker: all go by the chief's.
-            elapsed, rate, interrupted, preempted, _ = self._steps.agree(
-                elapsed=elapsed,
-                rate=rate,
-                interrupted=self._signal == signal.SIGINT,
-                preempted=self._signal == signal.SIGTERM,
-            )
-            share = self._timetable.share_done(step, elapsed)
+            elapsed, rate = self._agreement.broadcast(elapsed, pace.rate)
+            asked, share = self._asked_to_stop(), self._timetable.share_done(step, elapsed)
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
-            done, asked_to_stop = share >= 1.0, interrupted or preempted
-            if share >= next_evaluation or done:
-                stop = self._placement.chief and self._milestone(step, elapsed, rate, rates[-1])
-                *_, stop_early = self._steps.agree(stop=stop)
-                saved_at = time.monotonic()
+            ended: Ending | None = "finished" if share >= 1.0 else None
+            if share >= next_evaluation or ended:
+                ended = "stopped early" if self._evaluate(step, elapsed, rate, rates[-1]) else ended
+                pace.saved()
                 next_evaluation = self._timetable.next_evaluation(share)
-                if stop_early:
-                    reason, done = "stopped early", True
-            elif asked_to_stop or self._timetable.save_is_due(step, time.monotonic() - saved_at):
-                if asked_to_stop and self._placement.chief:
-                    self._listener.ending(f"saving step {step:,}")
-                self._save(step)
-                saved_at = time.monotonic()
-            if asked_to_stop and not done:
-                reason = "preempted" if preempted else "interrupted"
-                break
-            if step >= next_sample and not done:
+            elif asked or self._timetable.save_is_due(step, pace.unsaved):
+                self._save(step, before_leaving=asked is not None)
+                pace.saved()
+            if reason := ended or asked:
+                return reason, rate
+            if step >= next_sample:
                 self._sample(step)
                 next_sample = self._timetable.next_sample(step)
-            elapsed, *_ = self._steps.agree(elapsed=time.monotonic() - began)
-            if done:
-                break
-        return reason, rate * plan.batch_size
+            (elapsed,) = self._agreement.broadcast(pace.elapsed)
 
-    def _last_evaluated(self) -> int:
-        rows = self._run_dir.read_metrics()
-        return rows[-1]["step"] if rows else 0
+    def _over_already(self, step: int, elapsed: float) -> Ending | None:
+        """Says why a resumed run has no step to take: it was ended after its last one, before it was judged."""
+        if not (self._at_end or self._stopped_early):
+            return None
+        if self._at_end and self._chief and self._chief.last_evaluated < step:
+            self._chief.evaluate(step, elapsed, windows_per_second=0.0, learning_rate=0.0)
+        self._stop.heed()
+        return "finished" if self._at_end else "stopped early"
 
-    def _train_bits(self, since: int) -> float:
-        """The mean loss of the steps since then; from the file, which outlives the process."""
-        losses = self._run_dir.read_losses()[since:]
-        known = losses[~np.isnan(losses)]
-        return float(known.mean(dtype=np.float64) / math.log(2)) if len(known) else math.nan
+    def _learning_rates(self, step: int, elapsed: float, size: int, rate: float) -> list[float]:
+        """Those of the next `size` steps, at `rate` steps a second."""
+        seconds = [k / rate if rate else 0.0 for k in range(size)]
+        shares = [self._timetable.share_done(step + k, elapsed + seconds[k]) for k in range(size)]
+        return [learning_rate(self._config.training, step=step + k, progress=shares[k]) for k in range(size)]
 
-    def _milestone(self, step: int, elapsed: float, rate: float, learning_rate: float) -> bool:
-        """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
-        training = self._config.training
-        found = evaluate_held_out(self._evaluate, self._text, PART)
-        if found and not found.bits_per_char < NO_RETURN:
-            self._diverged(step, found.bits_per_char)
-        self._check_weights(step)
-        train_bits = self._train_bits(self._last_evaluated())
-        row = {
-            "step": step,
-            "epoch": step / self.plan.steps_per_epoch,
-            "elapsed": elapsed,
-            "train_bits": train_bits,
-            "held_out_part_bits": found.bits_per_char if found else None,
-            "held_out_part_accuracy": found.accuracy if found else None,
-            "held_out_part_characters": found.characters if found else None,
-            "windows_per_second": rate * self.plan.batch_size,
-            "learning_rate": learning_rate,
-        }
-        log_evaluation(row)
-        judged = found.bits_per_char if found and training.best_by == "held-out" else train_bits
-        better = judged < float(self._progress.best)
-        if better:
-            self._progress.best.assign(judged)
-            self._progress.stale.assign(0)
-        else:
-            self._progress.stale.assign_add(1)
-        self._run_dir.append_metrics(row)  # first: a row of a step that was not saved is dropped on resuming
-        if better:
-            self._checkpoints.save_best(step)
-        self._checkpoints.save_latest(step)
-        self._draw()
-        self._listener.evaluated(row)
-        return bool(training.patience) and int(self._progress.stale) >= training.patience
-
-    def _draw(self, judged: tuple[int, float] | None = None) -> None:
-        plot_curves(
-            self._run_dir.read_metrics(),
-            self._run_dir.read_losses(),
-            self._run_dir.curves_file,
-            title=f"{self._run_dir.path.resolve().name}: {self.plan.weights:,} weights",
-            held_out_characters=self._text.held_out_characters,
-            judged=judged,
-        )
-
-    def _save(self, step: int) -> None:
-        if self._placement.chief:
-            self._check_weights(step)
-            self._checkpoints.save_latest(step)
-
-    def _check_weights(self, step: int) -> None:
-        """Keeps a checkpoint from being replaced by weights that are no numbers."""
-        if not all(np.isfinite(weight).all() for weight in self.network.model.get_weights()):
-            self._diverged(step, math.nan)
-
-    def _sample(self, step: int, *, best: bool = False) -> None:
-        if not self._placement.chief:
-            return
-        for sample in self._sampler(step, epoch=step / self.plan.steps_per_epoch, best=best):
-            self._listener.sampled(sample)
-            log_sample(sample)
-            path = self._run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
-            path.write_text(f"{sample.seed_text}|{sample.text}\n", encoding="utf-8")
-
-    def _diverged(self, step: int, bits: float) -> None:
-        guess = guess_bits(self._text.vocabulary.size)
-        best = best_step(self._run_dir.checkpoints)
-        kept = "No checkpoint was saved yet." if best is None else f"The best checkpoint, of step {best:,}, is intact."
-        if best is not None and not (self._run_dir.figures_of(best)["train_bits"] or math.nan) < guess:
-            kept = "No checkpoint of it is better than guessing."
-        raise DivergedError(
-            Sentence(
-                f"The loss diverged after step {step:,}: it is {bits:.4g} bits per character, where guessing takes "
-                f"{guess:.3g}; start a new run with a lower {{learning_rate}} (it is "
-                f"{self._config.training.learning_rate:g}) or with {{clipping}}. {kept}",
-                clipping={"clip_norm": 1},
+    def _tell(self, step: int, elapsed: float, losses: np.ndarray, rates: list[float], pace: Pace) -> None:
+        """Reports the steps that have just been taken, nats per target character, and lets the chief note them."""
+        self._listener.advanced(
+            Report(
+                step=step,
+                epoch=step / self.plan.steps_per_epoch,
+                progress=min(1.0, self._timetable.share_done(step, elapsed)),
+                train_bits=float(np.mean(losses)) / math.log(2),
+                windows_per_second=len(losses) * self.plan.batch_size / pace.call_seconds,
+                elapsed=elapsed,
+                left=self._timetable.seconds_left(step, elapsed, pace.rate),
+                losses=losses,
             )
         )
+        if self._chief:
+            self._chief.note_steps(step, losses, rates)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Gives the signals their handlers back in the end: see `_heed_signals`."""
-        before = {number: signal.getsignal(number) for number in _STOPPING}
-        try:
-            yield
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+    def _asked_to_stop(self) -> Ending | None:
+        """Whether a signal asked any worker to stop, and which."""
+        interrupted, preempted = self._agreement.any_worker(self._stop.interrupted, self._stop.preempted)
+        return "preempted" if preempted else "interrupted" if interrupted else None
 
-    def _heed_signals(self) -> None:
-        """Turns the first Ctrl-C or SIGTERM into a request to save and stop; a second Ctrl-C interrupts at once.
+    def _evaluate(self, step: int, elapsed: float, rate: float, learning_rate: float) -> bool:
+        """Lets the chief evaluate; tells all workers whether it wants to stop early."""
+        stop = self._chief is not None and self._chief.evaluate(
+            step, elapsed, windows_per_second=rate * self.plan.batch_size, learning_rate=learning_rate
+        )
+        (stop_early,) = self._agreement.broadcast(stop)
+        return stop_early > 0
 
-        Until the first step is done there is nothing to save, and its compiling should not be waited for: before, a
-        signal does what it did before the run.
-        """
-        if threading.current_thread() is threading.main_thread():
-            for number in _STOPPING:
-                if signal.getsignal(number) != signal.SIG_IGN:  # as behind nohup
-                    signal.signal(number, self._ask_to_stop)
+    def _save(self, step: int, *, before_leaving: bool) -> None:
+        if self._chief:
+            if before_leaving:
+                self._listener.ending(f"saving step {step:,}")
+            self._chief.save(step)
 
-    def _ask_to_stop(self, number: int, _: FrameType | None) -> None:
-        if self._signal and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._signal = number
+    def _sample(self, step: int) -> None:
+        if self._chief:
+            self._chief.sample(step)
+
+    @property
+    def _step(self) -> int:
+        return int(self._progress.step)
+
+    @property
+    def _elapsed(self) -> float:
+        return float(self._progress.elapsed)
+
+    @property
+    def _at_end(self) -> bool:
+        return self._timetable.share_done(self._step, self._elapsed) >= 1.0
+
+    @property
+    def _judged(self) -> bool:
+        return self._run_dir.read_result().get("step") == self._step
+
+    @property
+    def _stopped_early(self) -> bool:
+        """Whether a run that is resumed had stopped early, and was ended before it was judged."""
+        patience = self._config.training.patience
+        return bool(patience) and int(self._progress.stale) >= patience and not self._judged

@@ -16,9 +16,9 @@ SMALL = ["--user", "mira", "--units", 8, "--window-length", 10, "--batch-size", 
 @pytest.fixture(autouse=True)
 def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a tail of some hundred characters be long."""
-    monkeypatch.setattr("charflow.model.training.trainer.PART", PART)
+    monkeypatch.setattr("charflow.model.training.chief.PART", PART)
     monkeypatch.setattr("charflow.model.evaluation.evaluation.PART", PART)
-    for place in ("training.trainer", "evaluation.evaluation"):
+    for place in ("training.chief", "evaluation.evaluation"):
         monkeypatch.setattr(f"charflow.model.{place}.MOST_SCORED", WHOLE)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from charflow.model.config import Config
 from charflow.model.run.run_dir import RunDir
+from charflow.model.training.diverged import DivergedError
 from charflow.model.training.report import Result
-from charflow.model.training.trainer import DivergedError
 from charflow.pipeline.errors import UserError
 
 SMALL = ["--search", "units=4:16", "--search", "layers=1,2", "--search", "window_length=8"]

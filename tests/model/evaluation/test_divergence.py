@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from charflow.model.evaluation.divergence import LossWatch, guess_bits, is_far_worse_than_guessing
+from charflow.model.evaluation.divergence import (
+    LossWatch,
+    guess_bits,
+    is_beyond_return,
+    is_far_worse_than_guessing,
+)
 
 GUESS = math.log(32)  # nats
 
@@ -64,3 +69,14 @@ def test_loss_watch_sees_a_run_that_does_not_come_back(parts: list[np.ndarray], 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_loss_watch_sees_at_once_what_is_no_number(value: float) -> None:
     assert math.isnan(sign(np.array([GUESS, value, GUESS])))
+
+
+@pytest.mark.parametrize(
+    ("bits", "beyond"), [(9999.0, False), (10001.0, True), (math.inf, True), (math.nan, True)], ids=str
+)
+def test_what_is_beyond_return_is_measured_in_bits_wherever_it_is_found(bits: float, beyond: bool) -> None:
+    assert is_beyond_return(bits) == beyond
+    told = LossWatch(32).sign(np.full(3, bits * math.log(2)), last=False)  # of too few steps to see a trend
+    assert (told is not None) == beyond
+    if math.isfinite(bits) and beyond:
+        assert told == pytest.approx(bits)

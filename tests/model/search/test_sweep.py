@@ -19,8 +19,9 @@ from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import DEFAULT_SEARCH, Space
 from charflow.model.search.sweep import Stopped, Sweep, locked
 from charflow.model.search.trials import Trial
+from charflow.model.training.diverged import DivergedError
 from charflow.model.training.report import Result
-from charflow.model.training.trainer import DivergedError, Trainer
+from charflow.model.training.trainer import Trainer
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
 
@@ -323,7 +324,7 @@ def test_locked_refuses_a_second_process(tmp_path: Path) -> None:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leaves out what takes time and is not looked at here."""
-    monkeypatch.setattr("charflow.model.training.trainer.plot_curves", lambda *_, **__: None)
+    monkeypatch.setattr("charflow.model.training.chief.plot_curves", lambda *_, **__: None)
     yield
 
 

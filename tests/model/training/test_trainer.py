@@ -25,9 +25,11 @@ from charflow.model.distributed.strategy import make_strategy
 from charflow.model.evaluation.evaluation import Evaluator
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
+from charflow.model.training.diverged import DivergedError
 from charflow.model.training.optimizer import learning_rate
 from charflow.model.training.report import Result
-from charflow.model.training.trainer import DivergedError, Trainer
+from charflow.model.training.start import start_run
+from charflow.model.training.trainer import Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
@@ -56,7 +58,7 @@ class Recorder:
         self.plans, self.reports, self.rows, self.samples, self.resumptions, self.endings = [], [], [], [], [], []
         self._interrupt_at, self._presses = interrupt_at, presses
 
-    def resumed(self, step, elapsed) -> None:
+    def resumed(self, step, elapsed, damaged) -> None:
         self.resumptions.append(step)
 
     def planned(self, plan) -> None:
@@ -83,7 +85,6 @@ class Run:
     """A run that came to its end."""
 
     path: Path
-    trainer: Trainer
     result: Result
     heard: Recorder
 
@@ -96,7 +97,7 @@ def clock(seconds: float) -> Iterator[None]:
     """
     looks = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charflow.model.training.trainer.time", SimpleNamespace(monotonic=lambda: next(looks) * seconds))
+        patch.setattr("charflow.model.training.pace.time", SimpleNamespace(monotonic=lambda: next(looks) * seconds))
         yield
 
 
@@ -121,12 +122,9 @@ def train(
     interrupt_at: int | None = None,
 ) -> Run:
     heard = Recorder(interrupt_at)
-    trainer = trainer_of(config, corpus, path, heard)
-    if resume:
-        trainer.resume()
     with clock(tick):
-        result = trainer.train()
-    return Run(path, trainer, result, heard)
+        result = start_run(config, TextInMemory(corpus), RunDir(path), make_strategy(), heard, resume=resume)
+    return Run(path, result, heard)
 
 
 def checkpoint(path: Path, which: str = "latest") -> dict[str, np.ndarray]:
@@ -192,7 +190,6 @@ def test_train_reports_every_call(finished: Run) -> None:
 
 def test_train_announces_its_plan(finished: Run) -> None:
     (plan,) = finished.heard.plans
-    assert plan == finished.trainer.plan
     assert (plan.windows, plan.steps_per_epoch, plan.train_characters, plan.held_out_characters) == (48, 6, 150, 30)
 
 
@@ -438,13 +435,12 @@ def test_losses_that_a_power_cut_took_leave_a_gap(tmp_path: Path, corpus: Corpus
 
 
 def test_resume_without_a_checkpoint_begins_at_the_first_step(tmp_path: Path, corpus: Corpus, finished: Run) -> None:
-    trainer = trainer_of(CONFIG, corpus, tmp_path / "a", Recorder())
-    trainer.resume()
-    assert trainer.train().step == 60
-    for weight, expected in zip(
-        trainer.network.model.get_weights(), finished.trainer.network.model.get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(weight, expected)
+    trainer_of(CONFIG, corpus, tmp_path / "a", Recorder())  # whose process was killed
+    run = train(CONFIG, corpus, tmp_path / "a", resume=True)
+    assert (run.heard.resumptions, run.result.step) == ([0], 60)
+    expected, found = checkpoint(finished.path), checkpoint(run.path)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 
 
 def test_resume_forgets_metrics_after_the_checkpoint(tmp_path: Path, corpus: Corpus) -> None:
@@ -488,7 +484,7 @@ def test_train_reports_the_weights_in_the_end_that_are_loaded_afterwards(stopped
 def test_train_scores_a_part_while_it_trains_and_everything_in_the_end(
     tmp_path: Path, make_corpus: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charflow.model.training.trainer.PART", 10)
+    monkeypatch.setattr("charflow.model.training.chief.PART", 10)
     corpus = make_corpus(WORDS * 30, WORDS * 2 + "dcba " * 4)
     run = train(changed(steps=40), corpus, tmp_path / "a")
     evaluate = Evaluator(make_decoder(load_network(RunDir(run.path)), "stream", 8))
@@ -553,7 +549,8 @@ def test_train_spreads_its_evaluations_evenly_on_any_machine(tmp_path: Path, cor
 
 def test_train_with_fewer_windows_than_a_batch_uses_them_all(tmp_path: Path, make_corpus: Callable) -> None:
     run = train(changed(steps=4), make_corpus(WORDS * 4, WORDS), tmp_path / "a")
-    assert (run.trainer.plan.windows, run.trainer.plan.batch_size, run.trainer.plan.steps_per_epoch) == (4, 4, 1)
+    (plan,) = run.heard.plans
+    assert (plan.windows, plan.batch_size, plan.steps_per_epoch) == (4, 4, 1)
     assert run.result.step == 4
     assert run.heard.reports[0].train_bits == pytest.approx(np.log2(6), abs=0.5)
     assert [report.windows_per_second for report in run.heard.reports] == [4] * 4
@@ -650,14 +647,16 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from charflow.model.run.checkpoints import best_step
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.run.run_dir import RunDir
-from charflow.model.training.trainer import DivergedError, Trainer
+from charflow.model.training.start import start_run
+from charflow.model.training.timetable import Timetable
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import Vocabulary
+
+Timetable.call_size = lambda *_, **__: 1  # a report a step
 
 class Silent:
     planned = evaluated = sampled = lambda self, _: None
@@ -681,15 +680,11 @@ for (strategy, prefix), (kind, changes) in product(((one, "one"), (two, "two")),
     losses, name = [], prefix + kind
     network = NetworkConfig(units=8, dropout=0.5 if kind == " drops" else 0.0)
     config = Config(network=network, training=replace(training, **changes))
-    run_dir = RunDir(Path(sys.argv[1]) / name)
-    run_dir.create(config, corpus)
-    trainer = Trainer(config, TextInMemory(corpus), run_dir, strategy, Silent())
-    trainer._timetable.call_size = lambda *_, **__: 1
-    result = trainer.train()
+    result = start_run(config, TextInMemory(corpus), RunDir(Path(sys.argv[1]) / name), strategy, Silent())
     found[name] = {"losses": losses, "held_out": result.held_out.bits_per_char, "reason": result.reason}
 try:
     uneven = replace(config, training=replace(training, batch_size=7))
-    Trainer(uneven, TextInMemory(corpus), run_dir, strategy, Silent())
+    start_run(uneven, TextInMemory(corpus), RunDir(Path(sys.argv[1]) / "uneven"), strategy, Silent())
 except UserError as error:
     found["uneven"] = str(error)
 print(json.dumps(found))
