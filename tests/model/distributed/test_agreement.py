@@ -16,7 +16,7 @@ def agreement(worker: int, others: list[list[float]], *, replicas: int = 1) -> A
 
     def summed(own: tf.Tensor) -> tf.Tensor:
         other = others.pop(0)
-        return replicas * own + tf.constant([*other, *np.zeros(2 - len(other))])
+        return replicas * own + tf.constant([*other, *np.zeros(2 - len(other))], tf.float64)
 
     found._sum = summed
     return found
