@@ -16,13 +16,10 @@ from types import FrameType
 from typing import NoReturn, Protocol
 
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
-from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from charflow.serving.embedded.core.batching import BatchingSettings
 from charflow.serving.embedded.core.core import Core
 from charflow.serving.embedded.core.graph_session import check_tensorflow
-from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
+from charflow.serving.embedded.core.loading import ServedVersion
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.models import Models
 from charflow.serving.embedded.descriptors import connections_per_door
@@ -32,22 +29,20 @@ from charflow.serving.embedded.memory import trim_memory
 from charflow.serving.embedded.rest.app import RestApp
 from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.server import RestServer
+from charflow.serving.embedded.settings_of import let_steps_run_side_by_side, load_settings, model_config
 from charflow.serving.embedded.tls import grpc_credentials, ssl_context
 from charflow.serving.errors import Cancelled, ServingError, UsageError
 from charflow.serving.listening import grpc_addresses, listen
 from charflow.serving.ready import host_and_port
 from charflow.serving.settings.configs import (
     parse_channel_arguments,
-    read_batching_parameters,
     read_model_config,
     read_monitoring_config,
-    read_session_config,
     read_ssl_config,
 )
 from charflow.serving.settings.flags import ServerFlags
 
 _CUT_GRACE = 3.0  # seconds for the answers of calls that are cut
-_STEPS_PER_CORE = 4  # threads that run graphs: more cost every short call, fewer let long ones keep others waiting
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 _logger = logging.getLogger(__name__)
 
@@ -104,10 +99,10 @@ def _log() -> None:
 class _Server:
     def __init__(self, flags: ServerFlags) -> None:
         self._flags = flags
-        self._config = _model_config(flags)
+        self._config = model_config(flags)
         self._tls = read_ssl_config(flags.ssl_config_file) if flags.ssl_config_file else None
         self._metrics = Metrics()
-        settings = _load_settings(flags)
+        settings = load_settings(flags)
         self._models = Models(
             lambda _, path: ServedVersion(path, settings, self._metrics),
             max_retries=flags.max_num_load_retries,
@@ -123,7 +118,7 @@ class _Server:
         threads = max(usual, min(256, 2 * together))
         self._grpc_threads = flags.grpc_max_threads or threads
         self._rest_threads = flags.rest_api_num_threads or threads
-        _let_steps_run_side_by_side(settings.session, self._grpc_threads + self._rest_threads)
+        let_steps_run_side_by_side(settings.session, self._grpc_threads + self._rest_threads)
         self._connections = connections_per_door(flags.max_connections, 2 if flags.rest_api_port else 1)
         self._grpc = self._make_grpc()
         self._rest = self._make_rest() if flags.rest_api_port else None
@@ -153,10 +148,10 @@ class _Server:
 
         def first() -> None:
             try:
-                self._core.apply(self._config)
+                self._core.configuration.apply(self._config)
                 if self._flags.model_config_file and self._flags.model_config_file_poll_wait_seconds:
                     threading.Thread(target=self._watch_config, name="watch-config", daemon=True).start()
-                self._core.await_models()
+                self._core.configuration.await_models()
             except Exception as error:
                 failure.append(error)
 
@@ -190,7 +185,7 @@ class _Server:
         announce(
             address,
             rest,
-            self._core.served(),
+            self._core.configuration.names(),
             rest_tls=bool(self._tls),
             client_verify=bool(self._tls and self._tls.client_verify),
         )
@@ -210,7 +205,7 @@ class _Server:
         seconds = self._flags.file_system_poll_wait_seconds
         while seconds > 0 and not self._ending.wait(seconds):
             try:
-                self._core.look_for_versions()
+                self._core.configuration.look_for_versions()
             except Exception:
                 _logger.exception("Looking for versions failed")
 
@@ -221,10 +216,11 @@ class _Server:
                 config = read_model_config(self._flags.model_config_file)
                 if config != last:
                     # Without waiting for its models: this thread must read the correction of what never loads.
-                    self._core.apply(config)
+                    self._core.configuration.apply(config)
                     last = config
                     _logger.info(
-                        "The configuration was read again: models %s", ", ".join(self._core.served()) or "none"
+                        "The configuration was read again: models %s",
+                        ", ".join(self._core.configuration.names()) or "none",
                     )
                 told = ""
             except (UsageError, ServingError) as error:
@@ -265,70 +261,3 @@ class _Server:
             grace=flags.shutdown_grace_seconds,
             tls=ssl_context(self._tls) if self._tls else None,
         )
-
-
-def _model_config(flags: ServerFlags) -> ModelServerConfig:
-    if flags.model_config_file:
-        return read_model_config(flags.model_config_file)
-    config = ModelServerConfig()
-    config.model_config_list.config.add(
-        name=flags.model_name, base_path=flags.model_base_path, model_platform="tensorflow"
-    )
-    return config
-
-
-def _load_settings(flags: ServerFlags) -> LoadSettings:
-    session = (
-        read_session_config(flags.tensorflow_session_config_file)
-        if flags.tensorflow_session_config_file
-        else config_pb2.ConfigProto()
-    )
-    intra, inter = flags.parallelism
-    if intra:
-        session.intra_op_parallelism_threads = intra
-    if inter:
-        session.inter_op_parallelism_threads = inter
-    if flags.per_process_gpu_memory_fraction:
-        session.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
-    return LoadSettings(
-        tags=tuple(flags.saved_model_tags.split(",")),
-        session=session,
-        batching=read_batching(flags) if flags.enable_batching else None,
-        warmup=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
-    )
-
-
-def _let_steps_run_side_by_side(session: config_pb2.ConfigProto, calls: int) -> None:
-    """Lets more steps run at once than there are cores, unless the operator says how many.
-
-    TensorFlow's own number is that of the cores, and a loop keeps its thread until it ends: two completions of 4,096
-    characters on two cores made every other model wait for a second. The system shares cores among threads.
-    """
-    if not session.inter_op_parallelism_threads:
-        cores = os.cpu_count() or 1
-        session.inter_op_parallelism_threads = max(cores, min(calls, _STEPS_PER_CORE * cores))
-
-
-def read_batching(flags: ServerFlags) -> BatchingSettings:
-    """Reads the parameters of batching from their file; those it leaves out are TensorFlow Serving's own.
-
-    Raises:
-        UsageError: the file cannot be used.
-    """
-    given: dict[str, object] = {"num_batch_threads": os.cpu_count() or 1}
-    if flags.batching_parameters_file:
-        file = read_batching_parameters(flags.batching_parameters_file)
-        for name in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"):
-            if file.HasField(name):
-                given[name] = getattr(file, name).value
-        if file.HasField("thread_pool_name"):
-            given["thread_pool_name"] = file.thread_pool_name.value
-        if file.enable_large_batch_splitting.value:
-            largest = file.max_execution_batch_size.value if file.HasField("max_execution_batch_size") else None
-            given["max_execution_batch_size"] = largest or given.get("max_batch_size", BatchingSettings.max_batch_size)
-        given["allowed_batch_sizes"] = tuple(file.allowed_batch_sizes)
-        given["pad_variable_length_inputs"] = file.pad_variable_length_inputs
-    try:
-        return BatchingSettings(**given)  # type: ignore[arg-type]  # the fields were checked by their proto
-    except ServingError as error:
-        raise UsageError(f"--batching_parameters_file: {error}.") from error

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tensorflow.core.protobuf import config_pb2
 
-from charflow.serving.embedded.core.batching import BatchedRunner, BatchingSettings
+from charflow.serving.embedded.core.batching import BatchedRunner
+from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.inference import Loaded
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.servable import Runner, Servable

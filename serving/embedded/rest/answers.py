@@ -1,6 +1,6 @@
 """The JSON text of REST answers: predictions, classifications, regressions, statuses, metadata and errors.
 
-`app` sends what is written here; the values inside tensors are `json_tensors`'. `bodies` reads the other way.
+`app` sends what is written here; the values inside tensors are `tensor_texts`'. `bodies` reads the other way.
 """
 
 import json
@@ -13,7 +13,8 @@ from tensorflow.core.protobuf import error_codes_pb2, meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from charflow.serving.embedded.core.spec import Classification, Regression
-from charflow.serving.embedded.rest.json_tensors import Json, format_floats, format_rows, format_string, format_tensor
+from charflow.serving.embedded.rest.json_tensors import Json
+from charflow.serving.embedded.rest.tensor_texts import format_floats, format_rows, format_string, format_tensor
 from charflow.serving.errors import InvalidArgument
 from charflow.serving.version_status import VersionStatus
 

@@ -1,10 +1,9 @@
-"""Turns JSON values into NumPy arrays and back, by the rules of TensorFlow Serving's `util/json_tensor.cc`.
+"""Turns JSON values into NumPy arrays, by the rules of TensorFlow Serving's `util/json_tensor.cc`.
 
-`bodies` parses a request's body and asks here for the array of each input; it asks again for the text of each
-output. Arrays are read whole lists at a time: one value is only looked at by itself to say what is wrong with it.
+`bodies` asks here for the array of each input; `tensor_texts` writes the other way. Arrays are read whole lists at a
+time: one value is only looked at by itself to say what is wrong with it.
 """
 
-import base64
 import binascii
 import itertools
 import json
@@ -23,15 +22,12 @@ Json = Any
 """What `json` parses: None, bool, int, float, str, list or dict."""
 
 _SHOWN = 256  # characters of a value in an error
-_CHUNK = 8192  # values read or written at once: that holds the interpreter's lock, so the server stands still meanwhile
+_CHUNK = 8192  # values read at once: that holds the interpreter's lock, so the server stands still meanwhile
 _TYPE_NAMES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
 _CONSTANT_NAMES = {None: "Null", True: "True", False: "False"}
 _DTYPE_NAMES = {tf.float32: "float", tf.float64: "double", tf.float16: "half"}
-_NON_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-_INTEGERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64)
+INTEGERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64)
 _WHITESPACE = {ord(character): None for character in " \t\r\n\v\f"}
-
-_encode_string = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_tensor(value: Json, dtype: tf.DType) -> np.ndarray:
@@ -106,48 +102,6 @@ def show(value: Json) -> str:
     return text
 
 
-def format_rows(array: np.ndarray, *, as_base64: bool) -> list[str]:
-    """The JSON text of each item along the first dimension of a tensor of rank 1 or more.
-
-    `format_rows(np.array([[1, 2], [3, 4]]), as_base64=False)` is `["[1, 2]", "[3, 4]"]`.
-
-    Raises:
-        InvalidArgument: JSON has no values of this dtype.
-    """
-    texts = _format_leaves(array.reshape(-1), as_base64)
-    for axis in range(array.ndim - 1, 0, -1):
-        size = array.shape[axis]
-        lists = math.prod(array.shape[:axis])
-        texts = ["[" + ", ".join(texts[i * size : (i + 1) * size]) + "]" for i in range(lists)]
-    return texts
-
-
-def format_tensor(array: np.ndarray, *, as_base64: bool) -> str:
-    """The JSON text of a tensor; `as_base64` writes bytes as `{"b64": …}`, else they are written as they are.
-
-    The text is to be encoded with `surrogateescape`: bytes that are not UTF-8 then come out unchanged.
-
-    Raises:
-        InvalidArgument: JSON has no values of this dtype.
-    """
-    if array.ndim == 0:
-        return _format_leaves(array.reshape(1), as_base64)[0]
-    return "[" + ", ".join(format_rows(array, as_base64=as_base64)) + "]"
-
-
-def format_string(text: str) -> str:
-    """The JSON text of a string."""
-    return _encode_string(text)
-
-
-def format_floats(array: np.ndarray) -> list[str]:
-    """The shortest decimal that reads back as the same number, with a point or an exponent, for each of [n] floats."""
-    texts: list[str] = []
-    for start in range(0, len(array), _CHUNK):
-        texts += array[start : start + _CHUNK].astype(np.str_).tolist()
-    return texts if np.isfinite(array).all() else [_NON_FINITE.get(text, text) for text in texts]
-
-
 def _read_loose_base64(text: str) -> bytes:
     text = text.translate(_WHITESPACE)
     digits = text.rstrip("=")
@@ -214,12 +168,12 @@ def _read_leaves(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
         return _read_strings(leaves)
     if dtype in (tf.float32, tf.float64):
         return _read_floats(leaves, dtype)
-    if dtype in _INTEGERS:
+    if dtype in INTEGERS:
         return _read_integers(leaves, dtype)
     if dtype == tf.bool:
         _check_types(leaves, {bool}, dtype)
         return _array(leaves, np.bool_)
-    raise Unimplemented(f"Conversion of JSON Value: {show(leaves[:1])} to type: {_dtype_name(dtype)}")
+    raise Unimplemented(f"Conversion of JSON Value: {show(leaves[:1])} to type: {json_dtype_name(dtype)}")
 
 
 def _read_floats(leaves: list[Json], dtype: tf.DType) -> np.ndarray:
@@ -276,31 +230,10 @@ def _check_types(leaves: list[Json], allowed: set[type], dtype: tf.DType) -> set
 
 def _wrong_type(value: Json, dtype: tf.DType, range_: str = "") -> InvalidArgument:
     return InvalidArgument(
-        f"JSON Value: {show(value)} Type: {type_name(value)} is not of expected type: {_dtype_name(dtype)}{range_}"
+        f"JSON Value: {show(value)} Type: {type_name(value)} is not of expected type: {json_dtype_name(dtype)}{range_}"
     )
 
 
-def _dtype_name(dtype: tf.DType) -> str:
+def json_dtype_name(dtype: tf.DType) -> str:
+    """Names a type as TensorFlow Serving's errors of JSON do."""
     return _DTYPE_NAMES.get(dtype, dtype.name)
-
-
-def _format_leaves(array: np.ndarray, as_base64: bool) -> list[str]:
-    """The JSON text of each of [n] values."""
-    if array.dtype.kind in "OS":
-        return list(map(_format_base64 if as_base64 else _format_bytes, array.tolist()))
-    dtype = tf.dtypes.as_dtype(array.dtype)
-    if dtype in (tf.float32, tf.float64):
-        return format_floats(array)
-    if dtype in _INTEGERS:
-        return list(map(str, array.tolist()))
-    if dtype == tf.bool:
-        return ["true" if value else "false" for value in array.tolist()]
-    raise InvalidArgument(f"Failed to write JSON value for tensor type: {_dtype_name(dtype)}")
-
-
-def _format_base64(value: bytes) -> str:
-    return f'{{"b64": "{base64.b64encode(value).decode()}"}}'
-
-
-def _format_bytes(value: bytes) -> str:
-    return _encode_string(value.decode("utf-8", "surrogateescape"))

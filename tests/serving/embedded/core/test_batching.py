@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charflow.serving import errors
-from charflow.serving.embedded.core.batching import BatchedRunner, BatchingSettings
+from charflow.serving.embedded.core.batching import BatchedRunner
+from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.servable import Servable
-from charflow.serving.embedded.server import read_batching
+from charflow.serving.embedded.settings_of import read_batching
 from charflow.serving.settings.flags import ServerFlags
 from tests.support import ROOT
 

@@ -70,7 +70,7 @@ def make() -> Iterator[Callable[..., Server]]:
 def server(make: Callable[..., Server], half_base: str) -> Server:
     """Serves `half`."""
     server = make()
-    server.core.reload(config(half=half_base), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(half=half_base), deadline=Deadline.after(20))
     return server
 
 
@@ -219,7 +219,7 @@ def test_names_that_are_not_served_do_not_become_labels(server: Server) -> None:
 
 def test_statuses_tell_all_versions_or_the_one_asked_for(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
     settle(server, "m", {2: "AVAILABLE", 1: "AVAILABLE"})
     both = [VersionStatus(version=2, state="AVAILABLE"), VersionStatus(version=1, state="AVAILABLE")]
     assert server.core.statuses(ModelSpec(name="m")) == both
@@ -243,23 +243,23 @@ def test_statuses_of_the_unknown_are_not_found(spec: ModelSpec, message: str, se
 
 
 def test_reload_adds_and_removes_models(server: Server, half_base: str, base: Path) -> None:
-    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
-    assert server.core.served() == ["m"]
+    server.core.configuration.reload(config(m=str(base)), deadline=Deadline.after(20))
+    assert server.core.configuration.names() == ["m"]
     assert ask(server, ModelSpec(name="m")).version == 2
     settle(server, "half", {1: "END"})
     with pytest.raises(errors.NotFound, match=r"Latest\(half\)"):
         ask(server)
     assert server.core.statuses(ModelSpec(name="half")) == [VersionStatus(version=1, state="END")]
-    server.core.reload(config(m=str(base), half=half_base), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base), half=half_base), deadline=Deadline.after(20))
     assert ask(server).version == 1
 
 
 def test_reload_of_an_empty_list_unloads_all_and_of_nothing_changes_nothing(server: Server) -> None:
-    server.core.reload(ModelServerConfig())
-    assert server.core.served() == ["half"]
-    server.core.reload(config())
+    server.core.configuration.reload(ModelServerConfig())
+    assert server.core.configuration.names() == ["half"]
+    server.core.configuration.reload(config())
     settle(server, "half", {1: "END"})
-    assert server.core.served() == []
+    assert server.core.configuration.names() == []
 
 
 @pytest.mark.parametrize(
@@ -278,8 +278,8 @@ def test_reload_refuses_and_keeps_the_old(
     wrong = config(half=half_base, m=str(base))
     change(wrong.model_config_list.config[0], wrong.model_config_list.config)
     with pytest.raises(errors.InvalidArgument, match=message):
-        server.core.reload(wrong, deadline=Deadline.after(20))
-    assert server.core.served() == ["half"]
+        server.core.configuration.reload(wrong, deadline=Deadline.after(20))
+    assert server.core.configuration.names() == ["half"]
     assert ask(server).version == 1
     assert server.models.statuses("m") == []
 
@@ -287,7 +287,7 @@ def test_reload_refuses_and_keeps_the_old(
 def test_reload_tells_that_a_new_model_cannot_be_loaded(server: Server, half_base: str, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     with pytest.raises(errors.ServingError) as caught:
-        server.core.reload(config(half=half_base, broken=str(tmp_path)), deadline=Deadline.after(20))
+        server.core.configuration.reload(config(half=half_base, broken=str(tmp_path)), deadline=Deadline.after(20))
     assert caught.value.message.startswith(
         "1 model(s) did not become available: {name: broken version: 1 due to error: NOT_FOUND: "
     )
@@ -296,7 +296,7 @@ def test_reload_tells_that_a_new_model_cannot_be_loaded(server: Server, half_bas
 
 def test_reload_waits_for_a_model_without_versions_no_longer_than_it_may(server: Server, tmp_path: Path) -> None:
     with pytest.raises(errors.DeadlineExceeded) as caught:
-        server.core.reload(config(later=str(tmp_path)), deadline=Deadline.after(0.1))
+        server.core.configuration.reload(config(later=str(tmp_path)), deadline=Deadline.after(0.1))
     assert caught.value.message == (
         f"1 model(s) did not become available in time: later: {tmp_path} has no version to serve: "
         "versions are folders whose names are integers"
@@ -305,7 +305,7 @@ def test_reload_waits_for_a_model_without_versions_no_longer_than_it_may(server:
 
 def test_reload_ends_when_nobody_waits_for_it(server: Server, tmp_path: Path) -> None:
     with pytest.raises(errors.Cancelled, match=r"^The caller gave up$"):
-        server.core.reload(config(later=str(tmp_path)), is_awaited=lambda: False)
+        server.core.configuration.reload(config(later=str(tmp_path)), is_awaited=lambda: False)
 
 
 def test_reload_ends_when_a_later_one_takes_its_model_out(server: Server, half_base: str, tmp_path: Path) -> None:
@@ -313,48 +313,48 @@ def test_reload_ends_when_a_later_one_takes_its_model_out(server: Server, half_b
 
     def wait_for_what_never_comes() -> None:
         try:
-            server.core.reload(config(half=half_base, never=str(tmp_path)))
+            server.core.configuration.reload(config(half=half_base, never=str(tmp_path)))
         except Exception as error:
             failures.append(error)
 
     waiting = threading.Thread(target=wait_for_what_never_comes)
     waiting.start()
-    while "never" not in server.core.served():
+    while "never" not in server.core.configuration.names():
         time.sleep(0.01)
-    server.core.reload(config(half=half_base))
+    server.core.configuration.reload(config(half=half_base))
     waiting.join(10)
     assert [str(failure) for failure in failures] == ["A later configuration took out what was awaited: never"]
 
 
 def test_await_models_follows_a_configuration_that_is_corrected(server: Server, half_base: str, tmp_path: Path) -> None:
-    server.core.apply(config(half=half_base, never=str(tmp_path)))
-    waiting = threading.Thread(target=server.core.await_models)
+    server.core.configuration.apply(config(half=half_base, never=str(tmp_path)))
+    waiting = threading.Thread(target=server.core.configuration.await_models)
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive()
-    server.core.apply(config(half=half_base))
+    server.core.configuration.apply(config(half=half_base))
     waiting.join(10)
     assert not waiting.is_alive()
 
 
 def test_reload_moves_a_model_from_version_to_version(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base)), deadline=Deadline.after(20))
     assert ask(server, ModelSpec(name="m")).version == 2
-    server.core.reload(config(m=str(base), policy=[1]), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base), policy=[1]), deadline=Deadline.after(20))
     settle(server, "m", {2: "END", 1: "AVAILABLE"})
-    server.core.reload(config(m=str(base), policy=[1, 2]), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base), policy=[1, 2]), deadline=Deadline.after(20))
     settle(server, "m", {2: "AVAILABLE", 1: "AVAILABLE"})
 
 
 def test_label_stands_for_its_version_and_moves(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
     settle(server, "m", {2: "AVAILABLE", 1: "AVAILABLE"})
     for number in (1, 2, 1):
-        server.core.reload(config({"stable": number}, ALL, m=str(base)), deadline=Deadline.after(20))
+        server.core.configuration.reload(config({"stable": number}, ALL, m=str(base)), deadline=Deadline.after(20))
         assert ask(server, ModelSpec(name="m", label="stable")).version == number
-    server.core.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base), policy=ALL), deadline=Deadline.after(20))
     with pytest.raises(errors.InvalidArgument, match=r"^Unrecognized servable version label: stable$"):
         ask(server, ModelSpec(name="m", label="stable"))
 
@@ -366,12 +366,12 @@ def test_label_needs_an_available_version(make: Callable[..., Server], base: Pat
     )
     server = make()
     with pytest.raises(errors.FailedPrecondition) as caught:
-        server.core.reload(config({"stable": 1}, ALL, m=str(base)), deadline=Deadline.after(20))
+        server.core.configuration.reload(config({"stable": 1}, ALL, m=str(base)), deadline=Deadline.after(20))
     assert caught.value.message == message
-    assert server.core.served() == []
-    server.core.reload(config({}, m=str(base)), deadline=Deadline.after(20))
+    assert server.core.configuration.names() == []
+    server.core.configuration.reload(config({}, m=str(base)), deadline=Deadline.after(20))
     with pytest.raises(errors.FailedPrecondition) as caught:
-        server.core.reload(config({"stable": 1}, m=str(base)), deadline=Deadline.after(20))
+        server.core.configuration.reload(config({"stable": 1}, m=str(base)), deadline=Deadline.after(20))
     assert caught.value.message == message
 
 
@@ -379,24 +379,24 @@ def test_new_label_may_name_what_is_not_available_where_the_flag_allows(
     make: Callable[..., Server], base: Path
 ) -> None:
     server = make(labels_for_unavailable=True)
-    server.core.reload(config({"stable": 2, "next": 3}, m=str(base)), deadline=Deadline.after(20))
+    server.core.configuration.reload(config({"stable": 2, "next": 3}, m=str(base)), deadline=Deadline.after(20))
     assert ask(server, ModelSpec(name="m", label="stable")).version == 2
     with pytest.raises(errors.NotFound, match=r"Specific\(m, 3\)"):
         ask(server, ModelSpec(name="m", label="next"))
     with pytest.raises(errors.FailedPrecondition, match="version 3 of model m, which is not currently available"):
         # One that exists may not be moved there.
-        server.core.reload(config({"stable": 3}, m=str(base)), deadline=Deadline.after(20))
+        server.core.configuration.reload(config({"stable": 3}, m=str(base)), deadline=Deadline.after(20))
     assert ask(server, ModelSpec(name="m", label="stable")).version == 2
 
 
 def test_look_for_versions_follows_the_folders(make: Callable[..., Server], base: Path) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base)), deadline=Deadline.after(20))
     copytree(base / "1", base / "3")
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     settle(server, "m", {3: "AVAILABLE", 2: "END"})
     rmtree(base / "3")
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     settle(server, "m", {3: "END", 2: "AVAILABLE"})
 
 
@@ -404,17 +404,17 @@ def test_vanished_base_path_changes_nothing_and_an_empty_one_unloads(
     make: Callable[..., Server], base: Path, tmp_path: Path
 ) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base)), deadline=Deadline.after(20))
     move(base, tmp_path / "away")
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     time.sleep(0.05)
     assert ask(server, ModelSpec(name="m")).version == 2
     base.mkdir()
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     settle(server, "m", {2: "END"})
     rmtree(base)
     move(tmp_path / "away", base)
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     settle(server, "m", {2: "AVAILABLE"})
 
 
@@ -422,19 +422,19 @@ def test_base_path_without_versions_is_logged_once_until_it_has_had_one(
     make: Callable[..., Server], base: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
+    server.core.configuration.reload(config(m=str(base)), deadline=Deadline.after(20))
     for version in "12":
         rmtree(base / version)
     for _ in range(3):
-        server.core.look_for_versions()
+        server.core.configuration.look_for_versions()
     message = (
         f"Model m: {base} has no version to serve: versions are folders whose names are integers. Waiting for a version"
     )
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [message]
     (base / "3").mkdir()
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     rmtree(base)
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     assert caplog.records[-1].getMessage() == f"Model m: {base} does not exist. Waiting for a version"
 
 
@@ -442,8 +442,8 @@ def test_model_that_is_removed_while_its_folder_is_looked_at_stays_away(
     make: Callable[..., Server], base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make()
-    server.core.reload(config(m=str(base)), deadline=Deadline.after(20))
-    aspire, removing = server.models.aspire, threading.Thread(target=lambda: server.core.reload(config()))
+    server.core.configuration.reload(config(m=str(base)), deadline=Deadline.after(20))
+    aspire, removing = server.models.aspire, threading.Thread(target=lambda: server.core.configuration.reload(config()))
 
     def late(name: str, versions: Mapping[int, str]) -> None:
         if not removing.ident:  # the look is about to tell what it found; meanwhile the model is removed
@@ -452,7 +452,7 @@ def test_model_that_is_removed_while_its_folder_is_looked_at_stays_away(
         aspire(name, versions)
 
     monkeypatch.setattr(server.models, "aspire", late)
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     removing.join(10)
     settle(server, "m", {2: "END"})
     time.sleep(0.5)  # long enough to load it again
@@ -465,16 +465,16 @@ def test_calls_are_answered_while_a_reload_waits(server: Server, half_base: str,
 
     def reload() -> None:
         try:
-            server.core.reload(config(half=half_base, later=str(tmp_path)), deadline=Deadline.after(0.5))
+            server.core.configuration.reload(config(half=half_base, later=str(tmp_path)), deadline=Deadline.after(0.5))
         except BaseException as error:
             failures.append(error)
 
     thread = threading.Thread(target=reload)
     thread.start()
-    while "later" not in server.core.served():
+    while "later" not in server.core.configuration.names():
         time.sleep(0.01)
     assert ask(server).version == 1
-    server.core.look_for_versions()
+    server.core.configuration.look_for_versions()
     assert thread.is_alive()
     thread.join(10)
     assert [type(failure) for failure in failures] == [errors.DeadlineExceeded]

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from charflow.serving import errors
 from charflow.serving.embedded.core import loading
-from charflow.serving.embedded.core.batching import BatchingSettings
+from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.inference import predict, regress
 from charflow.serving.embedded.core.loading import LoadSettings, ServedVersion
 from charflow.serving.embedded.core.metrics import Metrics

@@ -74,7 +74,7 @@ def core(half_base: str, loop: str, shout: str) -> Iterator[Core]:
     for path in (loop, shout):
         base = Path(path).parent
         config.model_config_list.config.add(name=base.name, base_path=str(base), model_platform="tensorflow")
-    core.reload(config, deadline=Deadline.after(30))
+    core.configuration.reload(config, deadline=Deadline.after(30))
     yield core
     models.close()
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from charflow.serving.embedded.rest import json_tensors
+from charflow.serving.embedded.rest import json_tensors, tensor_texts
 from charflow.serving.errors import InvalidArgument, Unimplemented
 
-NUMBERS = (tf.float32, tf.float64, *json_tensors._INTEGERS)
+NUMBERS = (tf.float32, tf.float64, *json_tensors.INTEGERS)
 SHAPES = npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
 
@@ -121,7 +121,7 @@ def test_read_rows_names_the_element_at_fault(rows: list[object], message: str) 
 @given(data=st.data())
 def test_tensors_survive_json(dtype: tf.DType, data: st.DataObject) -> None:
     tensor = data.draw(npst.arrays(dtype.as_numpy_dtype, SHAPES))
-    text = json_tensors.format_tensor(tensor, as_base64=False)
+    text = tensor_texts.format_tensor(tensor, as_base64=False)
     read = json_tensors.read_tensor(json.loads(text), dtype)
     assert read.dtype == tensor.dtype
     if 0 in tensor.shape:  # the dimensions after an empty one are not in the text
@@ -133,7 +133,7 @@ def test_tensors_survive_json(dtype: tf.DType, data: st.DataObject) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(), max_size=5), st.booleans())
 def test_strings_survive_json(values: list[bytes], as_base64: bool) -> None:
-    text = json_tensors.format_tensor(np.array(values, np.object_), as_base64=as_base64)
+    text = tensor_texts.format_tensor(np.array(values, np.object_), as_base64=as_base64)
     if as_base64:
         read = json_tensors.read_tensor(json.loads(text), tf.string).tolist()
     else:  # bytes that are no UTF-8 are written as they are
@@ -164,7 +164,7 @@ def test_read_tensor_equals_numpy(tensor: np.ndarray) -> None:
     ],
 )
 def test_format_floats_is_short_and_never_an_integer(value: float, text: str) -> None:
-    assert json_tensors.format_floats(np.array([value], np.float32)) == [text]
+    assert tensor_texts.format_floats(np.array([value], np.float32)) == [text]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_format_floats_is_short_and_never_an_integer(value: float, text: str) ->
     ],
 )
 def test_format_tensor_writes(array: np.ndarray, text: str) -> None:
-    assert json_tensors.format_tensor(array, as_base64=False) == text
+    assert tensor_texts.format_tensor(array, as_base64=False) == text
 
 
 @pytest.mark.parametrize(
@@ -189,13 +189,13 @@ def test_format_tensor_writes(array: np.ndarray, text: str) -> None:
 )
 def test_format_tensor_refuses_dtype(dtype: tf.DType, name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"Failed to write JSON value for tensor type: {name}"):
-        json_tensors.format_tensor(np.zeros([1], dtype.as_numpy_dtype), as_base64=False)
+        tensor_texts.format_tensor(np.zeros([1], dtype.as_numpy_dtype), as_base64=False)
 
 
 def test_format_tensor_is_quick() -> None:
     floats = np.random.default_rng(0).random(200_000, np.float32)
     start = time.process_time()
-    json_tensors.format_tensor(floats, as_base64=False)
+    tensor_texts.format_tensor(floats, as_base64=False)
     assert time.process_time() - start < 0.4  # 1e6 floats in 2 s; it takes a quarter of that
 
 
