@@ -3,15 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check protos format clean
+.PHONY: demo test quick check protos format clean
 
 demo: $(READY)
 	@rm -rf demo
 	@$(BIN)/charflow demo --out demo
 
 test: check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(PYTEST)
+
+# Without what starts processes, and without what takes more than two seconds of a processor.
+quick: $(READY)
+	@$(PYTEST) -m "not slow"
 
 check: $(READY)
 	@$(BIN)/ruff check .

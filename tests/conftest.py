@@ -1,14 +1,22 @@
-"""Fixtures that several packages' tests share."""
+"""Fixtures that several packages' tests share, and which tests are slow."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, Outcome, made_once, shared_folder, uses
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its start-up lines hide the tests'
 
+_SLOW = {"subprocess", "subprocess.run", "subprocess.Popen"} | {
+    f"charflow.model.{name}" for name in ("training.trainer.Trainer", "training.start.start_run", "search.sweep.Sweep")
+}
 _GITTER = ROOT.parent / "shared" / "data" / "gitter.csv"
 
 
@@ -31,12 +39,82 @@ def sample_chat(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A sample chat of 600 messages, 8 columns."""
     from charflow.pipeline.sample_chat import write_sample_chat
 
-    path = tmp_path_factory.mktemp("sample") / "chat.csv"
-    write_sample_chat(path, messages=600)
-    return str(path)
+    made = made_once(tmp_path_factory, "sample", lambda folder: write_sample_chat(folder / "chat.csv", messages=600))
+    return str(made / "chat.csv")
 
 
 @pytest.fixture(scope="session")
 def sample_table(sample_chat: str) -> pd.DataFrame:
     """The sample chat as pandas reads it."""
     return pd.read_csv(sample_chat, keep_default_na=False, dtype=str)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of corpora for each worker, and one list of fonts, which takes seconds to make, for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MPLCONFIGDIR", str(shared_folder(tmp_path_factory)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts the installed command in a process of its own, with TensorFlow's messages not turned off."""
+
+    def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+        command = Path(sys.executable).with_name("charflow")
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        return subprocess.Popen(
+            [str(command), *map(str, arguments)],
+            text=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, sample_chat: str, start: Callable[..., subprocess.Popen[str]]
+) -> tuple[Path, Outcome]:
+    """A run of 30 steps on mira's messages, trained by the installed command, and what that printed.
+
+    It knows letters from emoji, no more.
+    """
+
+    def train(folder: Path) -> None:
+        options = ["--user", "mira", "--units", 24, "--steps", 30, "--window-length", 20, "--json"]
+        process = start("train", sample_chat, "--out", folder / "mira", *options)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        (folder / "out").write_text(out, encoding="utf-8")
+        (folder / "err").write_text(err, encoding="utf-8")
+
+    made = made_once(tmp_path_factory, "trained", train)
+    out, err = ((made / name).read_text(encoding="utf-8") for name in ("out", "err"))
+    return made / "mira", Outcome(0, out, err)
+
+
+@pytest.fixture(scope="session")
+def trained_run(trained: tuple[Path, Outcome]) -> Path:
+    """The folder of that run; not to be changed."""
+    return trained[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is slow, and puts files that are in front, so that no worker is left with one in the end."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_slow(item):
+            item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def _is_slow(item: pytest.Function) -> bool:
+    """Whether a test, or a fixture that it needs, starts a process or trains."""
+    fixtures = [definition[-1].func for definition in item._fixtureinfo.name2fixturedefs.values()]
+    return any(uses(function, _SLOW) for function in (item.function, *fixtures))

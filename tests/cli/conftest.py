@@ -1,16 +1,11 @@
-"""One tiny run, trained by the installed command, and ways to call commands inside and outside of this process."""
+"""Ways to call commands in this process, and what they are called with."""
 
 import io
-import json
-import os
 import re
 import resource
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +14,7 @@ import pytest
 from charflow.cli.app import run
 from charflow.cli.terminal.console import Screen
 from charflow.model.config import Config
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did: exit status, standard output, standard error."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+from tests.support import Outcome
 
 
 @pytest.fixture
@@ -96,44 +72,6 @@ def refused(call: Callable[..., Outcome]) -> Callable[..., str]:
         return message.strip()
 
     return refused
-
-
-@pytest.fixture(scope="session")
-def start() -> Callable[..., subprocess.Popen]:
-    """Starts the installed command in a process of its own, with TensorFlow's messages not turned off."""
-
-    def start(*arguments: object, **options: Any) -> subprocess.Popen:
-        command = Path(sys.executable).with_name("charflow")
-        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-        return subprocess.Popen(
-            [str(command), *map(str, arguments)],
-            text=True,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
-        )
-
-    return start
-
-
-@pytest.fixture(scope="session")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, sample_chat: str, start: Callable[..., subprocess.Popen]
-) -> tuple[Path, Outcome]:
-    """A run of 30 steps on mira's messages, and what its training printed."""
-    folder = tmp_path_factory.mktemp("runs") / "mira"
-    options = ["--user", "mira", "--units", 24, "--steps", 30, "--window-length", 20, "--json"]
-    process = start("train", sample_chat, "--out", folder, *options)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return folder, Outcome(process.returncode, out, err)
-
-
-@pytest.fixture(scope="session")
-def trained_run(trained: tuple[Path, Outcome]) -> Path:
-    """The folder of that run; not to be changed."""
-    return trained[0]
 
 
 @pytest.fixture

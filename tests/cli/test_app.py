@@ -195,6 +195,7 @@ def test_demo_refuses_a_time_before_it_writes(refused: Callable, tmp_path: Path,
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_demo_goes_the_whole_way(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     demo = importlib.import_module("charflow.cli.commands.demo")
     train, given = demo.train, []

@@ -122,6 +122,7 @@ def test_empty_text_is_refused_where_it_means_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
 def test_control_characters_never_reach_a_terminal_nor_end_in_a_traceback(
     call: Callable, untrained: list[Config], places: dict[str, str], name: str, parameter: Any

@@ -77,6 +77,7 @@ CHATS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "explore"])
 @pytest.mark.parametrize("case", CHATS)
 def test_bad_chat_is_refused(
@@ -135,6 +136,7 @@ def test_text_column_of_something_else_is_remarked_on(
     assert "charflow: note: 71% of the text are digits: if these are dates or ids, name the messages" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--user", "--drop-user"])
 @pytest.mark.parametrize("command", ["train", "explore", "prepare", "sweep"])
 def test_user_whom_nobody_knows_is_refused(
@@ -497,6 +499,7 @@ def test_resume_on_a_full_disk_keeps_the_settings(
     assert everything_in(own_run) == before
 
 
+@pytest.mark.slow
 def test_curves_on_a_full_disk_are_named(
     refused: Callable, full_disk: Callable, sample_chat: str, tmp_path: Path
 ) -> None:

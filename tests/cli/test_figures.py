@@ -42,6 +42,7 @@ def prepared(call: Callable, chat: str, run: Path) -> dict:
     return call("train", corpus, "--out", run, "--streaming", *SMALL[2:], "--steps", 12, "--json").json
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [finished, resumed, stopped_early, prepared], ids=lambda train: train.__name__)
 def test_every_figure_of_everything_held_out_is_the_one_that_evaluate_prints(
     train: Callable, call: Callable, sample_chat: str, tmp_path: Path
@@ -64,6 +65,7 @@ def test_every_figure_of_everything_held_out_is_the_one_that_evaluate_prints(
     assert metrics["held_out_part"]["characters"] == row["held_out_part_characters"] == PART
 
 
+@pytest.mark.slow
 def test_what_train_and_evaluate_show_is_the_same_figure(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     trained = call("train", sample_chat, "--out", tmp_path / "run", *SMALL, "--steps", 6)
     shown = call("evaluate", tmp_path / "run")
@@ -78,6 +80,7 @@ def test_what_train_and_evaluate_show_is_the_same_figure(call: Callable, sample_
     assert "held out*" in trained.err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_has_the_figure_of_a_part_only(
     call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +92,7 @@ def test_a_run_that_was_interrupted_has_the_figure_of_a_part_only(
     assert metrics["held_out_part"]["characters"] == PART
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_trials_by_what_evaluate_prints(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     search = ["--search", "units=4:8", "--search", "window_length=8", "--search", "batch_size=8"]
     options = ["--user", "mira", "--trials", 2, "--time-limit", 1.5]

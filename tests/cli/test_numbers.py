@@ -53,6 +53,7 @@ def small() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "option", "value"), numbers())
 def test_number_that_cannot_be_is_refused_before_anything_is_done(
     refused: Callable,

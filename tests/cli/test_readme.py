@@ -42,6 +42,7 @@ def options_of(words: list[str]) -> set[str]:
     return {name for parameter in found.params for name in parameter.opts} | {"--help"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_name_commands_and_options_that_exist(page: str) -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -1,48 +1,32 @@
-"""One tiny run and two exports of it, which all tests of this package share and none changes.
+"""Two exports of one tiny run, which all tests of this package share and none changes.
 
 `plain` is exported as `charflow export` does it by default; `windowed` differs in everything that can differ.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from charflow.cli.app import run as charflow
 from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, SessionRunner
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import Limits
+from tests.support import made_once
 
 WINDOWED_SETTINGS = SamplingSettings(max_chars=12, temperature=0.9, top_k=5, top_p=0.8, seed=-3, stop="e")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+@pytest.fixture(scope="session")
+def generator(trained_run: Path) -> Generator:
+    return Generator.load(trained_run)
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
-    """A run of 30 steps on mira's messages; it knows letters from emoji, no more."""
-    folder = tmp_path_factory.mktemp("runs") / "mira"
-    options = ["--user", "mira", "--units", "24", "--steps", "30", "--window-length", "20", "--json"]
-    assert charflow(["train", sample_chat, "--out", str(folder), *options]) == 0
-    return folder
-
-
-@pytest.fixture(scope="session")
-def generator(run_folder: Path) -> Generator:
-    return Generator.load(run_folder)
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory, run_folder: Path) -> Path:
-    return export_run(run_folder, tmp_path_factory.mktemp("models") / "plain")
+def plain(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Path:
+    return _only_version(made_once(tmp_path_factory, "plain", lambda base: export_run(trained_run, base)))
 
 
 @pytest.fixture(scope="session")
@@ -51,16 +35,19 @@ def windowed_settings() -> SamplingSettings:
 
 
 @pytest.fixture(scope="session")
-def windowed(tmp_path_factory: pytest.TempPathFactory, run_folder: Path) -> Path:
+def windowed(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Path:
     """Version 7, the last window only, other settings, short limits."""
-    return export_run(
-        run_folder,
-        tmp_path_factory.mktemp("models") / "windowed",
-        version=7,
-        settings=WINDOWED_SETTINGS,
-        context="window",
-        limits=Limits(prompt_chars=30, completion_chars=25),
-    )
+
+    def export(base: Path) -> None:
+        limits = Limits(prompt_chars=30, completion_chars=25)
+        export_run(trained_run, base, version=7, settings=WINDOWED_SETTINGS, context="window", limits=limits)
+
+    return _only_version(made_once(tmp_path_factory, "windowed", export))
+
+
+def _only_version(base: Path) -> Path:
+    (version,) = (path for path in base.iterdir() if path.name.isdecimal())
+    return version
 
 
 @pytest.fixture(scope="session")

@@ -65,19 +65,21 @@ def test_version_completes_in_a_process_without_charflow(plain: Path, generator:
 
 
 def test_version_of_the_window_context_equals_its_generator(
-    windowed: Path, run_folder: Path, windowed_settings: SamplingSettings
+    windowed: Path, trained_run: Path, windowed_settings: SamplingSettings
 ) -> None:
     model = FunctionRunner(windowed)
     test = {name: getattr(windowed_settings, name) for name in SamplingSettings.__dataclass_fields__}
     prompt = "whoever waters the beans "
-    expected = Generator.load(run_folder, context="window").generate(prompt, **test)[0].text
+    expected = Generator.load(trained_run, context="window").generate(prompt, **test)[0].text
     assert model("serving_default", {"prompt": [prompt]})["text"][0].decode() == expected
 
 
+@pytest.mark.slow
 def test_version_of_folded_text_has_its_normalisation_in_the_graph(folded: Path) -> None:
     assert {"NormalizeUTF8", "CaseFoldUTF8"} <= {op for op, _ in read_graph(folded)}
 
 
+@pytest.mark.slow
 def test_version_of_folded_text_passes_the_check(folded: Path) -> None:
     assert [finding for finding in check(folded) if not finding.passed] == []
 

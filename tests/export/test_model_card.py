@@ -29,24 +29,24 @@ def test_model_card_stands_where_servers_keep_extra_assets(plain: Path) -> None:
     assert card_path(plain).read_bytes().decode("utf-8").endswith("}\n")
 
 
-def test_model_card_has_the_configuration_without_paths(card: dict, run_folder: Path, sample_chat: str) -> None:
-    config, _ = RunDir(run_folder).load()
+def test_model_card_has_the_configuration_without_paths(card: dict, trained_run: Path, sample_chat: str) -> None:
+    config, _ = RunDir(trained_run).load()
     expected = json.loads(json.dumps({key: value for key, value in asdict(config).items() if key != "data"}))
     assert card["configuration"] == expected
-    assert card["run"] == run_folder.name
+    assert card["run"] == trained_run.name
     assert str(Path(sample_chat).parent) not in json.dumps(card)
 
 
-def test_model_card_has_the_facts_of_the_corpus(card: dict, run_folder: Path) -> None:
-    assert card["data"] == RunDir(run_folder).corpus_facts()
+def test_model_card_has_the_facts_of_the_corpus(card: dict, trained_run: Path) -> None:
+    assert card["data"] == RunDir(trained_run).corpus_facts()
     assert len(card["data"]["fingerprint"]) == 64
 
 
-def test_model_card_has_the_metrics(card: dict, run_folder: Path) -> None:
-    best = min(RunDir(run_folder).read_metrics(), key=lambda row: row["held_out_part_bits"])
+def test_model_card_has_the_metrics(card: dict, trained_run: Path) -> None:
+    best = min(RunDir(trained_run).read_metrics(), key=lambda row: row["held_out_part_bits"])
     assert (card["metrics"]["step"], card["metrics"]["train_bits"]) == (best["step"], best["train_bits"])
     assert card["metrics"]["held_out_part"]["bits"] == best["held_out_part_bits"]
-    assert card["metrics"]["held_out"] == json.loads(RunDir(run_folder).result_file.read_text())["held_out"]
+    assert card["metrics"]["held_out"] == json.loads(RunDir(trained_run).result_file.read_text())["held_out"]
 
 
 def test_model_card_has_version_settings_and_limits(card: dict) -> None:

@@ -18,7 +18,7 @@ CONFIGS = ["batching.config", "models.config", "monitoring.config"]
 
 
 @pytest.fixture
-def export(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def export(trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Exports without the slow parts: TensorFlow writes a graph of no bytes, and the card is empty."""
 
     def save(servable: tf.Module, folder: str, signatures: dict) -> None:
@@ -28,7 +28,7 @@ def export(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     monkeypatch.setattr("tensorflow.saved_model.save", save)
     monkeypatch.setattr("charflow.export.publish.make_model_card", lambda *_, **__: {})
     monkeypatch.setattr("charflow.export.publish.Generator.load", lambda *_, **__: None)
-    return lambda base, **options: export_run(run_folder, base, **options)
+    return lambda base, **options: export_run(trained_run, base, **options)
 
 
 def everything_in(folder: Path) -> list[str]:
@@ -53,14 +53,14 @@ def test_export_run_writes_a_whole_version(plain: Path) -> None:
     ]
 
 
-def test_export_run_ships_the_vocabulary_of_the_run(plain: Path, run_folder: Path) -> None:
-    assert (plain / "assets" / "vocabulary.txt").read_bytes() == (run_folder / "vocabulary.txt").read_bytes()
+def test_export_run_ships_the_vocabulary_of_the_run(plain: Path, trained_run: Path) -> None:
+    assert (plain / "assets" / "vocabulary.txt").read_bytes() == (trained_run / "vocabulary.txt").read_bytes()
 
 
-def test_export_run_does_not_touch_the_run(export: Callable[..., Path], run_folder: Path, tmp_path: Path) -> None:
-    before = everything_in(run_folder)
+def test_export_run_does_not_touch_the_run(export: Callable[..., Path], trained_run: Path, tmp_path: Path) -> None:
+    before = everything_in(trained_run)
     export(tmp_path / "model")
-    assert everything_in(run_folder) == before
+    assert everything_in(trained_run) == before
 
 
 @pytest.mark.parametrize(
@@ -271,12 +271,12 @@ def test_failed_warm_up_file_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("n_bytes", [1000, 50_000], ids=["at the weights", "at the graph"])
-def test_full_disk_leaves_nothing_behind(run_folder: Path, tmp_path: Path, n_bytes: int) -> None:
+def test_full_disk_leaves_nothing_behind(trained_run: Path, tmp_path: Path, n_bytes: int) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))  # no file may grow larger
     try:
         with pytest.raises(UserError, match=r"^Version 1 could not be written to .*File too large"):
-            export_run(run_folder, tmp_path / "model")
+            export_run(trained_run, tmp_path / "model")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert everything_in(tmp_path) == []

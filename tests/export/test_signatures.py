@@ -197,9 +197,9 @@ def test_serving_default_writes_with_the_settings(session: SessionRunner, genera
 
 
 def test_serving_default_writes_with_the_settings_given_at_export(
-    windowed_session: SessionRunner, windowed_settings: SamplingSettings, run_folder: Path
+    windowed_session: SessionRunner, windowed_settings: SamplingSettings, trained_run: Path
 ) -> None:
-    generator = Generator.load(run_folder, context="window")
+    generator = Generator.load(trained_run, context="window")
     answer = windowed_session("serving_default", {"prompt": texts(PROMPT)})
     assert decoded(answer["text"]) == [generator.generate(PROMPT, **asdict(windowed_settings))[0].text]
 

@@ -57,6 +57,7 @@ def test_warmup_samples_without_and_with_filters(requests: list[predict_pb2.Pred
     assert [value < 1 for value in top_p] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["plain", "windowed"])
 def test_warmup_replays(version: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(version)

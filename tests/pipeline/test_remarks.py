@@ -52,6 +52,7 @@ CHATS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["in memory", "prepared"])
 @pytest.mark.parametrize("case", CHATS)
 def test_remarks_name_what_is_odd(case: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from charflow.model.distributed.cluster import usable_cores
 SMALL = ["--units", 16, "--window-length", 20, "--batch-size", 8, "--seconds", 0.2, "--user", "mira"]
 
 
+@pytest.mark.slow
 def test_bench_measures_one_device_and_two_processes(call, sample_chat: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--workers", 2, "--json")
     assert (done.status, done.err) == (0, "")
@@ -20,6 +21,7 @@ def test_bench_measures_one_device_and_two_processes(call, sample_chat: str) -> 
         assert 0 < each["share_of_peak"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_bench_prints_a_table(call, sample_chat: str, precision: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--workers", 0, "--precision", precision, "--cell", "gru")
@@ -28,6 +30,7 @@ def test_bench_prints_a_table(call, sample_chat: str, precision: str) -> None:
     assert [row.split()[:3] for row in rows] == [["OneDeviceStrategy", "(one", "CPU)"]]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(usable_cores() < 2, reason="one core: by default nothing is measured in several processes")
 def test_bench_says_once_what_the_processes_cannot_do(call, sample_chat: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--batch-size", 9)

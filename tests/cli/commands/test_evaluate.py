@@ -120,6 +120,7 @@ def test_evaluate_works_on_other_data_when_its_own_is_gone(
     assert (done.status, done.json["baselines"]) == (0, {})
 
 
+@pytest.mark.slow
 def test_evaluate_of_a_run_on_a_prepared_chat(
     call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ def test_explore_shows_a_chat_as_it_stands(call: Callable, write_chat: Callable,
     assert f"Bar chart: {tmp_path}/[red]x.png\n" in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "user",
     ["x" * 58, "x" * 59, "x" * 61, "x" * 9000, "界" * 29, "界" * 61, " " * 56, " " * 70],

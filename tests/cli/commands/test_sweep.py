@@ -57,6 +57,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return ends
 
 
+@pytest.mark.slow
 def test_sweep_shows_its_trials_best_first(call: Callable, scripted: list, chat: Path, tmp_path: Path) -> None:
     scripted[:] = [3.0, 2.0, 2.5]
     done = call("sweep", chat, "--user", "mira", "--out", tmp_path / "s", "--trials", 3, *SMALL)
@@ -72,6 +73,7 @@ def test_sweep_shows_its_trials_best_first(call: Callable, scripted: list, chat:
     assert (tmp_path / "s" / "trials.png").exists()
 
 
+@pytest.mark.slow
 def test_sweep_prints_a_command_that_train_takes(
     call: Callable, scripted: list, untrained: list[Config], chat: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +105,7 @@ def test_sweep_says_how_little_its_trials_are_judged_by(
     assert done.err.startswith("charflow: note: Too little is held out to judge by, or to choose the best weights by (")
 
 
+@pytest.mark.slow
 def test_sweep_goes_on_after_ctrl_c(call: Callable, scripted: list, chat: Path, tmp_path: Path) -> None:
     scripted[:] = [3.0, "interrupted", 2.0, 1.0]
     command = ["sweep", chat, "--out", tmp_path / "s", "--trials", 3, *SMALL]
@@ -124,6 +127,7 @@ def test_sweep_ends_with_the_status_of_a_terminated_process(
     assert call("sweep", chat, "--out", tmp_path / "s", *SMALL).status == 143
 
 
+@pytest.mark.slow
 def test_sweep_json_has_the_figures(call: Callable, scripted: list, chat: Path, tmp_path: Path) -> None:
     scripted[:] = [3.0, 2.0]
     found = call("sweep", chat, "--out", tmp_path / "s", "--trials", 2, *SMALL, "--json").json
@@ -152,6 +156,7 @@ def test_sweep_refuses(refused: Callable, chat: Path, tmp_path: Path, options: l
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_sweep_refuses_other_settings(
     call: Callable, refused: Callable, scripted: list, chat: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +167,7 @@ def test_sweep_refuses_other_settings(
     assert "training.time_limit was 60.0, is now 5.0" in message
 
 
+@pytest.mark.slow
 def test_sweep_whose_trials_all_fail_is_refused(refused: Callable, chat: Path, tmp_path: Path) -> None:
     message = refused(
         "sweep", chat, "--out", tmp_path / "new", "--trials", 2, "--search", "window_length=5000", underway=True
@@ -170,6 +176,7 @@ def test_sweep_whose_trials_all_fail_is_refused(refused: Callable, chat: Path, t
     assert message.endswith(" Take more messages, or a smaller window_length.")
 
 
+@pytest.mark.slow
 def test_sweep_says_how_many_of_its_trials_failed(
     call: Callable, refused: Callable, scripted: list, chat: Path, tmp_path: Path
 ) -> None:

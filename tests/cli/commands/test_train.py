@@ -154,6 +154,7 @@ LIMITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "in_file", "limits"),
     LIMITS,

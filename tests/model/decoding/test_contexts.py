@@ -36,6 +36,7 @@ def assert_same_state(found: tuple[tf.Tensor, ...], expected: tuple[tf.Tensor, .
         np.testing.assert_allclose(part, expected_part, **tolerance)
 
 
+@pytest.mark.slow
 @each_kind
 @each_network
 def test_read_of_any_length_equals_the_keras_model(

@@ -102,6 +102,7 @@ FILTERED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [PLAIN, PLAIN + FILTERED], ids=["plain", "filtered rows among them"])
 @each_context
 def test_write_equals_the_naive_loop(
@@ -216,6 +217,7 @@ MIXED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MIXED)
 @pytest.mark.parametrize("kind", ["stream", "window"])
 def test_write_in_a_mixed_batch_equals_write_alone(write: Callable, kind: str, name: str) -> None:

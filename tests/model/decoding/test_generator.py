@@ -46,6 +46,7 @@ def texts(generator: Generator, prompts: str | list[str], **settings) -> list[st
     return [row.text for row in generator.generate(prompts, **settings)]
 
 
+@pytest.mark.slow
 def test_generate_spells_what_the_weights_say(cab: Generator) -> None:
     (row,) = cab.generate("c", max_chars=7, temperature=1.0)
     assert (row.text, row.length, row.finish_reason) == ("ab cab ", 7, "length")
@@ -71,12 +72,14 @@ def test_generate_of_no_prompts_is_no_texts(cab: Generator) -> None:
     assert cab.generate([]) == []
 
 
+@pytest.mark.slow
 def test_generate_of_no_characters_is_an_empty_text(random_generator: Generator) -> None:
     for filters in ({}, {"top_k": 2, "stop": "a"}):
         (row,) = random_generator.generate("a", max_chars=0, **filters)
         assert (row.text, row.length, row.log_prob, row.finish_reason) == ("", 0, 0.0, "length")
 
 
+@pytest.mark.slow
 def test_generate_in_a_batch_gives_row_i_the_seed_plus_i(random_generator: Generator) -> None:
     prompts = ["a", "cab c", "", "bb", "a"]
     together = texts(random_generator, prompts, seed=5, max_chars=40, temperature=1.0)
@@ -103,6 +106,7 @@ def test_a_long_text_over_several_chunks_equals_its_beginnings(random_generator:
     assert "".join(pieces) == long.text
 
 
+@pytest.mark.slow
 def test_log_prob_of_a_long_text_is_the_sum_over_its_chunks(random_generator: Generator) -> None:
     (long,) = random_generator.generate(" ", max_chars=LONG, temperature=1.0)
     _, log_probs, *_ = random_generator.text_model.score([long.text])
@@ -161,6 +165,7 @@ def test_a_row_that_stopped_stays_as_it_is_while_others_go_on(random_generator: 
     assert [row.text for row in rows] == [whole[0][:40], whole[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", ["stream", "window"])
 def test_load_takes_the_best_weights_of_a_run(
     run_path: Path, make_network: Callable, make_generator: Callable, context: str

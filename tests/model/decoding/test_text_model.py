@@ -298,6 +298,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", ["stream", "window"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_complete_gives_every_row_a_text_and_no_odd_row_changes_another(

@@ -121,6 +121,7 @@ def test_ngram_tells_contexts_of_a_large_alphabet_apart() -> None:
     assert bits == pytest.approx(reference_bits(train.tolist(), held_out.tolist(), 4, 65_535), rel=1e-12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     train=st.text(st.characters(codec="utf-8"), max_size=50),

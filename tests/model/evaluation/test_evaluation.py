@@ -51,6 +51,7 @@ def assert_same(found, expected: tuple[float, float, int, int], tolerance: float
     assert (found.characters, found.unknown_characters) == expected[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_before", [0, 1, 50, 200], ids=lambda n: f"{n} before")
 @pytest.mark.parametrize("n", [1, 7, 300], ids=lambda n: f"{n} characters")
 def test_evaluator_equals_the_slow_loop(network: Network, evaluate: Evaluator, n: int, n_before: int) -> None:
@@ -58,12 +59,14 @@ def test_evaluator_equals_the_slow_loop(network: Network, evaluate: Evaluator, n
     assert_same(evaluate(ids, before=before), slow_evaluation(network, ids, before))
 
 
+@pytest.mark.slow
 def test_evaluator_loses_no_context_by_reading_in_rows(network: Network, evaluate: Evaluator) -> None:
     """1,100 characters are cut into four rows, none of which fits exactly."""
     ids, before = random_ids(1100, seed=3), random_ids(900, seed=4)
     assert_same(evaluate(ids, before=before), slow_evaluation(network, ids, before), tolerance=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [600, 1024, 1100])
 def test_evaluator_scores_long_texts_piece_by_piece(
     network: Network, evaluate: Evaluator, monkeypatch: pytest.MonkeyPatch, n: int

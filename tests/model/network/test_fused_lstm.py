@@ -64,6 +64,7 @@ def assert_same(found, expected) -> None:
         np.testing.assert_allclose(gradient, expected_gradient, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @each_case
 def test_loss_and_gradients_equal_the_keras_model(make_network: Callable, batch, layers: int, targets: str) -> None:
     network = make_network("lstm", layers, targets)
@@ -72,6 +73,7 @@ def test_loss_and_gradients_equal_the_keras_model(make_network: Callable, batch,
     assert_same(found, keras_loss_and_gradients(network, ids, by_kind[targets]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "targets"), [(1, "next"), (2, "all")], ids=["1 layer, next", "2 layers, all"])
 def test_loss_and_gradients_with_masks_equal_an_eager_loop(
     make_network: Callable, batch, layers: int, targets: str

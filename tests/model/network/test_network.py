@@ -80,6 +80,7 @@ def test_n_weights_counts_every_float(make_network: Callable, cell: str, layers:
     assert network.n_weights == sum(weight.size for weight in network.model.get_weights())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["next", "all"])
 @each_cell
 def test_loss_and_gradients_are_those_of_the_model(make_network: Callable, cell: str, targets: str) -> None:
@@ -106,6 +107,7 @@ def test_gradients_are_those_of_the_weighted_sum(make_network: Callable, cell: s
         np.testing.assert_array_equal(quarter, 0.25 * gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "relative"), [("bfloat16", 0.02), ("float16", 0.003)])
 @each_cell
 def test_half_precision_rounds_the_loss_and_gradients_only(cell: str, precision: str, relative: float) -> None:
@@ -145,6 +147,7 @@ def test_dropout_of_nearly_everything_leaves_the_bias(cell: str) -> None:
     assert loss_at(network, step=0) == pytest.approx(len(TARGETS) * np.log(5))
 
 
+@pytest.mark.slow
 def test_dropout_keeps_the_expected_output() -> None:
     network = Network(NetworkConfig(units=64, dropout=0.5), 5, targets="next", seed=1)
     kernel, _ = network.model.get_layer("logits").trainable_variables

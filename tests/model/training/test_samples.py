@@ -29,6 +29,7 @@ def test_sample_writer_continues_a_piece_of_the_text_at_every_temperature(make_c
     assert len({sample.seed_text for sample in samples}) == 1
 
 
+@pytest.mark.slow
 def test_sample_writer_depends_on_seed_and_step_alone(make_network: Callable, corpus) -> None:
     decoder = make_decoder(make_network("lstm", 1), "stream", 4)
     first, twin, other = (SampleWriter(decoder, TextInMemory(corpus), seed=seed, chars=9) for seed in (3, 3, 4))

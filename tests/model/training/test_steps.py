@@ -20,6 +20,7 @@ def strategy(request: pytest.FixtureRequest) -> tf.distribute.Strategy:
     return request.param()
 
 
+@pytest.mark.slow
 def test_steps_read_a_plain_iterator_and_compile_once(strategy: tf.distribute.Strategy, make_corpus: Callable) -> None:
     """A strategy's own iterator makes whoever drops it wait; a second graph would be taken for a slow pace."""
     text = TextInMemory(make_corpus("ab cab abc bca cab bac abc"))

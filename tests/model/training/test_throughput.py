@@ -32,6 +32,7 @@ def test_flops_per_window_counts_the_products(cell: str, targets: str, expected:
     assert flops_per_window(config, 7) == expected
 
 
+@pytest.mark.slow
 def test_measure_throughput_agrees_with_itself(make_corpus) -> None:
     text = TextInMemory(make_corpus("abcd " * 20, "abcd"))
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")

@@ -89,6 +89,7 @@ def test_same_file_is_found_by_another_path(
     assert len(reads) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -177,6 +178,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_damaged_entry_is_read_afresh_and_mended(
     damage: Callable[[Path], object], chat: Path, cache: CorpusCache, reads: list

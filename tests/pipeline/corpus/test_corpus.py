@@ -70,6 +70,7 @@ def test_corpus_of_a_user_equals_the_recipe(user: str, sample_chat: str, sample_
     assert corpus.ids.min() >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -105,6 +106,7 @@ def test_corpus_reads_several_files_one_after_the_other(tmp_path: Path) -> None:
     assert corpus.rows == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_per_batch", [1, 2, 5])
 @pytest.mark.parametrize("fraction", [1.0, 0.6, 0.2])
 def test_corpus_does_not_depend_on_the_batch(
@@ -374,6 +376,7 @@ def test_corpus_of_one_person_of_the_real_chat(gitter_csv: str, gitter_table: pd
     assert equal(corpus, recipe_text(recipe_texts(gitter_table, user=user)))
 
 
+@pytest.mark.slow
 def test_corpus_of_everybody_in_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
     corpus = Corpus.from_csv(gitter_csv, text=TextSettings(keep_invisible=True))
     texts = recipe_texts(gitter_table)
@@ -385,6 +388,7 @@ def test_corpus_of_everybody_in_the_real_chat(gitter_csv: str, gitter_table: pd.
     assert len(corpus.held_out_ids) == len(recipe_text(texts[-n_tail:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fast", "repaired"])
 def test_every_character_of_unicode_goes_the_whole_way(way: str, tmp_path: Path) -> None:
     every = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)

@@ -125,6 +125,7 @@ def test_plot_users_draws_any_name(user: str, title: str, tmp_path: Path) -> Non
     assert bar > 400
 
 
+@pytest.mark.slow
 def test_summarise_chat_equals_pandas_on_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
     summary = summarise_chat(read_messages(gitter_csv))
     lengths = gitter_table["text"].map(len)

@@ -65,6 +65,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "expected"), FILES.values(), ids=FILES)
 def test_advice_is_what_makes_the_file_readable(content: bytes, expected: str, tmp_path: Path) -> None:
     assert advice(tmp_path / "chat.csv", content) == expected
@@ -168,6 +169,7 @@ def test_advice_changes_what_was_asked_for(tmp_path: Path) -> None:
     assert advice(tmp_path / "chat.csv", b"mira;hi\n", **positions) == "Pass --delimiter ';'."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -75,6 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tables")
 
 
+@pytest.mark.slow
 @few
 @given(rows=st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=8), writer=st.sampled_from([*WRITERS]))
 def test_read_messages_equals_pandas_however_it_is_written(folder: Path, rows: Rows, writer: str) -> None:
@@ -84,6 +85,7 @@ def test_read_messages_equals_pandas_however_it_is_written(folder: Path, rows: R
     assert is_clean_copy(read) == [False]
 
 
+@pytest.mark.slow
 @few
 @given(
     rows=st.lists(st.tuples(FIELDS, FIELDS, FIELDS), min_size=1, max_size=8),
@@ -111,6 +113,7 @@ BARE_WITH_QUOTE = st.tuples(BARE.filter(bool), st.sampled_from(['"', '""', '" "'
 BLANK = st.lists(st.sampled_from(["\n", "\r\n"]), max_size=2).map("".join)
 
 
+@pytest.mark.slow
 @few
 @given(
     rows=st.lists(st.tuples(BARE, BARE | BARE_WITH_QUOTE, BLANK), min_size=1, max_size=8),
@@ -125,6 +128,7 @@ def test_read_messages_equals_pandas_by_way_of_a_clean_copy(folder: Path, rows: 
     assert read.bad_rows == ()
 
 
+@pytest.mark.slow
 @few
 @given(
     rows=st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=5).filter(lambda rows: rows[0][0][:1] != "\ufeff"),
@@ -165,6 +169,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", ".gz"], ids=["plain", "gzip"])
 @pytest.mark.parametrize("content", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_read_messages_equals_pandas_on(content: bytes, suffix: str, tmp_path: Path) -> None:
@@ -277,6 +282,7 @@ def test_read_messages_refuses_bytes_that_are_not_utf8(content: bytes, tmp_path:
     assert str(error.value).endswith("Or pass skip_bad_rows=True to leave it out.") == leaves_rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding", ["utf-16", "utf-16-be", "utf-32-le", "cp1252", "mac-roman", "shift-jis", "gb18030"]
 )
@@ -371,6 +377,7 @@ def test_read_messages_does_not_suspect_long_messages(tmp_path: Path) -> None:
 CHUNKS = ["a", "b", ",", '"', '""', "\n", "\r", "\r\n", '"\n', ',"', "é", "\0", " "]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(body=st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=14).map("".join), columns=st.sampled_from([2, 3]))
 @example(body='a,"' + "x" * 300 + '"\n', columns=2)
@@ -512,6 +519,7 @@ def test_judge_gives_the_first_reason_that_applies(options: dict, expected: list
     assert [VERDICTS[verdict] for verdict in verdicts.numpy()] == expected
 
 
+@pytest.mark.slow
 def test_read_messages_equals_pandas_on_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
     read = read_messages(gitter_csv)
     assert read.rows == 125_384

@@ -78,6 +78,7 @@ def cuts(draw: st.DrawFn) -> dict[str, int]:
     return {**cut, "memory": least * draw(st.integers(1, 9))}
 
 
+@pytest.mark.slow
 @few
 @given(cut=cuts(), targets=st.sampled_from(["next", "all"]))
 def test_stream_has_every_window_of_make_windows_once_an_epoch(
@@ -98,6 +99,7 @@ def test_stream_has_every_window_of_make_windows_once_an_epoch(
     assert len({row[0] for row, _ in rows}) == len(rows) == len(windows) // cut["global_batch"] * cut["global_batch"]
 
 
+@pytest.mark.slow
 @few
 @given(cut=cuts(), first_step=st.integers(0, 500), pipelines=st.integers(1, 3), replicas=st.integers(1, 3))
 def test_stream_continues_exactly_at_first_step_on_any_number_of_replicas(
@@ -185,6 +187,7 @@ def test_plan_keeps_to_the_memory(
     assert plan.group_blocks * plan.block_rows * shift * itemsize <= memory // 4
 
 
+@pytest.mark.slow
 def test_stream_shuffles_each_epoch_and_each_seed_anew(distinct: PreparedCorpus) -> None:
     options = {"length": 5, "shift": 1, "global_batch": 8, "memory": 1000}
     plan = plan_stream(distinct, **options)
@@ -202,6 +205,7 @@ def test_stream_mixes_places_of_the_whole_text_in_a_group(distinct: PreparedCorp
     assert max(made[0]) - min(made[0]) > 200
 
 
+@pytest.mark.slow
 def test_stream_of_one_byte_ids_equals_make_windows(chat: PreparedCorpus) -> None:
     ids = chat.load().train_ids
     options = {"length": 64, "shift": 16}
@@ -229,6 +233,7 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -59,6 +59,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -89,7 +90,8 @@ def test_prepare_equals_build_corpus(settings: CorpusSettings, sample_chat: str,
     assert prepared.settings == settings
 
 
-@pytest.mark.parametrize("shard_characters", [1, 7, 31, 1000], ids=lambda size: f"shards of {size}")
+@pytest.mark.slow
+@pytest.mark.parametrize("shard_characters", [1, 7, 1000], ids=lambda size: f"shards of {size}")
 @pytest.mark.parametrize("rows_per_batch", [1, 2, 5])
 @pytest.mark.parametrize("fraction", [1.0, 0.6])
 def test_prepare_does_not_depend_on_batches_and_shards(
@@ -104,7 +106,8 @@ def test_prepare_does_not_depend_on_batches_and_shards(
     assert len(prepared.shards) == -(-prepared.characters // shard_characters)
 
 
-@pytest.mark.parametrize("shard_characters", [7, 500, 10_000])
+@pytest.mark.slow
+@pytest.mark.parametrize("shard_characters", [97, 500, 10_000])
 @pytest.mark.parametrize(
     "texts",
     [["a long tale " * 50], ["a long tale " * 90, "no", "yes"], ["no", *["a long tale " * 90] * 9, *["ok"] * 5]],
@@ -146,6 +149,7 @@ def test_prepare_of_many_characters_takes_two_bytes_each(tmp_path: Path) -> None
     assert (tmp_path / "to" / "shard-00001.ids").read_bytes()[-2:] == bytes([300 % 256, 300 // 256])
 
 
+@pytest.mark.slow
 def test_prepare_of_a_message_that_normalises_to_nothing_at_the_end(tmp_path: Path) -> None:
     chat = write_chat(tmp_path / "chat.csv", [("a", "one"), ("a", "\u00ad")])  # case folding drops a soft hyphen
     settings = CorpusSettings(held_out=0.5, text=TextSettings(case_fold=True))
@@ -154,6 +158,7 @@ def test_prepare_of_a_message_that_normalises_to_nothing_at_the_end(tmp_path: Pa
         assert_equal(prepared, build_corpus(chat, settings))
 
 
+@pytest.mark.slow
 def test_prepare_reads_several_files_and_skips_bad_rows(tmp_path: Path) -> None:
     write_sample_chat(tmp_path / "1.csv", messages=100, broken_rows=6)
     write_sample_chat(tmp_path / "2.csv", messages=50, seed=1)
@@ -172,6 +177,7 @@ def test_prepare_tells_what_it_does(chat: str, tmp_path: Path) -> None:
     assert [doing for doing, share in told if share == 1.0] == ["counting", "encoding"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
 def test_prepare_stopped_anywhere_goes_on_to_the_same_bytes(sample_chat: str, tmp_path: Path, fraction: float) -> None:
@@ -274,6 +280,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_prepare_again_mends(damage: Callable[[Path], object], chat: str, tmp_path: Path) -> None:
     folder = tmp_path / "to"

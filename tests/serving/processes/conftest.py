@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from charflow.cli.app import run as charflow
 from charflow.export.publish import export_run
 from charflow.model.decoding.settings import SamplingSettings
 from tests.serving.processes.server_process import ServerProcess, starting
+from tests.support import made_once
 
 MODELS = """
 model_config_list {{
@@ -48,28 +48,21 @@ model_config_list {{
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
+def models(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Path:
     """A folder of models; not to be changed.
 
     `chat` is ours; see `foreign_models` for the others. `pair` has half_plus_two and mirrored as its versions 1 and 2,
     `copies` half_plus_two in versions 1, 2 and 10.
     """
-    folder = tmp_path_factory.mktemp("models")
+    return made_once(tmp_path_factory, "models", lambda folder: _make_models(folder, trained_run))
+
+
+def _make_models(folder: Path, run: Path) -> None:
     script = Path(__file__).with_name("foreign_models.py")
     foreign = subprocess.Popen(
         [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    run = tmp_path_factory.mktemp("runs") / "mira"
-    options = ["--user", "mira", "--units", "24", "--steps", "12", "--window-length", "20", "--json"]
-    assert charflow(["train", sample_chat, "--out", str(run), *options]) == 0
     export_run(run, folder / "chat", settings=SamplingSettings(max_chars=20, temperature=0.9, seed=5))
     said, _ = foreign.communicate(timeout=200)
     assert foreign.returncode == 0, said
@@ -78,7 +71,6 @@ def models(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
     for name in ("copies/1", "copies/2", "copies/10", "pair/1"):
         shutil.copytree(half, folder / name)
     shutil.copytree(folder / "mirrored" / "1", folder / "pair" / "2")
-    return folder
 
 
 @pytest.fixture(
