@@ -6,14 +6,17 @@ An option that was not given is None, so that a preset or a file can decide.
 import functools
 import inspect
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from charflow.model.config import Config
 from charflow.model.decoding.samplers import SAMPLERS, Sampler
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.option import Settable, settable
+from charflow.pipeline.tables import nested
 
 Data = Annotated[
     list[str], typer.Argument(metavar="DATA", help="CSV files or globs, compressed or not; - is standard input.")
@@ -24,56 +27,9 @@ CsvOrPrepared = Annotated[
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
 
-Users = Annotated[
-    list[str] | None, typer.Option("--user", metavar="ID", help="Keep this user; repeat for several. [default: all]")
-]
-DropUsers = Annotated[
-    list[str] | None, typer.Option("--drop-user", metavar="ID", help="Leave this user out, such as a bot; repeatable.")
-]
-Fraction = Annotated[float | None, typer.Option(metavar="F", help="Use the first F of the messages, 0 to 1.")]
-MinLength = Annotated[int | None, typer.Option(metavar="N", help="Leave out messages of fewer characters.")]
-MinCount = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Characters that occur less often become [UNK]."),
-    Bounds(at_least=1),
-]
-HeldOut = Annotated[float | None, typer.Option(metavar="F", help="Share of the messages, at the end, to test on.")]
-KeepCase = Annotated[bool | None, typer.Option("--keep-case", help="Do not lowercase.", show_default=False)]
-UnicodeForm = Annotated[str | None, typer.Option(metavar="NFC|NFKC", help="Normalise Unicode.")]
-CaseFold = Annotated[bool | None, typer.Option("--case-fold", help="Fold case fully.", show_default=False)]
-KeepInvisible = Annotated[
-    bool | None,
-    typer.Option("--keep-invisible", help="Keep marks that show nothing, such as U+FEFF.", show_default=False),
-]
-
-UserColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the user id. [default: fromUser.id]")]
-TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the message. [default: text]")]
-Delimiter = Annotated[str | None, typer.Option(metavar="C", help="Field delimiter. [default: comma; tab for .tsv]")]
-Encoding = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Of the characters, such as cp1252 or utf-16-le. [default: utf-8]")
-]
-Escape = Annotated[str | None, typer.Option(metavar="C", help="Takes the meaning from the next character, such as \\.")]
-SkipInitialSpace = Annotated[
-    bool | None,
-    typer.Option("--skip-initial-space", help="Blanks after a delimiter count for nothing.", show_default=False),
-]
-NoHeader = Annotated[
-    bool | None,
-    typer.Option("--no-header", help="The first row is data; give columns by position from 0.", show_default=False),
-]
-SkipBadRows = Annotated[
-    bool | None,
-    typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read, and count them.", show_default=False),
-]
-
 Preset = Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")]
-Cell = Annotated[str | None, typer.Option(metavar="lstm|gru", help="Kind of the recurrent layers.")]
-Units = Annotated[int | None, typer.Option(metavar="N", help="Width of each layer.")]
-Layers = Annotated[int | None, typer.Option(metavar="N", help="Number of recurrent layers.")]
-WindowLength = Annotated[int | None, typer.Option(metavar="N", help="Characters in a window.")]
-Targets = Annotated[str | None, typer.Option(metavar="next|all", help="Learn the next character, or all.")]
-BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Windows in a global batch.")]
-Precision = Annotated[str | None, typer.Option(metavar="float32|bfloat16|float16", help="Of the network's arithmetic.")]
+Changes: TypeAlias = dict[str, Any]  # an option for each setting of a table, where `settings` stands above
+NO_CHANGES: Changes = {}
 
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where encoded corpora are kept.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the corpus cache.")]
@@ -90,18 +46,13 @@ Context = Annotated[
 ]
 
 
-# How the command line writes settings whose options are not called after them.
+# How the command line writes settings that stand in no table, where their options are not called after them.
 _SPELLED = {
-    "users": "--user",
-    "drop_users": "--drop-user",
+    **{each.name: each.spelled for each in settable(Config) if each.option.name},
     "max_chars": "--length",
     "prompt_chars": "--max-prompt",
     "completion_chars": "--max-completion",
     "shard_characters": "--shard-size",
-    "checkpoint_steps": "--checkpoint-every",
-    "checkpoint_seconds": "--checkpoint-every",
-    "lowercase": "--keep-case",
-    "header": "--no-header",
     "folder": "--to",
 }
 # What other commands and other programs call what an option does.
@@ -148,6 +99,49 @@ def _typed(name: str, value: Any) -> str:
     return f"{spelled(name)}{'=' if word.startswith('-') else ' '}{word}"
 
 
+def settings(table: type, only: Collection[str] = ()) -> Callable[[Callable], Callable]:
+    """Gives a command an option for each setting of a table, in the place of its parameter `changes`.
+
+    That parameter gets what was given, as nested dictionaries of the fields, so that presets and files decide the rest.
+
+    Args:
+        table: a dataclass whose fields have an `Option`, or are such tables.
+        only: the names of the settings, and of tables with all that is in them, which the command has; empty is all.
+    """
+    chosen: dict[str, Settable] = {}  # of those that share an option the first
+    for each in settable(table):
+        if not only or {each.name, *each.tables} & set(only):
+            chosen.setdefault(each.spelled, each)
+
+    def changes(values: Mapping[str, Any]) -> Changes:
+        read = ((each.tables, _read(each, values.get(_argument(each)))) for each in chosen.values())
+        return nested((tables, found) for tables, found in read if found)
+
+    return _in_place_of("changes", [_option(each) for each in chosen.values()], changes)
+
+
+def _argument(setting: Settable) -> str:
+    return setting.spelled.lstrip("-").replace("-", "_")
+
+
+def _option(setting: Settable) -> inspect.Parameter:
+    """The parameter of a command that stands for a setting; what is not given is None."""
+    told = setting.option
+    kind: Any = list[str] if setting.type is tuple else str if told.read else setting.type
+    names = [setting.spelled] if setting.type is bool else []
+    option = typer.Option(*names, metavar=setting.metavar or None, help=told.help, show_default=False)
+    return _parameter(_argument(setting), kind | None, option, None, setting.notes)
+
+
+def _read(setting: Settable, typed: Any) -> Mapping[str, Any]:
+    """What was typed, as fields of the setting's table; a flag sets the opposite of the default."""
+    if typed is None or typed is False or typed in ([], ()):
+        return {}
+    if setting.option.read:
+        return setting.option.read(typed)
+    return {setting.name: not setting.default if setting.type is bool else typed}
+
+
 def with_samplers(described: str, *, may_be_left_out: bool = False) -> Callable[[Callable], Callable]:
     """Gives a command an option for each sampler, in the place of its parameter `samplers`, which gets their values.
 
@@ -156,17 +150,36 @@ def with_samplers(described: str, *, may_be_left_out: bool = False) -> Callable[
         may_be_left_out: what is not given is None, instead of off.
     """
 
+    def parameter(sampler: Sampler) -> inspect.Parameter:
+        kind: Any = int if sampler.dtype == "int32" else float
+        told = described.format(help=sampler.help, note=sampler.bounds.note)
+        option = typer.Option(metavar=sampler.metavar, help=told)
+        default = None if may_be_left_out else kind(sampler.off)
+        return _parameter(sampler.name, kind | None if may_be_left_out else kind, option, default, (sampler.bounds,))
+
+    return _in_place_of("samplers", [parameter(sampler) for sampler in SAMPLERS], dict)
+
+
+def _parameter(name: str, kind: Any, option: Any, default: Any, notes: Iterable[Any]) -> inspect.Parameter:
+    annotation = Annotated[(kind, option, *notes)]
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def _in_place_of(
+    place: str, own: Sequence[inspect.Parameter], gather: Callable[[Mapping[str, Any]], Any]
+) -> Callable[[Callable], Callable]:
+    """Puts parameters into a signature in the place of one, which gets what `gather` makes of their values."""
+
     def decorate(command: Callable) -> Callable:
         plain = inspect.signature(command)
-        own = [_parameter(sampler, described, may_be_left_out) for sampler in SAMPLERS]
-        parameters = [each for old in plain.parameters.values() for each in (own if old.name == "samplers" else [old])]
+        parameters = [each for old in plain.parameters.values() for each in (own if old.name == place else [old])]
         signature = plain.replace(parameters=parameters)
 
         @functools.wraps(command)
         def call(*args: Any, **kwargs: Any) -> Any:
             values = signature.bind(*args, **kwargs).arguments
-            samplers = {sampler.name: values.pop(sampler.name) for sampler in SAMPLERS if sampler.name in values}
-            return command(**values, samplers=samplers)
+            mine = {each.name: values.pop(each.name) for each in own if each.name in values}
+            return command(**values, **{place: gather(mine)})
 
         call.__signature__ = signature  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -175,62 +188,6 @@ def with_samplers(described: str, *, may_be_left_out: bool = False) -> Callable[
     return decorate
 
 
-def _parameter(sampler: Sampler, described: str, may_be_left_out: bool) -> inspect.Parameter:
-    kind = int if sampler.dtype == "int32" else float
-    option = typer.Option(metavar=sampler.metavar, help=described.format(help=sampler.help, note=sampler.bounds.note))
-    return inspect.Parameter(
-        sampler.name,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=None if may_be_left_out else kind(sampler.off),
-        annotation=Annotated[kind | None if may_be_left_out else kind, option, sampler.bounds],
-    )
-
-
 def given(**values: Any) -> dict[str, Any]:
     """Keeps the options that were given; empty tables too are left out."""
     return {name: value for name, value in values.items() if value is not None and value != {}}
-
-
-def names(changes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The settings in nested dictionaries of them.
-
-    >>> names({"users": ["mira"], "text": {"lowercase": False}})
-    ('users', 'lowercase')
-    """
-    inner = [names(value) if isinstance(value, Mapping) else (name,) for name, value in changes.items()]
-    return tuple(name for some in inner for name in some)
-
-
-def csv_changes(
-    user_column: str | None,
-    text_column: str | None,
-    delimiter: str | None,
-    no_header: bool | None,
-    encoding: str | None,
-    escape: str | None,
-    skip_initial_space: bool | None,
-    skip_bad_rows: bool | None,
-) -> dict[str, Any]:
-    """Names the settings of `CsvFormat` that options change."""
-    return given(
-        user_column=user_column,
-        text_column=text_column,
-        delimiter=delimiter.replace("\\t", "\t") if delimiter else None,
-        header=False if no_header else None,
-        encoding=encoding,
-        escape=escape,
-        skip_initial_space=skip_initial_space or None,
-        skip_bad_rows=skip_bad_rows or None,
-    )
-
-
-def text_changes(
-    keep_case: bool | None, unicode_form: str | None, case_fold: bool | None, keep_invisible: bool | None
-) -> dict[str, Any]:
-    """Names the settings of `TextSettings` that options change."""
-    return given(
-        lowercase=False if keep_case else None,
-        unicode_form=unicode_form.upper() if unicode_form else None,
-        case_fold=case_fold or None,
-        keep_invisible=keep_invisible or None,
-    )

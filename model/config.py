@@ -5,18 +5,17 @@ what it produced.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 
-from charflow.pipeline.bounds import Bounds, shown
-from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import SettingError, UserError, not_utf8, reason
-from charflow.pipeline.settings import Count, Natural, check
-from charflow.pipeline.windows import Targets
+from charflow.pipeline.option import Option
+from charflow.pipeline.settings import Count, Natural, Targets, check
 
 CellKind = Literal["lstm", "gru"]
 OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
@@ -31,19 +30,38 @@ class NetworkConfig:
     """The network: one-hot, recurrent layers, dense.
 
     Attributes:
-        cell: kind of the recurrent layers.
-        units: width of each.
-        layers: how many.
-        dropout: share of each layer's outputs that training drops, drawn once a window (variational dropout).
+        dropout: drawn once a window, of each layer's outputs (variational dropout).
     """
 
-    cell: CellKind = "lstm"
-    units: Count = 256
-    layers: Annotated[int, Bounds(at_least=1, at_most=MOST_LAYERS)] = 1
-    dropout: Annotated[float, Bounds(at_least=0, below=1)] = 0.15
+    cell: Annotated[CellKind, Option("Kind of the recurrent layers.", search="choices")] = "lstm"
+    units: Annotated[Count, Option("Width of each layer.", search="log")] = 256
+    layers: Annotated[
+        int, Bounds(at_least=1, at_most=MOST_LAYERS), Option("Number of recurrent layers.", search="linear")
+    ] = 1
+    dropout: Annotated[
+        float, Bounds(at_least=0, below=1), Option("Share of outputs dropped in training.", search="linear")
+    ] = 0.15
 
     def __post_init__(self) -> None:
         check(self)
+
+
+def _cadence(typed: str) -> dict[str, Any]:
+    """Reads how often a run is saved: 500 is steps, 5m is minutes."""
+    try:
+        if typed.endswith("m"):
+            return {"checkpoint_steps": 0, "checkpoint_seconds": 60.0 * float(typed[:-1])}
+        return {"checkpoint_steps": int(typed), "checkpoint_seconds": 0.0}
+    except ValueError:
+        raise SettingError(
+            "{checkpoint_steps} must be steps (500) or minutes (5m), not {found}.", found=repr(typed)
+        ) from None
+
+
+_CHECKPOINT_EVERY = Option(
+    "Save every N steps, or N minutes (2.5m). [default: 5m]", "N|Nm", name="checkpoint-every", read=_cadence
+)
+_ZERO_IS_OFF = "0 is off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,58 +71,55 @@ class TrainingConfig:
     The run ends when the first of `epochs`, `steps` and `time_limit` is reached; 0 means no such limit.
 
     Attributes:
-        window_length: characters in a window.
-        window_shift: distance between the starts of neighbouring windows.
+        window_shift: between the starts of neighbouring windows.
         targets: "next" trains on the character after each window, "all" on every position.
-        batch_size: windows in a global batch.
-        optimizer: update rule; what is not set here has Keras's defaults.
-        learning_rate: its peak.
-        beta_2: decay of the squared gradients' mean (adam, nadam); below Keras's 0.999 for runs of few steps.
-        schedule: "cosine" decays to 0 over the run; "constant" does not.
-        warmup_steps: steps over which the rate rises linearly.
-        clip_norm: largest global norm of the gradient; 0 is off.
-        epochs: passes over all windows.
-        steps: batches.
-        time_limit: seconds of training, evaluations included.
-        evaluations: held-out evaluations, spread evenly over the run.
-        patience: evaluations without improvement after which the run ends; 0 is off.
-        best_by: what chooses the best checkpoint.
-        sample_every: epochs between printed samples; 0 prints after the first and the last epoch.
-        checkpoint_steps: steps between saves, besides those at evaluations; 0 is off.
-        checkpoint_seconds: seconds between saves, likewise.
-        checkpoints: how many of the latest are kept, beside the best.
-        precision: of the recurrent layers' arithmetic; the weights stay float32, and float16 scales its loss.
-        shard_corpus: each of several workers holds its own part of a prepared corpus.
-        streaming: a prepared corpus is read from disk while training.
+        optimizer: what is not set here has Keras's defaults.
+        beta_2: of adam and nadam; below Keras's 0.999 for runs of few steps.
+        schedule: "cosine" decays to 0 over the run.
+        warmup_steps: over which the rate rises linearly.
+        clip_norm: the global norm.
+        time_limit: of training, evaluations included.
+        evaluations: spread evenly over the run.
+        sample_every: 0 prints after the first and the last epoch.
+        checkpoint_steps: between saves, besides those at evaluations.
+        checkpoint_seconds: likewise.
+        precision: of the recurrent layers; the weights stay float32, and float16 scales its loss.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
-        seed: of initial weights, shuffling, dropout and samples.
     """
 
-    window_length: Count = 64
-    window_shift: Count = 3
-    targets: Targets = "all"
-    batch_size: Count = 32
-    optimizer: OptimizerKind = "adam"
-    learning_rate: Annotated[float, Bounds(above=0)] = 0.02
-    beta_2: Annotated[float, Bounds(above=0, below=1)] = 0.99
-    schedule: Schedule = "cosine"
-    warmup_steps: Natural = 100
-    clip_norm: Annotated[float, Bounds(at_least=0, note="0 is off")] = 1.0
-    epochs: Natural = 0
-    steps: Natural = 0
-    time_limit: Annotated[float, Bounds(at_least=0)] = 0.0
-    evaluations: Count = 5
-    patience: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
-    best_by: BestBy = "held-out"
-    sample_every: Natural = 0
-    checkpoint_steps: Annotated[int, Bounds(at_least=0, note="0 is off")] = 0
-    checkpoint_seconds: Annotated[float, Bounds(at_least=0, note="0 is off")] = 300.0
-    checkpoints: Count = 2
-    precision: Precision = "float32"
-    shard_corpus: bool = False
-    streaming: bool = False
-    deterministic: bool = False
-    seed: Natural = 0
+    window_length: Annotated[Count, Option("Characters in a window.", search="log")] = 64
+    window_shift: Annotated[Count, Option("Distance between windows.", search="log")] = 3
+    targets: Annotated[Targets, Option("Learn the next character, or all.", search="choices")] = "all"
+    batch_size: Annotated[Count, Option("Windows in a global batch.", search="log")] = 32
+    optimizer: Annotated[OptimizerKind, Option("adam, nadam, rmsprop or sgd.", "NAME", search="choices")] = "adam"
+    learning_rate: Annotated[float, Bounds(above=0), Option("Peak learning rate.", search="log")] = 0.02
+    beta_2: Annotated[
+        float, Bounds(above=0, below=1), Option("Decay of adam's squared gradients.", search="linear")
+    ] = 0.99
+    schedule: Annotated[Schedule, Option("cosine or constant.", "NAME", search="choices")] = "cosine"
+    warmup_steps: Annotated[Natural, Option("Steps to the peak rate.", search="linear")] = 100
+    clip_norm: Annotated[
+        float, Bounds(at_least=0, note=_ZERO_IS_OFF), Option("Largest gradient norm; 0 is off.", search="linear")
+    ] = 1.0
+    epochs: Annotated[Natural, Option("End after N passes over the windows.", may_change=True)] = 0
+    steps: Annotated[Natural, Option("End after N batches.", may_change=True)] = 0
+    time_limit: Annotated[float, Bounds(at_least=0), Option("End after this time.", "SECONDS", may_change=True)] = 0.0
+    evaluations: Annotated[Count, Option("Held-out evaluations in the run.", may_change=True)] = 5
+    patience: Annotated[
+        int,
+        Bounds(at_least=0, note=_ZERO_IS_OFF),
+        Option("End after N evaluations without gain.", may_change=True),
+    ] = 0
+    best_by: Annotated[BestBy, Option("What the best is.")] = "held-out"
+    sample_every: Annotated[Natural, Option("Print samples every N epochs.", may_change=True)] = 0
+    checkpoint_steps: Annotated[int, Bounds(at_least=0, note=_ZERO_IS_OFF), _CHECKPOINT_EVERY] = 0
+    checkpoint_seconds: Annotated[float, Bounds(at_least=0, note=_ZERO_IS_OFF), _CHECKPOINT_EVERY] = 300.0
+    checkpoints: Annotated[Count, Option("Latest ones to keep, beside the best.")] = 2
+    precision: Annotated[Precision, Option("Of the network's arithmetic.")] = "float32"
+    shard_corpus: Annotated[bool, Option("Each worker holds its part of a prepared corpus only.")] = False
+    streaming: Annotated[bool, Option("Read a prepared corpus from disk while training.")] = False
+    deterministic: Annotated[bool, Option("The same bits each time.")] = False
+    seed: Annotated[Natural, Option("Of weights, shuffling, dropout, samples.")] = 0
 
     def __post_init__(self) -> None:
         check(self)
@@ -153,55 +168,3 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {reason(error)}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML: {error}.") from error
-
-
-def override(config: Config, changes: Mapping[str, Any], *, source: str = "") -> Config:
-    """Replaces the settings named in nested dictionaries, such as {"network": {"units": 128}}.
-
-    >>> override(Config(), {"network": {"units": 128}}).network.units
-    128
-
-    Args:
-        config: what is not named stays as it is there.
-        changes: the settings.
-        source: file that they were read from; the messages name it.
-
-    Raises:
-        UserError: an unknown key, a value of the wrong type, or an invalid setting.
-    """
-    return _override(config, changes, source, prefix="", homes=dict(_homes(config)))
-
-
-def _override(settings: Any, changes: Mapping[str, Any], source: str, prefix: str, homes: Mapping[str, str]) -> Any:
-    where = f"{source}: " if source else ""
-    known = [field.name for field in fields(settings)]
-    values: dict[str, Any] = {}
-    for key, value in changes.items():
-        name = f"{prefix}{key}"
-        if key not in known:
-            table = prefix.rstrip(".") or "the file"
-            advice = homes.get(key, f"Keys of {table}: {', '.join(known)}.")
-            raise UserError(f"{where}unknown key {shown(name)}. {advice}")
-        current = getattr(settings, key)
-        if is_dataclass(current):
-            if not isinstance(value, Mapping):
-                raise UserError(f"{where}{name} is a table of settings, not {shown(value)}.")
-            value = _override(current, value, source, prefix=f"{name}.", homes=homes)
-        values[key] = value
-    try:
-        return replace(settings, **values)
-    except SettingError as error:
-        raise (error.within(source, prefix) if source else error) from None
-
-
-def _homes(settings: Any, table: str = "") -> Iterator[tuple[str, str]]:
-    """Says of every key of a configuration where it stands, for who has put it elsewhere."""
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if is_dataclass(value):
-            name = f"{table}.{each.name}".lstrip(".")
-            yield each.name, f"Its table is called [{name}]."
-            yield from _homes(value, name)
-        else:
-            where = f"below [{table}]" if table else "before the first table"
-            yield each.name, f"It belongs to {table or 'the file itself'}: write it {where}."

@@ -4,13 +4,14 @@
 on two CPU cores (docs/performance.md has the search).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Mapping
 from typing import Any
 
-from charflow.model.config import Config, override
+from charflow.model.config import Config
 from charflow.pipeline.errors import SettingError, UserError
+from charflow.pipeline.option import settable
 from charflow.pipeline.settings import checked
+from charflow.pipeline.tables import differing, override
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -35,7 +36,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-_LIMITS = ("epochs", "steps", "time_limit")
+_NO_LIMITS: Mapping[str, float] = {"epochs": 0, "steps": 0, "time_limit": 0.0}
 
 
 @checked
@@ -57,35 +58,21 @@ def with_limits(changes: Mapping[str, Any]) -> dict[str, Any]:
     {'training': {'epochs': 3, 'steps': 0, 'time_limit': 0.0}}
     """
     training = changes.get("training")
-    if not isinstance(training, Mapping) or not any(name in training for name in _LIMITS):
+    if not isinstance(training, Mapping) or not _NO_LIMITS.keys() & training.keys():
         return dict(changes)
-    none = {"epochs": 0, "steps": 0, "time_limit": 0.0}
-    return {**changes, "training": {**training, **{name: training.get(name, none[name]) for name in _LIMITS}}}
+    return {**changes, "training": {**_NO_LIMITS, **training}}
 
 
 def continued(config: Config, changes: Mapping[str, Any]) -> Config:
     """Applies changes to the settings of a run that is resumed: only what keeps the run the same run.
 
     Raises:
-        SettingError: a change other than of limits, evaluations, patience or samples.
+        SettingError: a change of a setting whose `Option` does not say that it may.
     """
     changed = override(config, with_limits(changes))
-    free = {name: getattr(config.training, name) for name in (*_LIMITS, "evaluations", "patience", "sample_every")}
-    if replace(changed, training=replace(changed.training, **free)) != config:
-        changed_ones = tuple(name for name in _differing(changed, config) if name not in free)
+    free = tuple(each.name for each in settable(Config) if each.option.may_change)
+    if kept := tuple(name for name in differing(changed, config) if name not in free):
         raise SettingError(
-            "A resumed run keeps its settings: leave {changed} out; only {free} may change.",
-            changed=changed_ones,
-            free=tuple(free),
+            "A resumed run keeps its settings: leave {changed} out; only {free} may change.", changed=kept, free=free
         )
     return changed
-
-
-def _differing(settings: Any, others: Any) -> Iterator[str]:
-    """The names of the settings in which two configurations differ."""
-    for each in fields(settings):
-        one, other = getattr(settings, each.name), getattr(others, each.name)
-        if is_dataclass(one):
-            yield from _differing(one, other)
-        elif one != other:
-            yield each.name

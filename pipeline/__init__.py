@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.cache import CorpusCache
-    from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+    from charflow.pipeline.corpus.corpus import Corpus
+    from charflow.pipeline.corpus.settings import CorpusSettings
     from charflow.pipeline.errors import UserError
-    from charflow.pipeline.formats.csv_source import CsvFormat
+    from charflow.pipeline.formats.csv_format import CsvFormat
     from charflow.pipeline.formats.messages import Messages, read_messages
     from charflow.pipeline.prepared.corpus import PreparedCorpus
     from charflow.pipeline.prepared.streaming import naming_shards, plan_stream, stream_windows
     from charflow.pipeline.prepared.writing import prepare_corpus
     from charflow.pipeline.sample_chat import write_sample_chat
-    from charflow.pipeline.text import TextSettings, normalise
+    from charflow.pipeline.text import normalise
+    from charflow.pipeline.text_settings import TextSettings
     from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
     from charflow.pipeline.windows import count_windows, make_windows
 
@@ -25,11 +27,11 @@ _HOMES = {
     "CharacterLookup": "vocabulary",
     "Corpus": "corpus.corpus",
     "CorpusCache": "corpus.cache",
-    "CorpusSettings": "corpus.corpus",
-    "CsvFormat": "formats.csv_source",
+    "CorpusSettings": "corpus.settings",
+    "CsvFormat": "formats.csv_format",
     "Messages": "formats.messages",
     "PreparedCorpus": "prepared.corpus",
-    "TextSettings": "text",
+    "TextSettings": "text_settings",
     "UserError": "errors",
     "Vocabulary": "vocabulary",
     "count_windows": "windows",

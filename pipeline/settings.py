@@ -265,6 +265,7 @@ Count: TypeAlias = Annotated[int, Bounds(at_least=1)]
 Natural: TypeAlias = Annotated[int, Bounds(at_least=0)]
 Total: TypeAlias = Annotated[int, Bounds(at_least=0, dtype="int64")]  # characters, steps, bytes
 Seed: TypeAlias = Annotated[int, Bounds(dtype="int64")]
+Targets: TypeAlias = Literal["next", "all"]  # of a window: the character after it, or the one after each position
 AnyText: TypeAlias = Annotated[str, _Kind("a text", _any_text)]  # lone surrogates too
 Texts: TypeAlias = Annotated[str | Sequence[str], _Kind("a text or a list of texts", _texts)]  # given as a tuple
 Paths: TypeAlias = Annotated[

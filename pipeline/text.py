@@ -4,14 +4,10 @@ The one place where text changes between CSV and vocabulary: `corpus` maps it ov
 into every signature, so a served prompt is treated exactly as the training text was.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import tensorflow as tf
 
-from charflow.pipeline.settings import check, checked
-
-UnicodeForm = Literal["", "NFC", "NFKC"]
+from charflow.pipeline.settings import checked
+from charflow.pipeline.text_settings import TextSettings
 
 # Signs without shape, width or meaning of their own, as files and copied text bring them along: byte order marks, soft
 # hyphens, zero width spaces, marks of direction, and what Unicode keeps for such. Not those that change what is seen:
@@ -23,27 +19,6 @@ _INVISIBLE = (
 
 # How a NUL gets past an op that stops at it: as one noncharacter and another; that one itself gets a third.
 _ESCAPES = (("\ufdd0", "\ufdd0\ufdd1"), ("\0", "\ufdd0\ufdd2"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSettings:
-    """What happens to a message's characters.
-
-    Attributes:
-        lowercase: lowercase by Unicode's full mapping (a final Σ becomes ς), in every locale the same.
-        case_fold: NFKC_Casefold instead (ß becomes ss, ² becomes 2, soft hyphens vanish); needs tensorflow-text.
-        unicode_form: "", "NFC" or "NFKC" normalisation, applied before case; needs tensorflow-text.
-        keep_invisible: keep byte order marks, soft hyphens, zero width spaces and marks of direction, which are
-            otherwise left out first; joiners and variation selectors, which emoji are made with, always stay.
-    """
-
-    lowercase: bool = True
-    case_fold: bool = False
-    unicode_form: UnicodeForm = ""
-    keep_invisible: bool = False
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @checked

@@ -6,17 +6,14 @@ window for every start that leaves at least one character after it.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.sentences import Sentence
-from charflow.pipeline.settings import Count, Natural, Seed, Total, check, checked
+from charflow.pipeline.settings import Count, Natural, Seed, Targets, Total, check, checked
 from charflow.pipeline.untuned import untuned
-
-Targets = Literal["next", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from charflow.cli.interrupts import Terminated
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
+from charflow.model.config import Config
 from charflow.model.distributed.cluster import (
     CHIEF,
     JOIN_SECONDS,
@@ -31,6 +32,12 @@ from charflow.pipeline.settings import checked
 if TYPE_CHECKING:
     from charflow.model.training.throughput import Throughput
 
+# What a measurement depends on.
+_MEASURED = (
+    *("users", "fraction", "csv"),
+    *("cell", "units", "layers"),
+    *("window_length", "targets", "batch_size", "precision"),
+)
 _PROCESSES = 2  # by default; more than that say little about a machine that the strategies of one process do not
 
 bench = typer.Typer(help="Measure this machine.", add_completion=False, rich_markup_mode=None)
@@ -43,27 +50,12 @@ def _measure() -> None:
 
 @bench.command(cls=Command)
 @checked
+@options.settings(Config, only=_MEASURED)
 def train(
     context: typer.Context,
     data: options.Data,
     preset: options.Preset = None,
-    user: options.Users = None,
-    fraction: options.Fraction = None,
-    user_column: options.UserColumn = None,
-    text_column: options.TextColumn = None,
-    delimiter: options.Delimiter = None,
-    no_header: options.NoHeader = None,
-    encoding: options.Encoding = None,
-    escape: options.Escape = None,
-    skip_initial_space: options.SkipInitialSpace = None,
-    skip_bad_rows: options.SkipBadRows = None,
-    cell: options.Cell = None,
-    units: options.Units = None,
-    layers: options.Layers = None,
-    window_length: options.WindowLength = None,
-    targets: options.Targets = None,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = None,
+    changes: options.Changes = options.NO_CHANGES,
     seconds: Annotated[float, typer.Option(metavar="S", help="To train under each strategy."), Bounds(above=0)] = 10.0,
     workers: Annotated[
         int | None,
@@ -78,7 +70,6 @@ def train(
     """
     in_cluster = names_cluster(os.environ)
     load_tensorflow(start_devices=not in_cluster)
-    from charflow.model.config import override
     from charflow.model.distributed.strategy import make_strategy, placement
     from charflow.model.presets import preset as named
     from charflow.model.training.throughput import Throughput, available_strategies, measure_throughput
@@ -86,20 +77,8 @@ def train(
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.formats.inputs import find_inputs
+    from charflow.pipeline.tables import override
 
-    changes = options.given(
-        corpus=options.given(
-            users=user,
-            fraction=fraction,
-            csv=options.csv_changes(
-                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
-            ),
-        ),
-        network=options.given(cell=cell, units=units, layers=layers),
-        training=options.given(
-            window_length=window_length, targets=targets, batch_size=batch_size, precision=precision
-        ),
-    )
     config = override(named(preset or "default"), changes)
     strategies = {"cluster": make_strategy("multi-worker")} if in_cluster else available_strategies()
     with waiting("reading"):

@@ -10,11 +10,13 @@ from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.pipeline.errors import counted, quoted_list
+from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
     from charflow.model.evaluation.evaluation import Evaluation
 
 
+@options.settings(CsvFormat)
 def evaluate(
     run: options.RunFolder,
     data: Annotated[
@@ -24,14 +26,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--user", metavar="ID", help="Keep this user; repeat for several. [default: those of the run]"),
     ] = None,
-    user_column: options.UserColumn = None,
-    text_column: options.TextColumn = None,
-    delimiter: options.Delimiter = None,
-    no_header: options.NoHeader = None,
-    encoding: options.Encoding = None,
-    escape: options.Escape = None,
-    skip_initial_space: options.SkipInitialSpace = None,
-    skip_bad_rows: options.SkipBadRows = None,
+    changes: options.Changes = options.NO_CHANGES,
     context: options.Context = "stream",
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
@@ -45,10 +40,7 @@ def evaluate(
     """
     from charflow.pipeline.errors import SettingError
 
-    csv = options.csv_changes(
-        user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
-    )
-    if (given := options.given(users=user or None, **csv)) and not data:
+    if (given := options.given(users=user or None, **changes)) and not data:
         raise SettingError(
             "The run's own data is read as it was when it was trained: leave {given} out, or name the CSV files to "
             "score.",
@@ -67,7 +59,7 @@ def evaluate(
     decoder = make_decoder(load_network(run_dir), context, settings.training.window_length)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
         if data:
-            text = other_text(run_dir, data, users=user or (), csv=csv, store=store)
+            text = other_text(run_dir, data, users=user or (), csv=changes, store=store)
         else:
             text = held_out_text(run_dir, store)
     if text.absent:

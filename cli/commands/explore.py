@@ -1,6 +1,6 @@
 """`charflow explore`: what is in a chat, before anything is trained on it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +11,10 @@ from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import counted, is_plain, quoted, quoted_list
 from charflow.pipeline.settings import checked
+from charflow.pipeline.tables import override
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.explore import ChatSummary, UserSummary
@@ -25,58 +27,35 @@ _SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 
 
 @checked
+@options.settings(CorpusSettings, only=("drop_users", "min_count", "text", "csv"))
 def explore(
     data: options.Data,
     user: Annotated[str | None, typer.Option(metavar="ID", help="Describe this user too.")] = None,
-    drop_user: options.DropUsers = None,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the most active users here.")] = None,
     window_length: Annotated[
         int, typer.Option(metavar="N", help="Characters in a training window."), Bounds(at_least=1)
     ] = 40,
     window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows."), Bounds(at_least=1)] = 3,
-    min_count: options.MinCount = None,
-    keep_case: options.KeepCase = None,
-    unicode_form: options.UnicodeForm = None,
-    case_fold: options.CaseFold = None,
-    keep_invisible: options.KeepInvisible = None,
-    user_column: options.UserColumn = None,
-    text_column: options.TextColumn = None,
-    delimiter: options.Delimiter = None,
-    no_header: options.NoHeader = None,
-    encoding: options.Encoding = None,
-    escape: options.Escape = None,
-    skip_initial_space: options.SkipInitialSpace = None,
-    skip_bad_rows: options.SkipBadRows = None,
+    changes: options.Changes = options.NO_CHANGES,
     json: options.Json = False,
 ) -> None:
     """Show who writes how much, and what training on a user would get."""
     load_tensorflow()
-    from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
+    from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.corpus.explore import check_plot, plot_users, summarise_chat, summarise_user
-    from charflow.pipeline.formats.csv_source import CsvFormat
     from charflow.pipeline.formats.inputs import find_inputs
     from charflow.pipeline.formats.messages import read_messages
     from charflow.pipeline.remarks import remarks
-    from charflow.pipeline.text import TextSettings
 
-    csv = CsvFormat(
-        **options.csv_changes(
-            user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
-        )
-    )
-    text = TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible))
+    settings = override(CorpusSettings(), changes)
     if plot:
         check_plot(plot)
-    wanted = None
-    if user is not None:
-        wanted = CorpusSettings(
-            users=(user,), drop_users=tuple(drop_user or ()), text=text, csv=csv, **options.given(min_count=min_count)
-        )
+    wanted = None if user is None else replace(settings, users=(user,))
     described, odd = None, []
     with waiting("reading"):
         files = find_inputs(data)
-        messages = read_messages(files, csv)
-        chat = summarise_chat(messages, drop_users=drop_user or ())
+        messages = read_messages(files, settings.csv)
+        chat = summarise_chat(messages, drop_users=settings.drop_users)
         if wanted and user is not None:
             corpus = build_corpus(files, wanted, read=lambda: messages)
             described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)

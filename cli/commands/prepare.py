@@ -11,33 +11,19 @@ from charflow.cli import noticed, options
 from charflow.cli.interrupts import saying
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import counted
+from charflow.pipeline.tables import override
 
 if TYPE_CHECKING:
     from charflow.pipeline.prepared.corpus import PreparedCorpus
 
 
+@options.settings(CorpusSettings)
 def prepare(
     data: options.Data,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the corpus: new, or one to go on with.")],
-    user: options.Users = None,
-    drop_user: options.DropUsers = None,
-    fraction: options.Fraction = None,
-    min_length: options.MinLength = None,
-    min_count: options.MinCount = None,
-    held_out: options.HeldOut = None,
-    keep_case: options.KeepCase = None,
-    unicode_form: options.UnicodeForm = None,
-    case_fold: options.CaseFold = None,
-    keep_invisible: options.KeepInvisible = None,
-    user_column: options.UserColumn = None,
-    text_column: options.TextColumn = None,
-    delimiter: options.Delimiter = None,
-    no_header: options.NoHeader = None,
-    encoding: options.Encoding = None,
-    escape: options.Escape = None,
-    skip_initial_space: options.SkipInitialSpace = None,
-    skip_bad_rows: options.SkipBadRows = None,
+    changes: options.Changes = options.NO_CHANGES,
     shard_size: Annotated[int, typer.Option(metavar="N", help="Characters in a shard.")] = 32 << 20,
     json: options.Json = False,
 ) -> None:
@@ -46,28 +32,10 @@ def prepare(
     Interrupted, the same command goes on after the last whole shard. `charflow train DIR` trains on the folder.
     """
     load_tensorflow()
-    from charflow.pipeline.corpus.corpus import CorpusSettings
-    from charflow.pipeline.formats.csv_source import CsvFormat
     from charflow.pipeline.prepared.writing import prepare_corpus
     from charflow.pipeline.remarks import remarks
-    from charflow.pipeline.text import TextSettings
 
-    settings = CorpusSettings(
-        text=TextSettings(**options.text_changes(keep_case, unicode_form, case_fold, keep_invisible)),
-        csv=CsvFormat(
-            **options.csv_changes(
-                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
-            )
-        ),
-        **options.given(
-            users=tuple(user) if user else None,
-            drop_users=tuple(drop_user) if drop_user else None,
-            fraction=fraction,
-            min_length=min_length,
-            min_count=min_count,
-            held_out=held_out,
-        ),
-    )
+    settings = override(CorpusSettings(), changes)
     began = time.monotonic()
     with saying("interrupted: the same command goes on after the last whole shard."), _Screen() as screen:
         prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=screen.show)

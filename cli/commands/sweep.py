@@ -16,6 +16,7 @@ from charflow.cli.terminal.console import Copied
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import counted
 from charflow.pipeline.settings import checked
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@options.settings(CorpusSettings)
 def sweep(
     data: options.Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the sweep: a new one, or one to go on with.")],
@@ -49,24 +51,7 @@ def sweep(
     preset: Annotated[str, typer.Option(metavar="P", help="Where the search starts: default, or tutorial.")] = (
         "default"
     ),
-    user: options.Users = None,
-    drop_user: options.DropUsers = None,
-    fraction: options.Fraction = None,
-    min_length: options.MinLength = None,
-    min_count: options.MinCount = None,
-    held_out: options.HeldOut = None,
-    keep_case: options.KeepCase = None,
-    unicode_form: options.UnicodeForm = None,
-    case_fold: options.CaseFold = None,
-    keep_invisible: options.KeepInvisible = None,
-    user_column: options.UserColumn = None,
-    text_column: options.TextColumn = None,
-    delimiter: options.Delimiter = None,
-    no_header: options.NoHeader = None,
-    encoding: options.Encoding = None,
-    escape: options.Escape = None,
-    skip_initial_space: options.SkipInitialSpace = None,
-    skip_bad_rows: options.SkipBadRows = None,
+    changes: options.Changes = options.NO_CHANGES,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the search and of every trial.")] = None,
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
@@ -79,33 +64,18 @@ def sweep(
     goes on.
     """
     load_tensorflow()
-    from charflow.pipeline.formats.inputs import lasting_name
-
-    changes = {
-        "data": [lasting_name(path) for path in data],
-        "corpus": options.given(
-            users=user,
-            drop_users=drop_user,
-            fraction=fraction,
-            min_length=min_length,
-            min_count=min_count,
-            held_out=held_out,
-            text=options.text_changes(keep_case, unicode_form, case_fold, keep_invisible),
-            csv=options.csv_changes(
-                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
-            ),
-        ),
-        "training": options.given(time_limit=time_limit, seed=seed),
-    }
     from charflow.model import presets
-    from charflow.model.config import override
     from charflow.model.search.space import DEFAULT_SEARCH, Space
     from charflow.model.search.sweep import Stopped, Sweep, locked
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.corpus.corpus import build_corpus
+    from charflow.pipeline.formats.inputs import lasting_name
     from charflow.pipeline.remarks import remarks
+    from charflow.pipeline.tables import override
 
-    config = override(presets.preset(preset), presets.with_limits(changes))
+    training = options.given(time_limit=time_limit, seed=seed)
+    wanted = {"data": [lasting_name(path) for path in data], "corpus": changes, "training": training}
+    config = override(presets.preset(preset), presets.with_limits(wanted))
     space = Space.parse(search or DEFAULT_SEARCH, config)
     with waiting("reading"):
         corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))

@@ -17,11 +17,12 @@ from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.cli.training_screen import TrainingScreen
+from charflow.model.config import Config, load_toml
 from charflow.model.distributed.cluster import names_cluster
 from charflow.pipeline.errors import counted
+from charflow.pipeline.tables import names, override
 
 if TYPE_CHECKING:
-    from charflow.model.config import Config
     from charflow.model.evaluation.copy_check import CopiedRun
     from charflow.model.run.run_dir import RunDir
     from charflow.model.training.report import Result
@@ -29,73 +30,17 @@ if TYPE_CHECKING:
     from charflow.pipeline.prepared.corpus import PreparedCorpus
 
 
+@options.settings(Config)
 def train(
     data: options.CsvOrPrepared,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run, new or empty.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in that folder.")] = False,
     preset: options.Preset = None,
     config: Annotated[Path | None, typer.Option(metavar="TOML", help="Settings over the preset.")] = None,
-    user: options.Users = None,
-    drop_user: options.DropUsers = None,
-    fraction: options.Fraction = None,
-    min_length: options.MinLength = None,
-    min_count: options.MinCount = None,
-    held_out: options.HeldOut = None,
-    keep_case: options.KeepCase = None,
-    unicode_form: options.UnicodeForm = None,
-    case_fold: options.CaseFold = None,
-    keep_invisible: options.KeepInvisible = None,
-    user_column: options.UserColumn = None,
-    text_column: options.TextColumn = None,
-    delimiter: options.Delimiter = None,
-    no_header: options.NoHeader = None,
-    encoding: options.Encoding = None,
-    escape: options.Escape = None,
-    skip_initial_space: options.SkipInitialSpace = None,
-    skip_bad_rows: options.SkipBadRows = None,
-    cell: options.Cell = None,
-    units: options.Units = None,
-    layers: options.Layers = None,
-    dropout: Annotated[float | None, typer.Option(metavar="F", help="Share of outputs dropped in training.")] = None,
-    window_length: options.WindowLength = None,
-    window_shift: Annotated[int | None, typer.Option(metavar="N", help="Distance between windows.")] = None,
-    targets: options.Targets = None,
-    batch_size: options.BatchSize = None,
-    optimizer: Annotated[str | None, typer.Option(metavar="NAME", help="adam, nadam, rmsprop or sgd.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(metavar="F", help="Peak learning rate.")] = None,
-    beta_2: Annotated[float | None, typer.Option(metavar="F", help="Decay of adam's squared gradients.")] = None,
-    schedule: Annotated[str | None, typer.Option(metavar="NAME", help="cosine or constant.")] = None,
-    warmup_steps: Annotated[int | None, typer.Option(metavar="N", help="Steps to the peak rate.")] = None,
-    clip_norm: Annotated[float | None, typer.Option(metavar="F", help="Largest gradient norm; 0 is off.")] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="End after N passes over the windows.")] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="End after N batches.")] = None,
-    time_limit: Annotated[float | None, typer.Option(metavar="SECONDS", help="End after this time.")] = None,
-    evaluations: Annotated[int | None, typer.Option(metavar="N", help="Held-out evaluations in the run.")] = None,
-    patience: Annotated[int | None, typer.Option(metavar="N", help="End after N evaluations without gain.")] = None,
-    best_by: Annotated[str | None, typer.Option(metavar="held-out|training", help="What the best is.")] = None,
-    sample_every: Annotated[int | None, typer.Option(metavar="N", help="Print samples every N epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of weights, shuffling, dropout, samples.")] = None,
-    checkpoint_every: Annotated[
-        str | None, typer.Option(metavar="N|Nm", help="Save every N steps, or N minutes (2.5m). [default: 5m]")
-    ] = None,
-    checkpoints: Annotated[int | None, typer.Option(metavar="N", help="Latest ones to keep, beside the best.")] = None,
-    precision: options.Precision = None,
-    deterministic: Annotated[
-        bool | None, typer.Option("--deterministic", help="The same bits each time.", show_default=False)
-    ] = None,
+    changes: options.Changes = options.NO_CHANGES,
     strategy: Annotated[
         str, typer.Option(metavar="NAME", help="auto, one-device, mirrored, multi-worker or tpu.")
     ] = "auto",
-    shard_corpus: Annotated[
-        bool | None,
-        typer.Option(
-            "--shard-corpus", help="Each worker holds its part of a prepared corpus only.", show_default=False
-        ),
-    ] = None,
-    streaming: Annotated[
-        bool | None,
-        typer.Option("--streaming", help="Read a prepared corpus from disk while training.", show_default=False),
-    ] = None,
     log_placement: Annotated[bool, typer.Option("--log-placement", help="Print which device runs which op.")] = False,
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
@@ -107,48 +52,6 @@ def train(
     and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
     """
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
-    changes = options.given(
-        corpus=options.given(
-            users=user,
-            drop_users=drop_user,
-            fraction=fraction,
-            min_length=min_length,
-            min_count=min_count,
-            held_out=held_out,
-            text=options.text_changes(keep_case, unicode_form, case_fold, keep_invisible),
-            csv=options.csv_changes(
-                user_column, text_column, delimiter, no_header, encoding, escape, skip_initial_space, skip_bad_rows
-            ),
-        ),
-        network=options.given(cell=cell, units=units, layers=layers, dropout=dropout),
-        training=options.given(
-            window_length=window_length,
-            window_shift=window_shift,
-            targets=targets,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            beta_2=beta_2,
-            schedule=schedule,
-            warmup_steps=warmup_steps,
-            clip_norm=clip_norm,
-            epochs=epochs,
-            steps=steps,
-            time_limit=time_limit,
-            evaluations=evaluations,
-            patience=patience,
-            best_by=best_by,
-            sample_every=sample_every,
-            seed=seed,
-            checkpoints=checkpoints,
-            precision=precision,
-            shard_corpus=shard_corpus or None,
-            streaming=streaming or None,
-            deterministic=deterministic or None,
-            **_cadence(checkpoint_every),
-        ),
-    )
-
     from charflow.model.distributed.strategy import make_strategy, placement
     from charflow.model.evaluation.copy_check import longest_copy
     from charflow.model.run.run_dir import RunDir
@@ -196,20 +99,6 @@ def _remark(data: list[str], text: "TrainingText", *, resume: bool) -> None:
         console.remark(remarks(text.corpus))
 
 
-def _cadence(every: str | None) -> dict[str, Any]:
-    """Reads --checkpoint-every: 500 is steps, 5m is minutes."""
-    from charflow.pipeline.errors import UserError
-
-    if every is None:
-        return {}
-    try:
-        if every.endswith("m"):
-            return {"checkpoint_seconds": 60.0 * float(every[:-1]), "checkpoint_steps": 0}
-        return {"checkpoint_steps": int(every), "checkpoint_seconds": 0.0}
-    except ValueError:
-        raise UserError(f"--checkpoint-every must be steps (500) or minutes (5m), not {every!r}.") from None
-
-
 def _config(
     run_dir: "RunDir",
     data: list[str],
@@ -220,7 +109,6 @@ def _config(
     *,
     resume: bool,
 ) -> "Config":
-    from charflow.model.config import load_toml, override
     from charflow.model.presets import continued, preset, with_limits
     from charflow.pipeline.errors import SettingError
     from charflow.pipeline.formats.inputs import lasting_name
@@ -229,7 +117,7 @@ def _config(
         raise SettingError(
             "{folder} was prepared with its own choice of messages: leave {given} out, or give the CSV files.",
             folder=data[0],
-            given=options.names(changes["corpus"]),
+            given=names(changes["corpus"]),
         )
     if resume:
         if given := options.given(preset=preset_name, config=config_file):

@@ -15,9 +15,10 @@ from charflow.model.decoding.decoder import Decoder, SamplingOptions
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.network.cells import State
-from charflow.pipeline.corpus.corpus import SEPARATOR
+from charflow.pipeline.corpus.kept_texts import SEPARATOR
 from charflow.pipeline.settings import Count, check
-from charflow.pipeline.text import TextSettings, normalise
+from charflow.pipeline.text import normalise
+from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
 
 _BYTES_PER_CHAR = 16  # of a text that are read for each character it may keep; what NFKC shrinks more is cut shorter

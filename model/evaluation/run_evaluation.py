@@ -16,7 +16,9 @@ from charflow.model.evaluation.baselines import baselines
 from charflow.model.evaluation.evaluation import MOST_SCORED, RUN_UP, Evaluation, Evaluator
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.cache import CorpusCache
-from charflow.pipeline.corpus.corpus import SEPARATOR, Corpus, CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import Corpus, build_corpus
+from charflow.pipeline.corpus.kept_texts import SEPARATOR
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import AbsentUserError
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs

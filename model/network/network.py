@@ -10,8 +10,7 @@ import tensorflow as tf
 from charflow.model.config import NetworkConfig, Precision
 from charflow.model.network.cells import CellWeights
 from charflow.model.network.fused_lstm import loss_and_gradients
-from charflow.pipeline.settings import Count, Natural, checked
-from charflow.pipeline.windows import Targets
+from charflow.pipeline.settings import Count, Natural, Targets, checked
 
 
 class Network:

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from charflow.model.config import Config, load_toml, override
+from charflow.model.config import Config, load_toml
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.files import replacing
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.settings import checked
+from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
 
 

@@ -6,13 +6,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_origin, get_type_hints
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from charflow.model.config import Config, NetworkConfig, TrainingConfig, override
+from charflow.model.config import Config
 from charflow.pipeline.errors import SettingError, UserError
+from charflow.pipeline.option import Settable, settable
 from charflow.pipeline.settings import Texts, checked
+from charflow.pipeline.tables import nested, override
 
 Value = int | float | str
 
@@ -24,27 +25,8 @@ DEFAULT_SEARCH = (
     "batch_size=16,32,64,128",
     "window_length=32:128",
 )
-_TABLES = {"network": NetworkConfig, "training": TrainingConfig}
 # What ends, judges or seeds a run is not among them: it is the same for all trials, or they could not be compared.
-_SEARCHED = (
-    *("cell", "units", "layers", "dropout"),
-    *("window_length", "window_shift", "targets", "batch_size"),
-    *("optimizer", "learning_rate", "beta_2", "schedule", "warmup_steps", "clip_norm"),
-)
-# A factor matters in these, not a difference.
-_LOGARITHMIC = frozenset({"units", "window_length", "window_shift", "batch_size", "learning_rate"})
-
-
-def _searchable() -> dict[str, tuple[str, type]]:
-    found = {}
-    for table, settings in _TABLES.items():
-        for name, hint in get_type_hints(settings).items():
-            if name in _SEARCHED:
-                found[name] = (table, str if get_origin(hint) is Literal else hint)
-    return found
-
-
-SEARCHABLE = _searchable()  # name of a setting: its table in the configuration, the type of its values
+SEARCHABLE: Mapping[str, Settable] = {each.name: each for each in settable(Config) if each.option.search}
 
 
 @dataclass(frozen=True)
@@ -64,12 +46,12 @@ class Axis:
     @property
     def is_log(self) -> bool:
         """Whether a range is searched and drawn by factors."""
-        return self.is_range and self.name in _LOGARITHMIC and float(self.choices[0]) > 0
+        return self.is_range and SEARCHABLE[self.name].option.search == "log" and float(self.choices[0]) > 0
 
     @property
     def is_whole(self) -> bool:
         """Whether the values are whole numbers."""
-        return SEARCHABLE[self.name][1] is int
+        return SEARCHABLE[self.name].type is int
 
     def distribution(self) -> BaseDistribution:
         """Says the same to Optuna."""
@@ -138,7 +120,7 @@ class Space:
 
     def values_of(self, config: Config) -> dict[str, Value]:
         """What the searched settings are in `config`, whether the space has these values or not."""
-        return {axis.name: getattr(getattr(config, SEARCHABLE[axis.name][0]), axis.name) for axis in self.axes}
+        return {axis.name: SEARCHABLE[axis.name].of(config) for axis in self.axes}
 
     def nearest(self, config: Config) -> dict[str, Value]:
         """The point of the space that is nearest to `config`."""
@@ -155,10 +137,7 @@ class Space:
         Raises:
             UserError: a run cannot have such a value.
         """
-        changes: dict[str, dict[str, Any]] = {}
-        for name, value in values.items():
-            changes.setdefault(SEARCHABLE[name][0], {})[name] = value
-        return override(config, changes)
+        return override(config, nested((SEARCHABLE[name].tables, {name: value}) for name, value in values.items()))
 
 
 def _text(value: Value) -> str:
@@ -176,7 +155,7 @@ def _parse_axis(text: str) -> Axis:
         raise _refusal(f"{text}: write NAME=LOW:HIGH, or NAME=A,B,C.")
     if name not in SEARCHABLE:
         raise _refusal(f"{text}: {name!r} is not searched. Settings are: {', '.join(SEARCHABLE)}.")
-    kind = SEARCHABLE[name][1]
+    kind = SEARCHABLE[name].type
     if ":" not in values or kind is str:
         return Axis(name, tuple(dict.fromkeys(_value(text, part, kind) for part in values.split(","))), is_range=False)
     ends = tuple(_value(text, part, kind) for part in values.split(":"))

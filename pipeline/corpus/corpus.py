@@ -8,17 +8,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
 from charflow.pipeline.corpus.facts import Fingerprint, facts_of
 from charflow.pipeline.corpus.kept_texts import (
     CODE_POINTS,
-    SEPARATOR,
     Tally,
     code_points,
     count_points,
@@ -27,50 +25,15 @@ from charflow.pipeline.corpus.kept_texts import (
     separated,
     tail_start,
 )
-from charflow.pipeline.errors import UserError, quoted
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.formats.messages import Messages, read_messages
-from charflow.pipeline.settings import Count, Natural, Paths, Texts, Total, check, checked
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.settings import Count, Natural, Paths, Texts, Total, checked
+from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
-
-Fraction: TypeAlias = Annotated[float, Bounds(above=0, at_most=1)]
-HeldOut: TypeAlias = Annotated[float, Bounds(at_least=0, below=1)]
-
-__all__ = ["SEPARATOR", "Corpus", "CorpusSettings", "build_corpus"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusSettings:
-    """Which messages count and how they become text.
-
-    Attributes:
-        users: ids to keep; empty keeps everybody.
-        drop_users: ids to leave out, such as bots.
-        fraction: the first `int(n * fraction)` of the n messages kept so far are used.
-        min_length: least code points in a message; empty messages never count.
-        min_count: characters that occur less often become `[UNK]`.
-        held_out: share of the messages, at the end, that is never trained on; of the characters where these messages
-            have hardly any (see `tail_start`).
-        text: normalisation of the characters.
-        csv: columns and form of the files.
-    """
-
-    users: tuple[str, ...] = ()
-    drop_users: tuple[str, ...] = ()
-    fraction: Fraction = 1.0
-    min_length: Natural = 1
-    min_count: Count = 1
-    held_out: HeldOut = 0.1
-    text: TextSettings = field(default_factory=TextSettings)
-    csv: CsvFormat = field(default_factory=CsvFormat)
-
-    def __post_init__(self) -> None:
-        check(self)
-        if both := sorted(set(self.users) & set(self.drop_users)):
-            raise UserError(f"User {quoted(both[0])} is both kept and dropped.")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, 
 from charflow.pipeline.text import normalise
 
 if TYPE_CHECKING:
-    from charflow.pipeline.corpus.corpus import CorpusSettings
+    from charflow.pipeline.corpus.settings import CorpusSettings
 
 LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth of a bit and more
 SEPARATOR = " "  # between messages, as in the tutorial recipe

@@ -13,15 +13,9 @@ from itertools import chain, islice, product
 from typing import Any
 
 from charflow.pipeline.errors import UserError, quoted, quoted_list
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRowsError
-from charflow.pipeline.formats.csv_source import (
-    CsvFormat,
-    LayoutError,
-    default_delimiter,
-    excel_hint,
-    lines_of,
-    read_rows,
-)
+from charflow.pipeline.formats.csv_source import LayoutError, default_delimiter, excel_hint, lines_of, read_rows
 from charflow.pipeline.formats.encodings import guess_encoding, guess_wide, is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile

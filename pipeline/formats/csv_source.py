@@ -11,74 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from charflow.pipeline.bounds import shown
-from charflow.pipeline.errors import SettingError, UserError, counted, quoted, quoted_list, reason
-from charflow.pipeline.formats.encodings import MARKING, UTF_8_MARK, guess_wide, is_encoding, is_utf8, marked_encoding
+from charflow.pipeline.errors import UserError, counted, quoted, quoted_list, reason
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.encodings import MARKING, UTF_8_MARK, guess_wide, is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import UNREADABLE, Recognised, recognise, text_type, uncovered
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
 from charflow.pipeline.formats.long_messages import LINE_BREAK
 from charflow.pipeline.sentences import Sentence
-from charflow.pipeline.settings import Paths, check
+from charflow.pipeline.settings import Paths
 
 _TAB_SUFFIXES = (".tsv", ".tab")
 _EXCEL_HINT = re.compile('"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
 _SHOWN = 20  # characters of what is no text
 LONGEST_FIELD = 1 << 26  # bytes as UTF-8; bounds how far an unclosed quote is followed, and the memory for that
-
-
-@dataclass(frozen=True, kw_only=True)
-class CsvFormat:
-    r"""How the rows of the files are written.
-
-    Attributes:
-        user_column: name of the column that holds the user id; without a header its position, counted from 0.
-        text_column: the same for the message.
-        delimiter: one character; empty picks what a first line `sep=;` says, a tab for `.tsv` and `.tab` files, and a
-            comma for all others.
-        header: whether the first row names the columns.
-        encoding: of the characters, as Python names it; a mark of UTF-16 or UTF-32 in a file overrides "utf-8".
-        escape: the character that takes the meaning from the next one, such as the backslash of `\"`; empty is none.
-        skip_initial_space: leave out blanks between a delimiter and the field after it.
-        skip_bad_rows: leave out, count and report the rows that cannot be read, instead of refusing the file.
-    """
-
-    user_column: str = "fromUser.id"
-    text_column: str = "text"
-    delimiter: str = ""
-    header: bool = True
-    encoding: str = "utf-8"
-    escape: str = ""
-    skip_initial_space: bool = False
-    skip_bad_rows: bool = False
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise SettingError(
-                "{delimiter} must be one character other than a quote or a line break, not {found}.",
-                found=shown(self.delimiter),
-            )
-        if self.escape and (len(self.escape) != 1 or self.escape in f'"\r\n {self.delimiter}'):
-            raise SettingError(
-                "{escape} must be one character other than a quote, a blank, a line break or the delimiter, not "
-                "{found}.",
-                found=shown(self.escape),
-            )
-        if not is_encoding(self.encoding):
-            raise SettingError(
-                "{encoding} must be an encoding that Python has, such as utf-8, utf-16-le, cp1252, latin-1, mac-roman, "
-                "gb18030 or shift-jis, not {found}.",
-                found=shown(self.encoding),
-            )
-        columns = (self.user_column, self.text_column)
-        if not self.header and not all(column.isdecimal() for column in columns):
-            raise SettingError(
-                "Without a header, columns are given by position from 0, such as 1 for {user_column} and 5 for "
-                "{text_column}."
-            )
-        if len(set(columns if self.header else map(int, columns))) == 1:
-            raise SettingError("{user_column} and {text_column} cannot both be {found}.", found=shown(self.user_column))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,9 @@ import tensorflow as tf
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.formats import csv_source
 from charflow.pipeline.formats.csv_advice import advice_for
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
-from charflow.pipeline.formats.csv_source import CsvFormat, CsvSource, open_source
+from charflow.pipeline.formats.csv_source import CsvSource, open_source
 from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
 from charflow.pipeline.formats.file_types import check_end, uncovered
 from charflow.pipeline.formats.inputs import InputFile, find_inputs

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.facts import facts_of
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.files import MANIFEST, PROGRESS, is_prepared
-from charflow.pipeline.formats.csv_source import CsvFormat
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.prepared.manifest import VOCABULARY, Manifest, Shard, sha256_of
 from charflow.pipeline.settings import Count, Natural, Total, checked
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import count_windows
 
@@ -78,9 +78,7 @@ class PreparedCorpus:
     @property
     def settings(self) -> CorpusSettings:
         """The settings it was prepared with."""
-        table = dict(self.manifest.origin.settings)
-        table.update(users=tuple(table["users"]), drop_users=tuple(table["drop_users"]))
-        return CorpusSettings(**{**table, "text": TextSettings(**table["text"]), "csv": CsvFormat(**table["csv"])})
+        return override(CorpusSettings(), self.manifest.origin.settings)
 
     @property
     def shards(self) -> tuple[Shard, ...]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.files import replacing
 from charflow.pipeline.formats.inputs import find_inputs

@@ -20,9 +20,9 @@ import tensorflow as tf
 from charflow.pipeline.bounds import shown
 from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.settings import Count, Natural, Seed, Total, checked
+from charflow.pipeline.settings import Count, Natural, Seed, Targets, Total, checked
 from charflow.pipeline.untuned import untuned
-from charflow.pipeline.windows import Targets, count_windows
+from charflow.pipeline.windows import count_windows
 
 MEMORY = 64 << 20
 _GROUPS_IN_MEMORY = 4  # one is trained on, one waits, and one is put together out of its blocks

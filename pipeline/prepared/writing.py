@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.corpus.corpus import CorpusSettings
 from charflow.pipeline.corpus.facts import Fingerprint
 from charflow.pipeline.corpus.kept_texts import (
     CODE_POINTS,
@@ -29,6 +28,7 @@ from charflow.pipeline.corpus.kept_texts import (
     named,
     tail_start,
 )
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.files import MANIFEST, PROGRESS, replacing
 from charflow.pipeline.formats.inputs import find_inputs

@@ -17,7 +17,7 @@ from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.text_model import Limits, TextModel
 from charflow.model.network.network import Network
 from charflow.pipeline.corpus.corpus import Corpus
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
 Follows = Mapping[str, Mapping[str, float]]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from charflow.model import config as module
-from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml, override
-from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats.csv_source import CsvFormat
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.tables import override
+from charflow.pipeline.text_settings import TextSettings
 
 UNLIKE_THE_DEFAULTS = Config(
     data=("a.csv", 'b\'s "*".csv'),

@@ -9,7 +9,8 @@ import pytest
 from charflow.model.config import Config, TrainingConfig
 from charflow.model.training_text import TextInMemory, TextOnDisk, TrainingText, read_text
 from charflow.pipeline.corpus.cache import CorpusCache
-from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import build_corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from charflow.pipeline import remarks as module
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.remarks import remarks

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from charflow.pipeline import text as text_module
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.text import TextSettings, normalise
+from charflow.pipeline.text import normalise
+from charflow.pipeline.text_settings import TextSettings
 
 few = settings(max_examples=40, deadline=None)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.explore import summarise_chat, summarise_user
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.formats.messages import read_messages
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import stream_windows

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from charflow.model.evaluation.baselines import baselines
-from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import build_corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.sample_chat import write_sample_chat
 
 BASELINES = ["order-0", "order-1", "order-2", "order-3", "order-4", "gzip"]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import build_corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.formats import messages as messages_module
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.sample_chat import write_sample_chat
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.text_settings import TextSettings
 
 
 def test_prepare_json_has_the_facts(call: Callable, sample_chat: str, tmp_path: Path) -> None:

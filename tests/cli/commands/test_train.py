@@ -15,7 +15,8 @@ import pytest
 from charflow.model.config import Config
 from charflow.model.presets import preset
 from charflow.model.run.run_dir import RunDir
-from charflow.pipeline.corpus.corpus import CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import build_corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.vocabulary import Vocabulary
 
 HELD_OUT = "held_out_part_bits"

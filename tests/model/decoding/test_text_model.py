@@ -9,7 +9,7 @@ import tensorflow as tf
 from charflow.model.decoding.decoder import LONGEST_STOP
 from charflow.model.decoding.settings import SETTINGS
 from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.text_settings import TextSettings
 
 SPELLS_CAB = {" ": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {" ": 1}, "?": {"b": 1}}
 FORKS = {" ": {"a": 0.5, "b": 0.125, "c": 0.25, " ": 0.125}, "a": {"b": 0.75, " ": 0.25}, "b": {" ": 1}, "c": {"c": 1}}

@@ -10,7 +10,8 @@ from charflow.model.config import Config, TrainingConfig
 from charflow.model.decoding.decoder import make_decoder
 from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
 from charflow.model.run.run_dir import RunDir
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import Corpus, build_corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib.image
 import pytest
 
-from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml, override
+from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml
 from charflow.model.search import sweep as sweep_module
 from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import DEFAULT_SEARCH, Space
@@ -24,6 +24,7 @@ from charflow.model.training.report import Result
 from charflow.model.training.trainer import Trainer
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.tables import override
 
 CONFIG = Config(network=NetworkConfig(units=8), training=TrainingConfig(time_limit=10.0, window_length=8, batch_size=4))
 SEARCH = ["units=4:16", "learning_rate=0.001:0.1"]

@@ -12,9 +12,9 @@ from charflow.pipeline.corpus import corpus as corpus_module
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.inputs import find_inputs
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.text_settings import TextSettings
 
 CHAT = 'fromUser.id,text\nada,One\nbo,"Two\n2"\nada,\nada,Three\n'
 

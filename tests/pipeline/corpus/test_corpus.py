@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats import messages as messages_module
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.sample_chat import SAMPLE_BOT, SAMPLE_USERS, write_sample_chat
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.text_settings import TextSettings
 
 SMALL_CHAT = [
     ("ada", "One"),

@@ -12,7 +12,7 @@ from charflow.pipeline.corpus import explore as module
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.explore import plot_users, summarise_chat, summarise_user
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.messages import read_messages
 from charflow.pipeline.sample_chat import write_sample_chat
 

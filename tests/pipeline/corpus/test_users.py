@@ -7,14 +7,16 @@ from collections.abc import Callable
 import pytest
 import tensorflow as tf
 
-from charflow.model.config import Config, override
+from charflow.model.config import Config
 from charflow.model.search.space import Space
 from charflow.pipeline.corpus import users
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings
+from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.explore import summarise_chat
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import nearest, refuse_absent
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.messages import judge, read_messages
+from charflow.pipeline.tables import override
 from charflow.serving.errors import UsageError
 from charflow.serving.promotion.promote import Trial
 

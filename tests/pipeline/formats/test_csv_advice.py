@@ -8,7 +8,7 @@ import pytest
 
 from charflow.cli.options import spelled
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.messages import read_messages
 
 CHAT = "fromUser.id,text\nmira,café\nada,ok\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
-from charflow.pipeline.formats.csv_source import CsvFormat, find_sources
+from charflow.pipeline.formats.csv_source import find_sources
 
 HEADER = b"id,fromUser.id,text\n"
 QUOTE = "a quote opens here and is not closed properly"

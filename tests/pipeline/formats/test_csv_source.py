@@ -7,7 +7,8 @@ import pytest
 
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats import csv_source
-from charflow.pipeline.formats.csv_source import CsvFormat, CsvSource, find_sources, lines_of
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.csv_source import CsvSource, find_sources, lines_of
 from charflow.pipeline.formats.inputs import InputFile
 
 HEADER = b"fromUser.id,text\n"

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats import csv_source, encodings
 from charflow.pipeline.formats import messages as messages_module
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
-from charflow.pipeline.formats.csv_source import CsvFormat, find_sources
+from charflow.pipeline.formats.csv_source import find_sources
 from charflow.pipeline.formats.long_messages import LongMessage, Noticed
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge, read_messages
 from charflow.pipeline.sample_chat import write_sample_chat

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.files import is_prepared
 from charflow.pipeline.prepared import corpus as prepared_module

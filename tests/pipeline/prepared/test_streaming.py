@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import Place, StreamPlan, naming_shards, plan_stream, stream_windows

@@ -13,15 +13,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from charflow.pipeline.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from charflow.pipeline.corpus.corpus import Corpus, build_corpus
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats import messages as messages_module
-from charflow.pipeline.formats.csv_source import CsvFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.prepared import writing as prepare_module
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.sample_chat import SAMPLE_BOT, write_sample_chat
-from charflow.pipeline.text import TextSettings
+from charflow.pipeline.text_settings import TextSettings
 
 CHAT = [("ada", "One"), ("bo", "Two"), ("ada", ""), ("ada", "Three"), ("cy", "x"), ("bot", "BEEP"), ("ada", "Four")]
 
@@ -226,7 +227,7 @@ def test_prepare_goes_on_and_does_not_begin_anew(sample_chat: str, tmp_path: Pat
 KILLED = """
 import sys, time
 from charflow.pipeline.formats import messages
-from charflow.pipeline.corpus.corpus import CorpusSettings
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.prepared.writing import prepare_corpus
 
 def tell(doing, share):

@@ -1,0 +1,49 @@
+"""Which messages of a chat count and how they become text: what `corpus` and `prepared` are told."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
+
+from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.option import Option
+from charflow.pipeline.settings import Count, Natural, check
+from charflow.pipeline.text_settings import TextSettings
+
+Fraction: TypeAlias = Annotated[float, Bounds(above=0, at_most=1)]
+HeldOut: TypeAlias = Annotated[float, Bounds(at_least=0, below=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """Which messages count and how they become text.
+
+    Attributes:
+        users: ids to keep; empty keeps everybody.
+        drop_users: ids to leave out.
+        fraction: the first `int(n * fraction)` of the n messages kept so far are used.
+        min_length: least code points in a message; empty messages never count.
+        min_count: characters that occur less often become `[UNK]`.
+        held_out: share that is never trained on; of the characters where the last messages have hardly any (see
+            `tail_start`).
+        text: normalisation of the characters.
+        csv: columns and form of the files.
+    """
+
+    users: Annotated[
+        tuple[str, ...], Option("Keep this user; repeat for several. [default: all]", "ID", name="user")
+    ] = ()
+    drop_users: Annotated[
+        tuple[str, ...], Option("Leave this user out, such as a bot; repeatable.", "ID", name="drop-user")
+    ] = ()
+    fraction: Annotated[Fraction, Option("Use the first F of the messages, 0 to 1.")] = 1.0
+    min_length: Annotated[Natural, Option("Leave out messages of fewer characters.")] = 1
+    min_count: Annotated[Count, Option("Characters that occur less often become [UNK].")] = 1
+    held_out: Annotated[HeldOut, Option("Share of the messages, at the end, to test on.")] = 0.1
+    text: TextSettings = field(default_factory=TextSettings)
+    csv: CsvFormat = field(default_factory=CsvFormat)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if both := sorted(set(self.users) & set(self.drop_users)):
+            raise UserError(f"User {quoted(both[0])} is both kept and dropped.")

@@ -1,0 +1,34 @@
+"""What happens to a message's characters on their way into a corpus: `text` does it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from charflow.pipeline.option import Option
+from charflow.pipeline.settings import check
+
+UnicodeForm = Literal["", "NFC", "NFKC"]
+
+
+def _unicode_form(typed: str) -> dict[str, Any]:
+    return {"unicode_form": typed.upper()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings:
+    """What happens to a message's characters.
+
+    Attributes:
+        lowercase: by Unicode's full mapping (a final Σ becomes ς), in every locale the same.
+        case_fold: NFKC_Casefold instead (ß becomes ss, ² becomes 2, soft hyphens vanish); needs tensorflow-text.
+        unicode_form: applied before case; needs tensorflow-text.
+        keep_invisible: keep byte order marks, soft hyphens, zero width spaces and marks of direction, which are
+            otherwise left out first; joiners and variation selectors, which emoji are made with, always stay.
+    """
+
+    lowercase: Annotated[bool, Option("Do not lowercase.", name="keep-case")] = True
+    case_fold: Annotated[bool, Option("Fold case fully.")] = False
+    unicode_form: Annotated[UnicodeForm, Option("Normalise Unicode.", read=_unicode_form)] = ""
+    keep_invisible: Annotated[bool, Option("Keep marks that show nothing, such as U+FEFF.")] = False
+
+    def __post_init__(self) -> None:
+        check(self)
