@@ -70,7 +70,7 @@ def continued(config: Config, changes: Mapping[str, Any]) -> Config:
         SettingError: a change of a setting whose `Option` does not say that it may.
     """
     changed = override(config, with_limits(changes))
-    free = tuple(each.name for each in settable(Config) if each.option.may_change)
+    free = tuple(each.name for each in settable(type(config)) if each.option.may_change)
     if kept := tuple(name for name in differing(changed, config) if name not in free):
         raise SettingError(
             "A resumed run keeps its settings: leave {changed} out; only {free} may change.", changed=kept, free=free

@@ -25,7 +25,8 @@ class Option:
         name: of the option, without dashes; empty is the field's own. Fields that share an option share its record.
         read: gives of a text that was typed the fields that it sets; None takes the value for its own field.
         may_change: whether a run that is resumed may have another value.
-        search: how a sweep tries others: texts as choices, numbers by even steps or by factors; empty: never.
+        search: how a sweep tries others: texts as choices, numbers by even steps or by factors. Empty is never, as for
+            what ends, judges or seeds a run: it is the same for all trials, or they could not be compared.
     """
 
     help: str
@@ -68,7 +69,6 @@ class Settable:
         return getattr(functools.reduce(getattr, self.tables, table), self.name)
 
 
-@functools.cache
 def settable(table: type) -> tuple[Settable, ...]:
     """The fields of a table that have an `Option`, those of inner tables in their place.
 

@@ -25,8 +25,6 @@ DEFAULT_SEARCH = (
     "batch_size=16,32,64,128",
     "window_length=32:128",
 )
-# What ends, judges or seeds a run is not among them: it is the same for all trials, or they could not be compared.
-SEARCHABLE: Mapping[str, Settable] = {each.name: each for each in settable(Config) if each.option.search}
 
 
 @dataclass(frozen=True)
@@ -34,24 +32,29 @@ class Axis:
     """One setting that is searched.
 
     Attributes:
-        name: of the setting.
+        setting: its field.
         choices: the values to choose from; for a range its two ends.
         is_range: whether every value between the ends is one.
     """
 
-    name: str
+    setting: Settable
     choices: tuple[Value, ...]
     is_range: bool
 
     @property
+    def name(self) -> str:
+        """Of the setting."""
+        return self.setting.name
+
+    @property
     def is_log(self) -> bool:
         """Whether a range is searched and drawn by factors."""
-        return self.is_range and SEARCHABLE[self.name].option.search == "log" and float(self.choices[0]) > 0
+        return self.is_range and self.setting.option.search == "log" and float(self.choices[0]) > 0
 
     @property
     def is_whole(self) -> bool:
         """Whether the values are whole numbers."""
-        return SEARCHABLE[self.name].type is int
+        return self.setting.type is int
 
     def distribution(self) -> BaseDistribution:
         """Says the same to Optuna."""
@@ -101,7 +104,8 @@ class Space:
         Raises:
             UserError: an axis cannot be read, or has a value that no run can have.
         """
-        axes = tuple(_parse_axis(text) for text in search)
+        searchable = {each.name: each for each in settable(type(config)) if each.option.search}
+        axes = tuple(_parse_axis(text, searchable) for text in search)
         names = [axis.name for axis in axes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise _refusal(f"{twice[0]} is given twice: give one range, or all choices, at once.")
@@ -120,7 +124,7 @@ class Space:
 
     def values_of(self, config: Config) -> dict[str, Value]:
         """What the searched settings are in `config`, whether the space has these values or not."""
-        return {axis.name: SEARCHABLE[axis.name].of(config) for axis in self.axes}
+        return {axis.name: axis.setting.of(config) for axis in self.axes}
 
     def nearest(self, config: Config) -> dict[str, Value]:
         """The point of the space that is nearest to `config`."""
@@ -137,7 +141,10 @@ class Space:
         Raises:
             UserError: a run cannot have such a value.
         """
-        return override(config, nested((SEARCHABLE[name].tables, {name: value}) for name, value in values.items()))
+        return override(
+            config,
+            nested((axis.setting.tables, {axis.name: values[axis.name]}) for axis in self.axes if axis.name in values),
+        )
 
 
 def _text(value: Value) -> str:
@@ -148,20 +155,21 @@ def _refusal(wrong: str) -> SettingError:
     return SettingError("{search} {wrong}", wrong=wrong)
 
 
-def _parse_axis(text: str) -> Axis:
+def _parse_axis(text: str, searchable: Mapping[str, Settable]) -> Axis:
     name, equals, values = text.partition("=")
     name = name.strip().replace("-", "_")
     if not equals or not values.strip():
         raise _refusal(f"{text}: write NAME=LOW:HIGH, or NAME=A,B,C.")
-    if name not in SEARCHABLE:
-        raise _refusal(f"{text}: {name!r} is not searched. Settings are: {', '.join(SEARCHABLE)}.")
-    kind = SEARCHABLE[name].type
+    if name not in searchable:
+        raise _refusal(f"{text}: {name!r} is not searched. Settings are: {', '.join(searchable)}.")
+    setting, kind = searchable[name], searchable[name].type
     if ":" not in values or kind is str:
-        return Axis(name, tuple(dict.fromkeys(_value(text, part, kind) for part in values.split(","))), is_range=False)
+        choices = dict.fromkeys(_value(text, part, kind) for part in values.split(","))
+        return Axis(setting, tuple(choices), is_range=False)
     ends = tuple(_value(text, part, kind) for part in values.split(":"))
     if len(ends) != 2 or not ends[0] < ends[1]:  # type: ignore[operator]  # a range has numbers
         raise _refusal(f"{text}: a range is LOW:HIGH, the lower end first.")
-    return Axis(name, ends, is_range=True)
+    return Axis(setting, ends, is_range=True)
 
 
 def _value(text: str, part: str, kind: type) -> Value:
