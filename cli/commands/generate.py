@@ -1,6 +1,7 @@
 """`charflow generate`: complete prompts with a trained run, in process."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,8 +17,10 @@ from charflow.pipeline.errors import counted
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
-    from charflow.model.decoding.generator import Generator
+    from charflow.model.decoding.generator import GeneratedText, Generator
     from charflow.model.decoding.settings import SamplingSettings
+
+_AT_ONCE = 64  # texts in a batch: more are hardly faster, and show nothing for longer
 
 
 @checked
@@ -82,46 +85,51 @@ def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:
     return "".join(char for char in generator.normalise(kept) if char not in left)
 
 
-def _print_texts(
-    generator: "Generator",
-    prompts: list[str],
-    settings: "SamplingSettings",
-    count: int,
-) -> None:
-    several = len(prompts) * count > 1
-    written, seconds = 0, 0.0
-    for place, prompt in enumerate(prompts):
-        for index in range(count):
-            seed = settings.seed + place * count + index
-            if several:
-                console.err.print(heading(place, len(prompts), seed=seed))
-            console.generated(prompt)
-            began = time.perf_counter()
-            for piece in generator.stream(prompt, **{**asdict(settings), "seed": seed}):
-                seconds += time.perf_counter() - began
-                written += len(piece)
-                console.generated(piece)
-                began = time.perf_counter()
-            console.generated("\n")
+def _rows(prompts: list[str], settings: "SamplingSettings", count: int) -> list[tuple[str, int]]:
+    """Each prompt as often as is wanted, with the seed of each text."""
+    rows = [prompt for prompt in prompts for _ in range(count)]
+    return list(zip(rows, settings.seeds(len(rows)), strict=True))
+
+
+def _completed(
+    generator: "Generator", rows: list[tuple[str, int]], settings: "SamplingSettings"
+) -> "Iterator[GeneratedText]":
+    """Writes all texts, many at once: a batch takes hardly longer than one of its rows."""
+    for start in range(0, len(rows), _AT_ONCE):
+        batch = rows[start : start + _AT_ONCE]
+        yield from generator.generate([row for row, _ in batch], **{**asdict(settings), "seed": batch[0][1]})
+
+
+def _print_texts(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
+    rows = _rows(prompts, settings, count)
+    written, began = 0, time.perf_counter()
+    if len(rows) == 1:  # somebody may watch it being written
+        console.generated(prompts[0])
+        for piece in generator.stream(prompts[0], **asdict(settings)):
+            written += len(piece)
+            console.generated(piece)
+        console.generated("\n")
+    else:
+        for index, ((row, seed), text) in enumerate(zip(rows, _completed(generator, rows, settings), strict=True)):
+            written += text.length
+            console.err.print(heading(index // count, len(prompts), seed=seed))
+            console.generated(f"{row}{text.text}\n")
     if console.err.is_terminal:
-        console.err.print(f"{counted(written, 'character')}, {written / max(seconds, 1e-9):,.0f} a second")
+        seconds = max(time.perf_counter() - began, 1e-9)
+        console.err.print(f"{counted(written, 'character')}, {written / seconds:,.0f} a second")
 
 
 def _print_json(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
-    rows = [prompt for prompt in prompts for _ in range(count)]
-    seeds = settings.seeds(len(rows))
+    rows = _rows(prompts, settings, count)
     began = time.perf_counter()
-    texts = [
-        generator.generate(row, **{**asdict(settings), "seed": seed})[0] for row, seed in zip(rows, seeds, strict=True)
-    ]
+    texts = list(_completed(generator, rows, settings))
     seconds = time.perf_counter() - began
     written = sum(text.length for text in texts)
     console.print_json(
         {
             "settings": asdict(settings),
             "completions": [
-                {"prompt": row, "seed": seed, **asdict(text)}
-                for row, seed, text in zip(rows, seeds, texts, strict=True)
+                {"prompt": row, "seed": seed, **asdict(text)} for (row, seed), text in zip(rows, texts, strict=True)
             ],
             "characters": written,
             "characters_per_second": written / seconds,

@@ -112,6 +112,22 @@ def test_generate_reads_prompts_from_standard_input(
     assert [row["prompt"] for row in done.json["completions"]] == ["first", "oh my", "the 🌻", "last"]
 
 
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "text"])
+def test_generate_writes_many_texts_in_one_batch(
+    call: Callable, trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    batches, generate = [], Generator.generate
+
+    def counted(self: Generator, prompts: object, **settings: object) -> object:
+        batches.append(prompts)
+        return generate(self, prompts, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Generator, "generate", counted)
+    (tmp_path / "prompts.txt").write_text("oh my\nthe\n")
+    call("generate", trained_run, "--prompts", tmp_path / "prompts.txt", "--count", 2, "--length", 5, *form)
+    assert batches[1:] == [["oh my", "oh my", "the", "the"]]  # the first traces the graph
+
+
 @pytest.mark.parametrize(
     ("unknown", "kept", "read_as"),
     [("warn", "7 Goats, Ω", "read as [UNK]"), ("skip", " Goats, ", "left out")],
