@@ -6,11 +6,12 @@ embedded server, or arguments again for tensorflow_model_server.
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from charflow.serving.errors import UsageError
-from charflow.serving.settings.flags import FLAGS, VERSION, Flag, ServerFlags, Value, check_ports
+from charflow.serving.settings.flags import FLAGS, Flag, ServerFlags, Value, check_ports
 
 
 def parse_flags(
@@ -46,13 +47,14 @@ def parse_flags(
 
 
 def embedded_flags(given: Mapping[str, Any]) -> ServerFlags:
-    """Makes the embedded server's flags, or refuses by name one that it does not honour."""
+    """Makes the embedded server's flags, or refuses by name one that it does not honour, unless that is off."""
     for flag in FLAGS:
-        if flag.name in given and not flag.embedded:
+        if given.get(flag.name) and not flag.embedded:
             raise UsageError(
                 f"--{flag.name} is not honoured by the embedded server: leave it out, or run tensorflow_model_server."
             )
-    return ServerFlags(**{name: value for name, value in given.items() if name != VERSION.name})
+    known = {known.name for known in fields(ServerFlags)}
+    return ServerFlags(**{name: value for name, value in given.items() if name in known})
 
 
 def model_server_arguments(given: Mapping[str, Any]) -> list[str]:

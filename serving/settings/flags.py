@@ -107,7 +107,6 @@ class ServerFlags:
     tensorflow_intra_op_parallelism: int = _flag(0, "Threads in an op; 0 is automatic.", least=0, most=MOST_THREADS)
     tensorflow_inter_op_parallelism: int = _flag(0, "Ops at once; 0 is 4 a core.", least=0, most=MOST_THREADS)
     per_process_gpu_memory_fraction: float = _flag(0.0, "Share of GPU memory; 0 is automatic.", least=0, most=1)
-    enable_signature_method_name_check: bool = _flag(False, "Check method names (embedded: only false).")
 
     def __post_init__(self) -> None:
         for flag in FLAGS:
@@ -125,10 +124,6 @@ class ServerFlags:
             raise UsageError(
                 "--tensorflow_session_parallelism sets what --tensorflow_intra_op_parallelism and "
                 "--tensorflow_inter_op_parallelism set: give it or the two."
-            )
-        if self.enable_signature_method_name_check:
-            raise UsageError(
-                "--enable_signature_method_name_check: the embedded server never checks method names, leave it out."
             )
 
     @property
@@ -170,6 +165,7 @@ FLAGS: tuple[Flag, ...] = (
     _other("thread_pool_factory_config_file", "", "Text ThreadPoolFactoryConfig.", path=True),
     _other("mixed_precision", "", "Mode of mixed precision."),
     _other("skip_initialize_tpu", False, "Leave the TPU alone."),
+    _other("enable_signature_method_name_check", False, "Check method names."),
 )
 
 

@@ -108,12 +108,19 @@ def test_embedded_flags_are_the_given_ones() -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_flag_the_embedded_server_does_not_honour_is_refused_by_name(name: str) -> None:
-    given = parse(f"--{name}={str(DEFAULTS[name]).lower()}", "--model_base_path=/m")
+    on = {bool: "true", int: "2", str: "some"}[type(DEFAULTS[name])]
+    given = parse(f"--{name}={on}", "--model_base_path=/m")
     with pytest.raises(UsageError) as refusal:
         embedded_flags(given)
     assert str(refusal.value) == (
         f"--{name} is not honoured by the embedded server: leave it out, or run tensorflow_model_server."
     )
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_flag_the_embedded_server_does_not_honour_may_be_off(name: str) -> None:
+    off = {bool: "false", int: "0", str: ""}[type(DEFAULTS[name])]
+    assert embedded_flags(parse(f"--{name}={off}", "--model_base_path=/m")) == ServerFlags(model_base_path="/m")
 
 
 def test_arguments_for_tensorflow_model_server_read_the_same_again() -> None:

@@ -155,10 +155,6 @@ def test_configuration_file_wins_over_the_base_path() -> None:
             "--tensorflow_session_parallelism sets what --tensorflow_intra_op_parallelism and "
             "--tensorflow_inter_op_parallelism set: give it or the two.",
         ),
-        (
-            {"enable_signature_method_name_check": True},
-            "--enable_signature_method_name_check: the embedded server never checks method names, leave it out.",
-        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
