@@ -79,17 +79,17 @@ def loaders(base: Path) -> None:
     from charflow.serving.embedded.core.inference import Loaded, predict
     from charflow.serving.embedded.core.servable import Servable
 
-    feeds: dict[str, dict[str, Any]] = {
-        "next_char": {"prompt": np.array([PROMPT.encode()], object)},
-        "generate": {
-            "prompt": np.array([PROMPT.encode()], object), "max_chars": np.array([100], np.int32),
-            "temperature": np.array([0.5], np.float32), "top_k": np.array([0], np.int32),
-            "top_p": np.array([1], np.float32), "seed": np.array([0], np.int64), "stop": np.array([b""], object),
-        },
-    }  # fmt: skip
     path = str(newest(base))
     servable = Servable(path)
     loaded = Loaded(servable.signatures, servable)
+    feeds: dict[str, dict[str, Any]] = {
+        "next_char": {"prompt": np.array([PROMPT.encode()], object)},
+        "generate": {
+            "prompt": np.array([PROMPT.encode()], object),
+            **servable.signatures["generate"].defaults,
+            "max_chars": np.array([100], np.int32),
+        },
+    }
     functions = tf.saved_model.load(path)
 
     def by_session(name: str) -> Callable[[], Any]:

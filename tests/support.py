@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.settings import SETTINGS
+
 ROOT = Path(__file__).resolve().parents[1]
+USUAL = {sampler.name: sampler.usual for sampler in SAMPLERS}  # every sampler at work
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,22 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             done.touch()
     return folder
+
+
+def whole_settings(rows: int = 1, **given: Any) -> dict[str, np.ndarray]:
+    """Every setting that a signature takes, an array [rows] of its dtype each: REST callers must name them all.
+
+    What is given is a value for all rows, or a list of one for each. What is not has its default, but that each
+    sampler has its usual value in every row after the first.
+    """
+    first = {setting.name: [setting.default] for setting in SETTINGS}
+    values = {name: value + [USUAL.get(name, value[0])] * (rows - 1) for name, value in first.items()} | given
+    return {
+        setting.name: np.broadcast_to(
+            np.array(values[setting.name], object if setting.dtype == "string" else setting.dtype), [rows]
+        ).copy()
+        for setting in SETTINGS
+    }
 
 
 def uses(function: Callable[..., Any], names: Collection[str]) -> bool:

@@ -1,16 +1,28 @@
 // Calls a served model over REST, with nothing but Node 18 or later: node call_rest.mjs [http://HOST:PORT [MODEL]]
 const [server = "http://127.0.0.1:8501", model = "a"] = process.argv.slice(2);
+const url = `${server}/v1/models/${model}`;
 
-const answer = await fetch(`${server}/v1/models/${model}:predict`, {
-  method: "POST",
-  body: JSON.stringify({
-    signature_name: "generate",
-    instances: [
-      { prompt: "how do i ", max_chars: 60, temperature: 0.5, top_k: 0, top_p: 1.0, seed: 7, stop: "" },
-    ],
-  }),
-  signal: AbortSignal.timeout(30_000),
+async function ask(path, body) {
+  const answer = await fetch(url + path, {
+    ...(body && { method: "POST", body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(`${answer.status}: ${found.error}`);
+  return found;
+}
+
+// REST must name every input of a signature; the metadata have the defaults, one tensor each.
+const { metadata } = await ask("/metadata");
+const defaults = Object.entries(metadata.signature_def.signature_def.generate.defaults).map(([name, tensor]) => [
+  name,
+  tensor.dtype === "DT_STRING"
+    ? { b64: tensor.string_val[0] }
+    : Number([...tensor.float_val, ...tensor.int_val, ...tensor.int64_val][0]),
+]);
+
+const { predictions } = await ask(":predict", {
+  signature_name: "generate",
+  instances: [{ ...Object.fromEntries(defaults), prompt: "how do i ", max_chars: 60, seed: 7 }],
 });
-const { error, predictions } = await answer.json();
-if (!answer.ok) throw new Error(`${answer.status}: ${error}`);
 console.log(predictions[0].text);

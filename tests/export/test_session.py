@@ -9,15 +9,11 @@ import tensorflow as tf
 
 from charflow.export.session import FunctionRunner, SessionRunner, read_graph
 from charflow.export.signatures import SIGNATURES
+from tests.support import whole_settings
 
 SAMPLING = {
     "prompt": np.array([b"oh my", b""], object),
-    "max_chars": np.array([12, 3], np.int32),
-    "temperature": np.array([0.8, 0], np.float32),
-    "top_k": np.array([0, 2], np.int32),
-    "top_p": np.array([0.9, 1], np.float32),
-    "seed": np.array([4, 5], np.int64),
-    "stop": np.array([b"", b"zz"], object),
+    **whole_settings(2, max_chars=[12, 3], temperature=0.8, seed=[4, 5], stop=["", "zz"]),
 }
 REQUESTS = {
     "serving_default": {"prompt": SAMPLING["prompt"]},

@@ -11,18 +11,11 @@ import tensorflow as tf
 from charflow.export.session import SessionRunner
 from charflow.export.signatures import SIGNATURES
 from charflow.model.decoding.generator import Generator
-from charflow.model.decoding.settings import SamplingSettings
+from charflow.model.decoding.settings import SETTINGS, SamplingSettings
+from tests.support import USUAL, whole_settings
 
 PROMPT = "oh my dears, the "
-SAMPLING = {
-    "prompt": ("string", [-1]),
-    "max_chars": ("int32", [-1]),
-    "temperature": ("float32", [-1]),
-    "top_k": ("int32", [-1]),
-    "top_p": ("float32", [-1]),
-    "seed": ("int64", [-1]),
-    "stop": ("string", [-1]),
-}
+SAMPLING = {"prompt": ("string", [-1]), **{setting.name: (setting.dtype, [-1]) for setting in SETTINGS}}
 COMPLETION = {
     "text": ("string", [-1]),
     "log_prob": ("float32", [-1]),
@@ -54,14 +47,7 @@ OUTPUTS = {
     "stream": {**COMPLETION, **POSITION, "state": ("float32", [-1, -1])},
 }
 # What may be left out, and a request that differs from every default of `plain`.
-REQUEST = {
-    "max_chars": np.array([9], np.int32),
-    "temperature": np.array([1.1], np.float32),
-    "top_k": np.array([6], np.int32),
-    "top_p": np.array([0.7], np.float32),
-    "seed": np.array([11], np.int64),
-    "stop": np.array([b" "], object),
-}
+REQUEST = whole_settings(**USUAL, max_chars=9, temperature=1.1, seed=11, stop=" ")
 
 
 def texts(*values: str) -> np.ndarray:
@@ -118,12 +104,9 @@ def expect_defaults(session: SessionRunner, name: str, settings: SamplingSetting
     assert set(defaults) == set(INPUTS[name]) - {"prompt"}
     assert dtypes == {key: kind for key, (kind, _) in INPUTS[name].items() if kind != "string"}
     assert all(len(value) == 1 for value in defaults.values())
-    assert defaults["max_chars"] == settings.max_chars
-    assert defaults["temperature"] == np.float32(settings.temperature)
-    assert defaults["top_k"] == settings.top_k
-    assert defaults["top_p"] == np.float32(settings.top_p)
-    assert defaults["seed"] == settings.seed
-    assert defaults["stop"][0].decode() == settings.stop
+    for setting, expected in whole_settings(**asdict(settings)).items():
+        found = decoded(defaults[setting]) if setting == "stop" else defaults[setting].tolist()
+        assert found == expected.tolist(), setting
     if name == "stream":
         assert not defaults["state"].any()
         assert defaults["position"] == 0
@@ -141,8 +124,7 @@ def test_generate_without_options_takes_the_defaults(session: SessionRunner, gen
 
 def test_generate_obeys_every_option(session: SessionRunner, generator: Generator) -> None:
     answer = session("generate", {"prompt": texts(PROMPT), **REQUEST})
-    options = {name: value[0] for name, value in REQUEST.items() if name != "stop"}
-    expected = generator.generate(PROMPT, **{name: value.item() for name, value in options.items()}, stop=" ")[0]
+    expected = generator.generate(PROMPT, **{name: value.item() for name, value in REQUEST.items()})[0]
     assert decoded(answer["text"]) == [expected.text]
     assert decoded(answer["finish_reason"]) == [expected.finish_reason]
 

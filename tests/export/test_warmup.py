@@ -9,6 +9,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from charflow.export.session import SessionRunner
 from charflow.export.signatures import SIGNATURES
+from charflow.model.decoding.samplers import SAMPLERS
+from tests.support import USUAL
 
 
 def requests_of(version_folder: Path) -> list[predict_pb2.PredictRequest]:
@@ -49,12 +51,13 @@ def test_warmup_gives_every_input_one_row_of_its_dtype(
 
 @pytest.mark.parametrize("name", ["generate", "stream"])
 def test_warmup_samples_without_and_with_filters(requests: list[predict_pb2.PredictRequest], name: str) -> None:
-    top_p = [
-        tf.make_ndarray(request.inputs["top_p"]).item()
+    off = {sampler.name: sampler.off for sampler in SAMPLERS}
+    samplers = [
+        {sampler: tf.make_ndarray(request.inputs[sampler]).item() for sampler in off}
         for request in requests
         if request.model_spec.signature_name == name
     ]
-    assert [value < 1 for value in top_p] == [False, True]
+    assert samplers == [off, pytest.approx(USUAL)]
 
 
 @pytest.mark.slow

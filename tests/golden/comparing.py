@@ -76,6 +76,11 @@ def _same(golden: Any, found: Any, near: float) -> bool:
     return math.isclose(golden, found, rel_tol=near, abs_tol=near) if isinstance(golden, float) else golden == found
 
 
+def changed(name: str, found: Any) -> bool:
+    """Whether a document is new, or differs from its golden file in what counts."""
+    return not (FILES / f"{name}.json").exists() or any(differences(read(name, FILES), found, tolerance(name)))
+
+
 def write(name: str, found: Any, folder: Path) -> None:
     """Writes a document into a folder."""
     path = folder / f"{name}.json"

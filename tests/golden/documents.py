@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from charflow.model import preset
-from charflow.model.decoding.generator import SamplingSettings
+from charflow.model.decoding.settings import SETTINGS, SamplingSettings
 from charflow.model.decoding.text_model import Limits
 from tests.golden.house import RUNS, USER, House, charflow
 
@@ -24,7 +24,7 @@ Document = Callable[[House], Any]
 DOCUMENTS: dict[str, Document] = {}
 
 PROMPTS = ["oh my dears, the ", "", "ÉTÉ ♥ \N{SNOWMAN}\t", "tomatoes\nare"]
-SETTINGS: dict[str, Any] = {
+ASKED: dict[str, Any] = {  # of the settings that are not here the default
     "max_chars": [40, 40, 5, 40],
     "temperature": [0.0, 0.5, 1.0, 1.4],
     "top_k": [0, 3, 0, 0],
@@ -32,7 +32,6 @@ SETTINGS: dict[str, Any] = {
     "seed": [7, 7, -8, 2**40],
     "stop": ["", "", "", "e"],
 }
-_DTYPES = {"max_chars": "int32", "temperature": "float32", "top_k": "int32", "top_p": "float32", "seed": "int64"}
 
 
 def document(name: str) -> Callable[[Document], Document]:
@@ -157,7 +156,8 @@ def _plain(values: np.ndarray) -> Any:
 @document("answers")
 def answers(house: House) -> Any:
     """What every signature of the exported versions answers."""
-    settings = {name: tf.constant(values, _DTYPES.get(name, "string")) for name, values in SETTINGS.items()}
+    rows = len(PROMPTS)
+    settings = {each.name: tf.constant(ASKED.get(each.name, [each.default] * rows), each.dtype) for each in SETTINGS}
     prompts = tf.constant(PROMPTS)
     found = {}
     for version in ("1", "2"):
@@ -239,7 +239,7 @@ def client(house: House) -> Any:
             found[protocol] = {
                 "complete": one.complete(PROMPTS),
                 "generate, defaults": asdict(one.generate(PROMPTS[0])),
-                "generate, lists": [asdict(text) for text in one.generate(PROMPTS, **SETTINGS)],
+                "generate, lists": [asdict(text) for text in one.generate(PROMPTS, **ASKED)],
                 "generate, scalars": [asdict(text) for text in one.generate(PROMPTS, seed=4, max_chars=20, top_k=2)],
                 "stream": list(one.stream(PROMPTS[0], chunk_chars=16, max_chars=50, seed=3, temperature=0.9)),
                 "next_char": asdict(one.next_char(PROMPTS[0])),

@@ -1,4 +1,4 @@
-"""Makes the golden documents, in a process of its own: `python -m tests.golden.make` writes the golden files anew.
+"""Makes the golden documents, in a process of its own: `python -m tests.golden.make` writes those that have changed.
 
 `python -m tests.golden.make FOLDER` writes them there; the test compares them with the files.
 """
@@ -32,7 +32,9 @@ def main(to: Path | None) -> None:
                     if to is None:
                         raise
                     found = traceback.format_exc().splitlines()
-                comparing.write(title, comparing.masked(title, found, str(house.folder)), to or comparing.FILES)
+                found = comparing.masked(title, found, str(house.folder))
+                if to or comparing.changed(title, found):
+                    comparing.write(title, found, to or comparing.FILES)
         finally:
             house.close()
 

@@ -3,11 +3,13 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.settings import SamplingSettings
 
 PROMPT = "oh my dears, "
 
@@ -79,14 +81,7 @@ def test_generate_json_has_every_completion(call: Callable, trained_run: Path, g
     assert {row["finish_reason"] for row in figures["completions"]} >= {"stop"}
     assert figures["characters"] == sum(text.length for *_, text in expected)
     assert figures["characters_per_second"] > 0
-    assert figures["settings"] == {
-        "max_chars": 30,
-        "temperature": 0.5,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 0,
-        "stop": "e",
-    }
+    assert figures["settings"] == asdict(SamplingSettings(max_chars=30, stop="e"))
 
 
 def test_generate_reads_prompts_from_a_file(call: Callable, trained_run: Path, tmp_path: Path) -> None:

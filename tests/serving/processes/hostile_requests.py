@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import tensorflow as tf
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
+
+from charflow.model.decoding.settings import SETTINGS
+from tests.support import whole_settings
 
 SERVICES = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR)
 RELOAD = "HandleReloadConfigRequest"
@@ -46,16 +50,10 @@ FIELDS: dict[int, tuple[str, list[Any]]] = {  # typed field of a TensorProto, an
     types_pb2.DT_DOUBLE: ("double_val", FLOATS),
     types_pb2.DT_UINT8: ("int_val", [0, 255, 256, -1]),
 }
-TEXT, FLOAT, INT, LONG = types_pb2.DT_STRING, types_pb2.DT_FLOAT, types_pb2.DT_INT32, types_pb2.DT_INT64
+TEXT, FLOAT, LONG = types_pb2.DT_STRING, types_pb2.DT_FLOAT, types_pb2.DT_INT64
 Inputs = dict[str, tuple[int, int]]  # by name: type, and columns besides the rows
-SAMPLING: Inputs = dict.fromkeys(("prompt", "stop"), (TEXT, 0))
-SAMPLING |= {
-    "max_chars": (INT, 0),
-    "top_k": (INT, 0),
-    "seed": (LONG, 0),
-    "temperature": (FLOAT, 0),
-    "top_p": (FLOAT, 0),
-}
+SAMPLING: Inputs = {"prompt": (TEXT, 0)}
+SAMPLING |= {setting.name: (tf.as_dtype(setting.dtype).as_datatype_enum, 0) for setting in SETTINGS}
 STATE_SIZE = 2 * 24 + 32  # of the tests' chat
 SIGNATURES: list[tuple[str, str, Inputs]] = [
     ("chat", "", {"prompt": (TEXT, 0)}),
@@ -168,7 +166,7 @@ _LONG = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 _UNSIGNED = (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64)
 
 ECHO = {"flag": [True], "small": [1], "large": [2], "byte": [3], "exact": [0.5], "text": ["a"]}
-GENERATE = {"max_chars": [3], "temperature": [1.0], "top_k": [0], "top_p": [1.0], "seed": [1], "stop": [""]}
+GENERATE = {name: values.tolist() for name, values in whole_settings(max_chars=3, temperature=1, seed=1).items()}
 RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("half_plus_two:predict", {"instances": [1.0, 2]}),
     ("half_plus_two/versions/123:predict", {"instances": [{"x": [1.0]}, {"x": [2.0]}]}),

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.serving.processes.server_process import ServerProcess, starting
+from tests.support import USUAL, whole_settings
 
 PARAMETERS = """
 max_batch_size { value: 16 }
@@ -21,15 +22,7 @@ allowed_batch_sizes: 4
 allowed_batch_sizes: 16
 """
 ROWS = [
-    {
-        "prompt": f"{word} ",
-        "seed": seed,
-        "temperature": 0.8,
-        "top_k": 0,
-        "top_p": 0.9,
-        "stop": "",
-        "max_chars": 9 + seed,
-    }
+    {"prompt": np.array([f"{word} "], object)} | whole_settings(**USUAL, seed=seed, temperature=0.8, max_chars=9 + seed)
     for seed, word in enumerate(["how", "do", "i", "🌻", "", "oh my", "a", "z"] * 3)
 ]
 
@@ -60,12 +53,11 @@ def batched(binary: str, models: Path, tmp_path_factory: pytest.TempPathFactory)
         )
 
 
-def generate(server: ServerProcess, row: dict[str, Any], protocol: str) -> dict[str, Any]:
+def generate(server: ServerProcess, row: dict[str, np.ndarray], protocol: str) -> dict[str, Any]:
     if protocol == "rest":
-        return server.columns("chat/versions/1", {name: [value] for name, value in row.items()}, signature="generate")
-    inputs = {name: tf.constant([value]) for name, value in row.items()}
-    inputs["seed"] = tf.cast(inputs["seed"], tf.int64)
-    return server.ask("chat", inputs, signature="generate", version=1)
+        plain = {name: value.tolist() for name, value in row.items()}
+        return server.columns("chat/versions/1", plain, signature="generate")
+    return server.ask("chat", row, signature="generate", version=1)
 
 
 def sample_of(server: ServerProcess, name: str) -> float:
@@ -104,9 +96,8 @@ def test_batched_requests_keep_their_own_errors(batched: ServerProcess) -> None:
 
 
 def test_batched_requests_refuse_unequal_rows(batched: ServerProcess) -> None:
-    inputs = {"prompt": ["a", "b"], "seed": tf.constant([1], tf.int64), "temperature": [1.0], "top_k": [1]}
     with pytest.raises(grpc.RpcError, match="equal 0th-dimension size") as caught:
-        batched.predict("chat", {**inputs, "top_p": [1.0], "stop": [""], "max_chars": [1]}, signature="generate")
+        batched.predict("chat", {"prompt": ["a", "b"], **whole_settings()}, signature="generate")
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -12,23 +12,18 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from charflow.serving import Client
 from tests.serving.processes.server_process import ServerProcess, arrays_of, spec_of
+from tests.support import whole_settings
 
 PROMPTS = ["how do i ", "", "ünknown 🌻 things "]
-SETTINGS: dict[str, list[Any]] = {
-    "prompt": PROMPTS,
-    "max_chars": [30, 1, 17],
-    "temperature": [0.7, 1.5, 0.0],
-    "top_k": [0, 5, 3],
-    "top_p": [1.0, 0.75, 0.9],
-    "seed": [7, -7, 2**40],
-    "stop": ["", "", "e"],
-}
+ASKED = whole_settings(3, max_chars=[30, 9, 17], temperature=[0.7, 1.5, 0.9], seed=[7, -7, 2**40], stop=["", "", "e"])
+SETTINGS: dict[str, list[Any]] = {name: values.tolist() for name, values in ASKED.items()}
+SAMPLING = {"prompt": PROMPTS, **SETTINGS}
 INPUTS: dict[str, dict[str, list[Any]]] = {
     "serving_default": {"prompt": PROMPTS},
-    "generate": SETTINGS,
+    "generate": SAMPLING,
     "next_char": {"prompt": PROMPTS},
     "score": {"text": PROMPTS},
-    "stream": {**SETTINGS, "position": [0, 0, 0]},
+    "stream": {**SAMPLING, "position": [0, 0, 0]},
 }
 
 
@@ -96,9 +91,8 @@ def test_client_answers_as_the_saved_model_does(client: Client, loaded: Any) -> 
         return call_in_process(loaded, signature, tensors_of(loaded, signature))
 
     assert client.complete(PROMPTS) == expected("serving_default")["text"]
-    settings: Any = {name: values for name, values in SETTINGS.items() if name != "prompt"}
     written = expected("generate")
-    for row, completion in enumerate(client.generate(PROMPTS, **settings)):
+    for row, completion in enumerate(client.generate(PROMPTS, **SETTINGS)):
         assert (completion.text, completion.length) == (written["text"][row], written["length"][row])
         assert completion.finish_reason == written["finish_reason"][row]
         assert completion.log_prob == pytest.approx(float(written["log_prob"][row]), rel=1e-4, abs=1e-5)

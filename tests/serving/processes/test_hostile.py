@@ -38,6 +38,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2
 
+from charflow.model.decoding.settings import SETTINGS
 from tests.serving.processes.hostile_requests import STATE_SIZE, generated_calls, generated_posts
 from tests.serving.processes.server_process import ServerProcess, command_of, free_ports, spec_of
 
@@ -198,7 +199,7 @@ def send_odd_numbers(enemy: Enemy) -> None:
     """NaN and infinity in every float there is, beside calls of the bystander that join the same batches."""
     settings: dict[str, Any] = {"prompt": ["a"], "max_chars": np.int32([5])}
     for value in (np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 1e-45):
-        for name in ("temperature", "top_p"):
+        for name in [setting.name for setting in SETTINGS if setting.dtype == "float32"]:
             assert enemy.predict("chat", "generate", **{**settings, name: np.float32([value])}) == "OK"
         state = np.full([1, STATE_SIZE], value, np.float32)
         assert enemy.predict("chat", "stream", **settings, state=state) == "OK"
