@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick check protos format clean
+.PHONY: demo test quick check docs protos format clean
 
 demo: $(READY)
 	@rm -rf demo
@@ -24,6 +24,10 @@ check: $(READY)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy -p charflow
 	@$(BIN)/lint-imports --no-logo --no-cache
+
+# Writes what docs/ says of signatures and settings from the tables of the code.
+docs: $(READY)
+	@$(BIN)/python -m docs.tables
 
 # On purpose with an older protoc than there is: its code runs on every protobuf from 6.31 on.
 protos: $(READY)

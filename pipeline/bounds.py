@@ -62,19 +62,24 @@ class Bounds:
         if inside and fits:
             return ""
         if isinstance(number, float) and not math.isfinite(number):
-            rule = self._in_words()
+            rule = self.in_words()
             if self._has_both_ends or not rule:
                 return rule or "a finite number"
             return f"a finite number {'' if rule.startswith('above') else 'of '}{rule}"
         if not inside:
-            return self._in_words()
+            return self.in_words()
         return f"at most {highest}" if number > 0 else f"at least {lowest}"
 
     @property
     def _has_both_ends(self) -> bool:
         return (self.at_least, self.above) != (None, None) and (self.at_most, self.below) != (None, None)
 
-    def _in_words(self) -> str:
+    def in_words(self) -> str:
+        """The bounds as a sentence has them; empty where there are none.
+
+        >>> Bounds(above=0, at_most=1).in_words()
+        'above 0 and at most 1'
+        """
         ends = (
             f"{name.replace('_', ' ')} {end:{',' if isinstance(end, int) else 'g'}}"
             for name in ("at_least", "above", "at_most", "below")

@@ -8,6 +8,7 @@ import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2
 
 from charflow.cli.app import app
+from charflow.export.signatures import RECORDS
 from charflow.serving.settings.flags import FLAGS
 from tests.support import ROOT
 
@@ -60,11 +61,25 @@ def test_python_compiles(source: str) -> None:
     ast.parse(source)
 
 
-def test_json_bodies_parse() -> None:
-    bodies = re.findall(r"-d '(\{.*?\})'(?=[\s)])", SHELL.replace("'$PWD'", ""), re.DOTALL)
-    assert len(bodies) > 5
-    for body in bodies:
-        json.loads(body)
+def bodies() -> list[dict]:
+    found = re.findall(r"-d '(\{.*?\})'(?=[\s)])", SHELL.replace("'$PWD'", ""), re.DOTALL)
+    assert len(found) > 5
+    return [json.loads(body) for body in found]
+
+
+def test_json_bodies_name_every_input() -> None:
+    wanted = {record.name: {each.name for each in record.inputs} for record in RECORDS}
+    refused = re.findall(r"-d '(.*?)' \$M", section("Errors"))
+    asked = [body for body in bodies() if {"instances", "inputs"} & set(body) and "model_spec" not in body]
+    over_rest = [body for body in asked if body not in map(json.loads, refused)]
+    for body in over_rest:
+        name = body.get("signature_name", "serving_default")
+        for inputs in body.get("instances") or [body["inputs"]]:
+            if isinstance(inputs, dict):
+                assert set(inputs) == wanted[name]
+            else:  # a value alone
+                assert len(wanted[name]) == 1
+    assert sum(body.get("signature_name") == "generate" for body in over_rest) == 2
 
 
 def test_table_of_errors_is_that_of_the_server() -> None:

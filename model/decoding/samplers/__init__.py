@@ -1,8 +1,12 @@
 """The samplers: ways to leave unlikely characters out before one is drawn. Each is a module here, and nothing else.
 
-`SAMPLERS` lists what the modules define, in the order in which it is applied. Commands, TOML, checks, signatures,
-their defaults, the warm-up file and the documentation read this table; none of them names a sampler. Nothing here
-loads TensorFlow before a sampler runs.
+`SAMPLERS` lists what the modules define, by their places, which is the order in which they are applied. A new one has
+the place that Hugging Face's transformers gives it (`_get_logits_processor`: temperature, top-k 10, top-p 20, min-p 30,
+typical 40, epsilon 50, eta 60), so that the same numbers mean the same there. llama.cpp takes typical before top-p, and
+the temperature last.
+
+Commands, TOML, checks, signatures, their defaults, the warm-up file and the documentation read this table; none of them
+names a sampler. Nothing here loads TensorFlow before a sampler runs.
 """
 
 import pkgutil
