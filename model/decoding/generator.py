@@ -13,7 +13,7 @@ import tensorflow as tf
 from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.settings import SETTINGS, SamplingSettings
-from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
+from charflow.model.decoding.text_model import Completions, LargestRequest, Limits, TextModel
 from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints
@@ -134,7 +134,7 @@ class Generator:
         """Treats text as the training text was treated."""
         return normalise(tf.constant(text), self.text_model.settings).numpy().decode()
 
-    def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completion]:
+    def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completions]:
         rows = len(prompts)
         self._check_memory(rows, max(map(len, prompts)))
         left = tf.fill([rows], settings.max_chars)

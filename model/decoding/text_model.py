@@ -53,8 +53,8 @@ class LargestRequest(NamedTuple):
     floats: int = 2**25
 
 
-class Completion(NamedTuple):
-    """One completion a row; every tensor has shape [B], `state` [B, S].
+class Completions(NamedTuple):
+    """What was written, a row each; every tensor has shape [B], `state` [B, S].
 
     `text` ends with the stop string where `finish_reason` is `stop`; else that is `length`. `log_prob` is the sum of
     natural logarithms under the model (temperature 1, no filter). `state` and `position` continue the text.
@@ -122,7 +122,7 @@ class TextModel(tf.Module):
 
     def complete(
         self, prompt: tf.Tensor, settings: Mapping[str, tf.Tensor], state: tf.Tensor, position: tf.Tensor
-    ) -> Completion:
+    ) -> Completions:
         """Reads the prompts and writes after them.
 
         Every value of every argument has a text, so that no row can fail its batch: a NaN is 0 in `state`, greedy as
@@ -149,7 +149,7 @@ class TextModel(tf.Module):
         context, tail = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
         context = self._read(context, prompt, begin=position == 0)
         written = self._decoder.write(context, tail, position, options)
-        return Completion(
+        return Completions(
             text=self._text_of(written.ids, written.length),
             log_prob=written.log_prob,
             length=written.length,

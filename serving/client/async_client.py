@@ -5,14 +5,15 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Literal, overload
 
-from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Strings, Texts
+from charflow.serving.client.arguments import Floats, Ints, Strings, Texts
 from charflow.serving.client.calls import Calls
 from charflow.serving.client.client import DEFAULT_MODEL
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.stream import Stream
+from charflow.serving.client.wire.protocols import open_transport
 from charflow.serving.client.wire.tls import Tls, tls_of
-from charflow.serving.client.wire.transport import Target, Transport, checked_address
+from charflow.serving.client.wire.transport import Target, checked_address
 from charflow.serving.version_status import VersionStatus
 
 
@@ -40,7 +41,8 @@ class AsyncClient:
     ) -> None:
         retry = Retry(address=checked_address(address), timeout=timeout, retries=retries, pause=asyncio.sleep)
         target = Target(model, version, label)
-        self._calls = Calls(_transport(address, protocol, tls_of(tls)), target, retry, max_batch)
+        transport = open_transport(address, protocol, tls_of(tls), blocking=False)
+        self._calls = Calls(transport, target, retry, max_batch)
 
     @overload
     async def complete(self, prompts: str) -> str: ...
@@ -142,15 +144,3 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _transport(address: str, protocol: str, tls: Tls | None) -> Transport:
-    if protocol == "grpc":
-        from charflow.serving.client.wire.grpc_transport import AsyncGrpcTransport
-
-        return AsyncGrpcTransport(address, tls)
-    if protocol == "rest":
-        from charflow.serving.client.wire.rest_transport import AsyncRestTransport
-
-        return AsyncRestTransport(address, tls)
-    raise ArgumentError(f"Unknown protocol {protocol!r}: use grpc or rest.")

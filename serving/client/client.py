@@ -5,13 +5,14 @@ from collections.abc import Coroutine, Generator
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from charflow.serving.client.arguments import ArgumentError, Floats, Ints, Strings, Texts
+from charflow.serving.client.arguments import Floats, Ints, Strings, Texts
 from charflow.serving.client.calls import Calls
 from charflow.serving.client.results import Completion, ModelMetadata, NextChars, Score
 from charflow.serving.client.retry import Retry
 from charflow.serving.client.stream import Stream
+from charflow.serving.client.wire.protocols import open_transport
 from charflow.serving.client.wire.tls import Tls, tls_of
-from charflow.serving.client.wire.transport import Target, Transport, checked_address
+from charflow.serving.client.wire.transport import Target, checked_address
 from charflow.serving.version_status import VersionStatus
 
 Result = TypeVar("Result")
@@ -64,7 +65,8 @@ class Client:
     ) -> None:
         retry = Retry(address=checked_address(address), timeout=timeout, retries=retries, pause=_pause)
         target = Target(model, version, label)
-        self._calls = Calls(_transport(address, protocol, tls_of(tls)), target, retry, max_batch)
+        transport = open_transport(address, protocol, tls_of(tls), blocking=True)
+        self._calls = Calls(transport, target, retry, max_batch)
 
     @overload
     def complete(self, prompts: str) -> str: ...
@@ -202,15 +204,3 @@ def _run(coroutine: Coroutine[Any, Any, Result]) -> Result:
         return result
     coroutine.close()
     raise RuntimeError("A coroutine of the blocking client waited for a loop.")
-
-
-def _transport(address: str, protocol: str, tls: Tls | None) -> Transport:
-    if protocol == "grpc":
-        from charflow.serving.client.wire.grpc_transport import GrpcTransport
-
-        return GrpcTransport(address, tls)
-    if protocol == "rest":
-        from charflow.serving.client.wire.rest_transport import RestTransport
-
-        return RestTransport(address, tls)
-    raise ArgumentError(f"Unknown protocol {protocol!r}: use grpc or rest.")

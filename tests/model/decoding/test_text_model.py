@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from charflow.model.decoding.decoder import LONGEST_STOP
 from charflow.model.decoding.settings import SETTINGS
-from charflow.model.decoding.text_model import Completion, LargestRequest, Limits, TextModel
+from charflow.model.decoding.text_model import Completions, LargestRequest, Limits, TextModel
 from charflow.pipeline.text_settings import TextSettings
 
 SPELLS_CAB = {" ": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {" ": 1}, "?": {"b": 1}}
@@ -32,7 +32,7 @@ def random_model(make_network: Callable, make_generator: Callable) -> TextModel:
     return make_generator(make_network("lstm", 2), " abc").text_model
 
 
-def complete(model: TextModel, *prompts: str | bytes, state=None, position=(0,), **options) -> Completion:
+def complete(model: TextModel, *prompts: str | bytes, state=None, position=(0,), **options) -> Completions:
     """Completes greedily with one value for all rows, unless told otherwise."""
     values = {each.name: each.default for each in SETTINGS} | {"max_chars": 8, "temperature": 0.0} | options
     return model.complete(
@@ -43,7 +43,7 @@ def complete(model: TextModel, *prompts: str | bytes, state=None, position=(0,),
     )
 
 
-def texts_of(completion: Completion) -> list[str]:
+def texts_of(completion: Completions) -> list[str]:
     return [text.decode() for text in completion.text.numpy()]
 
 
