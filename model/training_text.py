@@ -126,12 +126,10 @@ class TextOnDisk(TrainingText):
             length=training.window_length,
             shift=training.window_shift,
             targets=training.targets,
-            global_batch=batch_size,
+            batch_size=batch_size,
             first_step=first_step,
-            seed=training.seed,
-            pipeline=share.first // share.count,
-            pipelines=share.total // share.count,
-            replicas=share.count,
+            shuffle_seed=training.seed,
+            share=share,
             memory=self.host_bytes,
         )
 

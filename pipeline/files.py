@@ -10,6 +10,8 @@ from pathlib import Path
 from charflow import atomic
 from charflow.pipeline.errors import UserError, reason
 
+VOCABULARY = "vocabulary.txt"  # of a run, a prepared folder, a cached corpus, a SavedModel
+SETTINGS = "config.toml"  # of a run
 MANIFEST, PROGRESS = "manifest.json", "progress.json"  # of a prepared folder, finished and not
 
 

@@ -7,7 +7,6 @@ gives the same ids on every machine.
 
 import atexit
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -16,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.code_points import CODE_POINTS, points_of
 from charflow.pipeline.errors import UserError, quoted
-from charflow.pipeline.files import replacing
+from charflow.pipeline.files import VOCABULARY, replacing
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import AnyText, Count, checked
 
@@ -78,15 +78,11 @@ class Vocabulary:
     @checked
     def encode(self, text: AnyText) -> np.ndarray:
         """Maps text to ids [number of code points] of `dtype`; unknown characters become 0."""
-        points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32)
-        places = np.searchsorted(self._points, points).clip(max=len(self.chars) - 1)
-        return np.where(self._points[places] == points, places + 1, UNKNOWN_ID).astype(self.dtype)
+        return self.ids_of(points_of(text))
 
-    def ids_by_code_point(self) -> np.ndarray:
-        """Makes a table of the id of every code point, [0x110000] of `dtype`: to look up text without end."""
-        table = np.full(sys.maxunicode + 1, UNKNOWN_ID, self.dtype)
-        table[self._points] = np.arange(1, self.size)
-        return table
+    def ids_of(self, points: np.ndarray) -> np.ndarray:
+        """Looks up code points: any integers [N] to ids [N] of `dtype`."""
+        return self._ids[points]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Maps ids back to text; `[UNK]` becomes U+FFFD.
@@ -128,6 +124,13 @@ class Vocabulary:
         if lines[-1] or vocabulary is None or vocabulary.chars != tuple(chars):
             raise UserError(f"{path} is not a vocabulary: it needs one character a line, sorted and distinct.")
         return vocabulary
+
+    @cached_property
+    def _ids(self) -> np.ndarray:
+        """The id of every code point, [CODE_POINTS]: the fastest way to look up text without end."""
+        table = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
+        table[self._points] = np.arange(1, self.size)
+        return table
 
     @cached_property
     def _points(self) -> np.ndarray:
@@ -197,6 +200,6 @@ def _file_of(vocabulary: Vocabulary) -> Path:
     """
     folder = Path(tempfile.mkdtemp(prefix="charflow-vocabulary-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with replacing(folder / "vocabulary.txt") as beside:
+    with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
-    return folder / "vocabulary.txt"
+    return folder / VOCABULARY

@@ -32,6 +32,21 @@ class Share:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.first + self.count > self.total:
+            raise UserError(f"There is no part {self.first + self.count - 1} of {self.total}: parts count from 0.")
+
+    def size_of(self, batch_size: int) -> int:
+        """Windows in each part of a batch.
+
+        Raises:
+            UserError: it cannot be shared out evenly.
+        """
+        if batch_size % self.total:
+            raise UserError(f"A batch of {batch_size:,} cannot be cut into {self.total} equal parts.")
+        return batch_size // self.total
+
+
+WHOLE = Share()
 
 
 @checked
@@ -65,7 +80,7 @@ def make_windows(
     epochs: Count | None = 1,
     first_step: Total = 0,
     drop_remainder: bool = False,
-    share: Share = Share(),
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Makes batches of windows, each a pure function of (shuffle_seed, epoch, step).
 
@@ -99,8 +114,9 @@ def make_windows(
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
         raise UserError(f"ids must be one row of integers, not {ids.dtype} of shape {list(ids.shape)}.")
-    if batch_size % share.total or (share.total > 1 and not drop_remainder):
-        raise UserError(f"A batch of {batch_size} cannot be cut into {share.total} equal parts.")
+    if share.total > 1 and not drop_remainder:
+        raise UserError(f"An epoch's last batch cannot be cut into {share.total} equal parts: leave it out.")
+    size = share.size_of(batch_size)
     n_windows = count_windows(len(ids), length=length, shift=shift)
     steps = n_windows // batch_size if drop_remainder else -(-n_windows // batch_size)
     if not steps:
@@ -108,9 +124,7 @@ def make_windows(
 
     shift = min(shift, len(ids))  # there is one window then, and no row is longer than the text
     rows = _rows_of(ids, shift)
-    rows_per_window = -(-(length + 1) // shift)
     last_place = steps * epochs * share.count if epochs is not None else np.iinfo(np.int64).max
-    size = batch_size // share.total
 
     @tf.autograph.experimental.do_not_convert
     def batch(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,15 +135,8 @@ def make_windows(
         if drop_remainder:
             windows = tf.ensure_shape(windows, [size])
         if shuffle_seed is not None:
-            # n_windows - 1 is the largest index; the op wants it in the dtype of the index.
-            windows = tf.random.experimental.index_shuffle(
-                windows,
-                tf.stack([tf.constant(shuffle_seed, tf.int64), epoch]),
-                tf.constant(n_windows - 1, tf.int64),
-            )
-        picked = tf.gather(rows, windows[:, tf.newaxis] + tf.range(rows_per_window, dtype=tf.int64))
-        text = tf.reshape(picked, [-1, rows_per_window * shift])[:, : length + 1]  # [B, T + 1]
-        return text[:, :-1], (text[:, -1] if targets == "next" else text[:, 1:])
+            windows = permuted(windows, shuffle_seed, epoch, n_windows)
+        return cut_windows(rows, windows, length=length, targets=targets)
 
     return (
         tf.data.Dataset.range(first_step * share.count, last_place)
@@ -137,6 +144,36 @@ def make_windows(
         .prefetch(tf.data.AUTOTUNE)
         .with_options(untuned())
     )
+
+
+def rows_per_window(length: int, shift: int) -> int:
+    """A window, its target included, as rows of `shift` ids."""
+    return -(-(length + 1) // shift)
+
+
+def cut_windows(rows: tf.Tensor, first: tf.Tensor, *, length: int, targets: Targets) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cuts windows out of a text that stands as rows of `shift` ids, [., shift].
+
+    Args:
+        rows: the text.
+        first: the row that each window starts with, int64 [B].
+        length: T.
+        targets: as for `make_windows`.
+
+    Returns:
+        inputs [B, T] and targets [B] or [B, T].
+    """
+    shift = rows.shape[1]
+    count = rows_per_window(length, shift)
+    picked = tf.gather(rows, first[:, tf.newaxis] + tf.range(count, dtype=tf.int64))
+    text = tf.reshape(picked, [-1, count * shift])[:, : length + 1]  # [B, T + 1]
+    return text[:, :-1], (text[:, -1] if targets == "next" else text[:, 1:])
+
+
+def permuted(places: tf.Tensor, seed: int, number: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:
+    """What stands at `places`, int64 [.], of permutation `number` of 0 to count - 1."""
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(number, tf.int64)])
+    return tf.random.experimental.index_shuffle(places, seeds, tf.cast(count, tf.int64) - 1)
 
 
 def _rows_of(ids: np.ndarray, shift: int) -> tf.Tensor:

@@ -21,6 +21,7 @@ from charflow.model.distributed.stop_signals import StopSignals
 from charflow.model.distributed.worker_group import GRACE, Ending, run_workers
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.files import SETTINGS
 from charflow.pipeline.settings import checked
 
 # What comes from the first word on is train's, with or without -- before it.
@@ -28,7 +29,6 @@ LAUNCH_SETTINGS = {"allow_extra_args": True, "allow_interspersed_args": False}
 _CHARFLOW = [sys.executable, "-m", "charflow"]
 _COMMANDS = ("train",)
 _REFUSED_BY_RESUME = ("--preset", "--config")
-_SETTINGS_FILE = "config.toml"  # as RunDir has it, which would load TensorFlow
 
 
 @checked
@@ -126,7 +126,7 @@ class _Arguments:
 
     def resume(self) -> None:
         """Lets the next start continue the run, if there is one yet."""
-        if not self._resumes and (self.out / _SETTINGS_FILE).exists():
+        if not self._resumes and (self.out / SETTINGS).exists():
             name, *options = self.given
             self.given = [name, "--resume", *_without(_REFUSED_BY_RESUME, options)]
             self._resumes = True

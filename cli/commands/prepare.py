@@ -37,7 +37,7 @@ def prepare(
 
     settings = override(CorpusSettings(), changes)
     began = time.monotonic()
-    with saying("interrupted: the same command goes on after the last whole shard."), _Screen() as screen:
+    with saying("interrupted: the same command goes on after the last whole shard."), _PreparationScreen() as screen:
         prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=screen.show)
     figures = _figures(prepared, time.monotonic() - began)
     console.remark(remarks(prepared))
@@ -47,7 +47,7 @@ def prepare(
         _show(to, prepared, figures)
 
 
-class _Screen:
+class _PreparationScreen:
     """Draws a progress bar on a terminal."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class _Screen:
         self._task = self._progress.add_task("checking", total=None, figures="")
         self._doing = "checking"
 
-    def __enter__(self) -> "_Screen":
+    def __enter__(self) -> "_PreparationScreen":
         self._progress.start()
         return self
 

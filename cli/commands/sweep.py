@@ -82,7 +82,7 @@ def sweep(
     console.remark(remarks(corpus))
     with locked(out):
         found = Sweep(out, config, space, corpus)
-        with _Screen(trials, found.trials.n_done(), time_limit) as screen:
+        with _SweepScreen(trials, found.trials.n_done(), time_limit) as screen:
             try:
                 found.run(trials, screen)
             except (Stopped, KeyboardInterrupt, Terminated) as stop:
@@ -99,7 +99,7 @@ def sweep(
             _show(found, data)
 
 
-class _Screen:
+class _SweepScreen:
     """Shows a sweep: a progress bar for the trial (on a terminal), and a line for each that ended."""
 
     def __init__(self, wanted: int, done: int, time_limit: float) -> None:
@@ -107,7 +107,7 @@ class _Screen:
         self._progress = console.err.progress()
         self._task = self._progress.add_task("", total=1.0, figures="")
 
-    def __enter__(self) -> "_Screen":
+    def __enter__(self) -> "_SweepScreen":
         if left := self._wanted - self._done:
             there = "trial is" if self._done == 1 else "trials are"
             kept = f"{self._done} {there} there; " if self._done else ""

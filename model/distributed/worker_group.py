@@ -24,7 +24,7 @@ _SOON = 0.02  # seconds between two looks at workers that are being killed
 _CAUSE = 3.0  # seconds for a failing worker to end, after a peer that missed it: unloading TensorFlow takes about one
 
 
-class Listener(Protocol):
+class OutputListener(Protocol):
     """Who is told what the workers write."""
 
     def wrote(self, worker: int, stream: str, chunk: bytes) -> None:
@@ -53,7 +53,7 @@ def run_workers(
     environments: Sequence[Mapping[str, str]],
     *,
     grace: float,
-    listener: Listener,
+    listener: OutputListener,
     signals: StopSignals,
     peer_lost: int | None = None,
     terminal_size: Callable[[], os.terminal_size] | None = None,
@@ -81,7 +81,7 @@ def run_workers(
 
 
 class _Group:
-    def __init__(self, grace: float, listener: Listener, signals: StopSignals, peer_lost: int | None) -> None:
+    def __init__(self, grace: float, listener: OutputListener, signals: StopSignals, peer_lost: int | None) -> None:
         self._grace, self._listener, self._signals, self._peer_lost = grace, listener, signals, peer_lost
         self._workers: list[WorkerProcess] = []
         self._ended: list[WorkerProcess] = []

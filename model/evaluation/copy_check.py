@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from charflow.pipeline.code_points import CODE_POINTS, points_of
 from charflow.pipeline.settings import AnyText, checked
 
 if TYPE_CHECKING:
@@ -73,14 +74,10 @@ def longest_copy(text: "TrainingText", samples: Sequence[str]) -> CopiedRun | No
 
 def _character_ranks(generated: str, corpus: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Each character's rank among those of the generated text: [n] and [N]."""
-    characters, generated_ranks = np.unique(_code_points(generated), return_inverse=True)
-    table = np.full(0x110000, _ABSENT, np.int32)
+    characters, generated_ranks = np.unique(points_of(generated), return_inverse=True)
+    table = np.full(CODE_POINTS, _ABSENT, np.int32)
     table[characters] = np.arange(len(characters))
-    return generated_ranks, table[_code_points(corpus)]
-
-
-def _code_points(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return generated_ranks, table[points_of(corpus)]
 
 
 def _longest(generated: NDArray[np.int64], corpus: NDArray[np.int32]) -> tuple[int, int]:

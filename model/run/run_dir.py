@@ -16,7 +16,7 @@ import numpy as np
 from charflow.model.config import Config, load_toml
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
-from charflow.pipeline.files import replacing
+from charflow.pipeline.files import SETTINGS, VOCABULARY, replacing
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.settings import checked
@@ -45,8 +45,8 @@ class RunDir:
     @checked
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.config_file = self.path / "config.toml"
-        self.vocabulary_file = self.path / "vocabulary.txt"
+        self.config_file = self.path / SETTINGS
+        self.vocabulary_file = self.path / VOCABULARY
         self.corpus_file = self.path / "corpus.json"
         self.placement_file = self.path / "placement.json"
         self.metrics_file = self.path / "metrics.jsonl"

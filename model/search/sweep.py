@@ -205,7 +205,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it, or it holds something that is no sweep.
     """
-    if (folder / "config.toml").exists():
+    if RunDir(folder).config_file.exists():
         raise UserError(f"{folder} holds a run: name another folder for the sweep.")
     if not (folder / STORE).exists():
         RunDir(folder).check_free()

@@ -14,7 +14,7 @@ from charflow.model.training.plan import Plan
 from charflow.model.training.samples import Sample
 
 # Why a run takes no more steps: its limit, its patience, Ctrl-C, SIGTERM.
-Ending = Literal["finished", "stopped early", "interrupted", "preempted"]
+StopReason = Literal["finished", "stopped early", "interrupted", "preempted"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Result:
         signal: that asked the run to stop, even if it had just come to its end by itself; else 0.
     """
 
-    reason: Ending
+    reason: StopReason
     step: int
     elapsed: float
     windows_per_second: float

@@ -23,7 +23,7 @@ from charflow.model.training.diverged import DivergenceGuard
 from charflow.model.training.optimizer import learning_rate, make_optimizer
 from charflow.model.training.pace import Pace
 from charflow.model.training.plan import check_fit, make_plan
-from charflow.model.training.report import Ending, Listener, Report, Result
+from charflow.model.training.report import Listener, Report, Result, StopReason
 from charflow.model.training.steps import Steps
 from charflow.model.training.stop_request import StopRequest
 from charflow.model.training.timetable import Timetable
@@ -149,7 +149,7 @@ class Trainer:
             signal=self._stop.signal,
         )
 
-    def _judge(self, reason: Ending) -> tuple[Ending, Evaluation | None]:
+    def _judge(self, reason: StopReason) -> tuple[StopReason, Evaluation | None]:
         """Lets the chief judge the best weights of a run that came to its end, unless a signal cuts that short."""
         if not self._chief or reason not in ("finished", "stopped early"):
             return reason, None
@@ -173,7 +173,7 @@ class Trainer:
                 f"step {chiefs[0]:,}. All need the same settings and the same run folder: start all of them again."
             )
 
-    def _loop(self) -> tuple[Ending, float]:
+    def _loop(self) -> tuple[StopReason, float]:
         """Takes steps until the run ends or is asked to stop; says why, and how many it took a second."""
         step, elapsed = self._step, self._elapsed
         if over := self._over_already(step, elapsed):
@@ -196,7 +196,7 @@ class Trainer:
             asked, share = self._asked_to_stop(), self._timetable.share_done(step, elapsed)
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
-            ended: Ending | None = "finished" if share >= 1.0 else None
+            ended: StopReason | None = "finished" if share >= 1.0 else None
             if share >= next_evaluation or ended:
                 ended = "stopped early" if self._evaluate(step, elapsed, rate, rates[-1]) else ended
                 pace.saved()
@@ -211,7 +211,7 @@ class Trainer:
                 next_sample = self._timetable.next_sample(step)
             (elapsed,) = self._agreement.broadcast(pace.elapsed)
 
-    def _over_already(self, step: int, elapsed: float) -> Ending | None:
+    def _over_already(self, step: int, elapsed: float) -> StopReason | None:
         """Says why a resumed run has no step to take: it was ended after its last one, before it was judged."""
         if not (self._at_end or self._stopped_early):
             return None
@@ -243,7 +243,7 @@ class Trainer:
         if self._chief:
             self._chief.note_steps(step, losses, rates)
 
-    def _asked_to_stop(self) -> Ending | None:
+    def _asked_to_stop(self) -> StopReason | None:
         """Whether a signal asked any worker to stop, and which."""
         interrupted, preempted = self._agreement.any_worker(self._stop.interrupted, self._stop.preempted)
         return "preempted" if preempted else "interrupted" if interrupted else None

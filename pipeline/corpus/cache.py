@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
 FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"})
+_IDS, _FACTS = "ids.npy", "facts.json"
 _FORMAT = 3  # raise it when what `corpus` computes from the same input changes
 
 
@@ -47,11 +49,11 @@ class CorpusCache:
         """Opens an entry: ids (memory-mapped), vocabulary and facts; None where there is none or it is damaged."""
         entry = self.folder / key
         try:
-            ids = np.load(entry / "ids.npy", mmap_mode="r")
-            facts = json.loads((entry / "facts.json").read_text())
+            ids = np.load(entry / _IDS, mmap_mode="r")
+            facts = json.loads((entry / _FACTS).read_text())
             if not isinstance(facts, dict) or set(facts) != FACTS:
                 return None
-            return ids, Vocabulary.load(entry / "vocabulary.txt"), facts
+            return ids, Vocabulary.load(entry / VOCABULARY), facts
         except (OSError, ValueError, EOFError):  # a UserError of the vocabulary is a ValueError too
             return None
 
@@ -66,9 +68,9 @@ class CorpusCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=self.folder))
-            np.save(beside / "ids.npy", ids)
-            vocabulary.save(beside / "vocabulary.txt")
-            (beside / "facts.json").write_text(json.dumps(facts))
+            np.save(beside / _IDS, ids)
+            vocabulary.save(beside / VOCABULARY)
+            (beside / _FACTS).write_text(json.dumps(facts))
             shutil.rmtree(entry, ignore_errors=True)  # a damaged one, or none
             beside.rename(entry)
         except OSError as error:

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.code_points import CODE_POINTS, count_points, named
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
 from charflow.pipeline.corpus.facts import Fingerprint, facts_of
 from charflow.pipeline.corpus.kept_texts import (
-    CODE_POINTS,
     Tally,
     code_points,
-    count_points,
     kept_texts,
-    named,
     separated,
     tail_start,
 )
@@ -209,7 +207,6 @@ def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
 
 def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Looks up every character; returns ids [N] and the length of each message with its separator."""
-    ids_of = vocabulary.ids_by_code_point()
-    ids = np.concatenate([ids_of[points] for texts in pieces for points in code_points(texts)])
+    ids = np.concatenate([vocabulary.ids_of(points) for texts in pieces for points in code_points(texts)])
     lengths = np.concatenate([tf.strings.length(texts, unit="UTF8_CHAR").numpy() for texts in pieces])
     return ids, lengths

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.code_points import points_of
 from charflow.pipeline.corpus.users import most_active, refuse_absent
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth of a bit and more
 SEPARATOR = " "  # between messages, as in the tutorial recipe
-CODE_POINTS = 0x110000
 _BYTES_AT_ONCE = 1 << 20
 _EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
 _UNFIT = "bad row"
@@ -150,15 +150,4 @@ def code_points(texts: tf.Tensor) -> Iterator[np.ndarray]:
     """Yields the code points of all texts, joined, uint32, a piece at a time: one text may have millions."""
     joined, decode = tf.strings.reduce_join(texts).numpy(), codecs.getincrementaldecoder("utf-8")().decode
     for start in range(0, len(joined), _BYTES_AT_ONCE):
-        yield np.frombuffer(decode(joined[start : start + _BYTES_AT_ONCE]).encode("utf-32-le"), "<u4")
-
-
-def count_points(counts: np.ndarray, points: np.ndarray) -> None:
-    """Adds the code points [N] to their counts [CODE_POINTS], in place."""
-    found = np.bincount(points)
-    counts[: len(found)] += found
-
-
-def named(counts: np.ndarray) -> dict[str, int]:
-    """Gives the counts [CODE_POINTS] of the characters that occur."""
-    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+        yield points_of(decode(joined[start : start + _BYTES_AT_ONCE]))

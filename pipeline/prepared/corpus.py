@@ -16,9 +16,9 @@ from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.facts import facts_of
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError, counted
-from charflow.pipeline.files import MANIFEST, PROGRESS, is_prepared
+from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, is_prepared
 from charflow.pipeline.formats.long_messages import Noticed
-from charflow.pipeline.prepared.manifest import VOCABULARY, Manifest, Shard, sha256_of
+from charflow.pipeline.prepared.manifest import Manifest, Shard, sha256_of
 from charflow.pipeline.settings import Count, Natural, Total, checked
 from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary

@@ -17,7 +17,6 @@ from charflow.pipeline.files import replacing
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.settings import Paths
 
-VOCABULARY = "vocabulary.txt"
 _FORMAT = 2  # raise it when the table changes, or other ids come of the same files and settings
 _BLOCK = 1 << 20  # bytes read at once to be hashed
 

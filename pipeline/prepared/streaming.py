@@ -6,7 +6,7 @@ random order and deals them out into groups. A group is the shuffle buffer: its 
 windows come in a random order. Both orders are permutations that `tf.random.experimental.index_shuffle` computes from
 a seed, so the place of a step (epoch, group, step in the group) is arithmetic, and starting at any step costs reading
 one group.
-B is the global batch size, b the rows of one replica, T the window length, G the blocks in a group.
+B is the batch size, b the rows of one part of it, T the window length, G the blocks in a group.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.bounds import shown
-from charflow.pipeline.errors import SettingError, UserError, counted
+from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.settings import Count, Natural, Seed, Targets, Total, checked
+from charflow.pipeline.settings import Count, Seed, Targets, Total, checked
 from charflow.pipeline.untuned import untuned
-from charflow.pipeline.windows import count_windows
+from charflow.pipeline.windows import WHOLE, Share, count_windows, cut_windows, permuted, rows_per_window
 
 MEMORY = 64 << 20
 _GROUPS_IN_MEMORY = 4  # one is trained on, one waits, and one is put together out of its blocks
@@ -48,7 +47,7 @@ class StreamPlan:
         windows: W, in an epoch.
         length: T.
         shift: distance between the starts of neighbouring windows.
-        global_batch: B.
+        batch_size: B.
         block_windows: K, a multiple of B; the last block has the rest.
         group_blocks: G; the last group has the rest.
         seed: of all permutations.
@@ -57,14 +56,14 @@ class StreamPlan:
     windows: int
     length: int
     shift: int
-    global_batch: int
+    batch_size: int
     block_windows: int
     group_blocks: int
     seed: int
 
     @classmethod
     def of(
-        cls, characters: int, itemsize: int, *, length: int, shift: int, global_batch: int, seed: int, memory: int
+        cls, characters: int, itemsize: int, *, length: int, shift: int, batch_size: int, seed: int, memory: int
     ) -> "StreamPlan":
         """Plans for a training text of so many characters of `itemsize` bytes and buffers of `memory` bytes.
 
@@ -72,26 +71,26 @@ class StreamPlan:
             UserError: a size below 1, a text shorter than a batch of windows, or too little memory.
         """
         windows = count_windows(characters, length=length, shift=shift)
-        if windows < global_batch:
-            raise UserError(f"{counted(windows, 'window')} cannot fill a batch of {global_batch:,}.")
+        if windows < batch_size:
+            raise UserError(f"{counted(windows, 'window')} cannot fill a batch of {batch_size:,}.")
         group_bytes = memory // _GROUPS_IN_MEMORY
         block_bytes = min(_BLOCK_BYTES, group_bytes // _BLOCKS_PER_GROUP)
-        batches = max(1, block_bytes // (global_batch * shift * itemsize))
-        plan = cls(windows, length, shift, global_batch, batches * global_batch, 1, seed)
+        batches = max(1, block_bytes // (batch_size * shift * itemsize))
+        plan = cls(windows, length, shift, batch_size, batches * batch_size, 1, seed)
         read_bytes = plan.block_rows * shift * itemsize
         if read_bytes > group_bytes:
             raise UserError(
-                f"Streaming batches of {global_batch:,} windows needs {read_bytes * _GROUPS_IN_MEMORY:,} bytes of "
+                f"Streaming batches of {batch_size:,} windows needs {read_bytes * _GROUPS_IN_MEMORY:,} bytes of "
                 f"memory, not {memory:,}."
             )
         blocks_at_most = group_bytes // read_bytes
         groups = -(-plan.blocks // blocks_at_most)
-        return cls(windows, length, shift, global_batch, plan.block_windows, -(-plan.blocks // groups), seed)
+        return cls(windows, length, shift, batch_size, plan.block_windows, -(-plan.blocks // groups), seed)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch; it leaves out the windows that do not fill one."""
-        return self.windows // self.global_batch
+        return self.windows // self.batch_size
 
     @property
     def blocks(self) -> int:
@@ -104,21 +103,16 @@ class StreamPlan:
         return -(-self.blocks // self.group_blocks)
 
     @property
-    def window_rows(self) -> int:
-        """A window, its target included, as rows of `shift` characters."""
-        return -(-(self.length + 1) // self.shift)
-
-    @property
     def block_rows(self) -> int:
         """Rows of `shift` characters that are read for a block."""
-        return self.block_windows + self.window_rows - 1
+        return self.block_windows + rows_per_window(self.length, self.shift) - 1
 
     def blocks_of(self, epoch: tf.Tensor, group: tf.Tensor) -> tf.Tensor:
         """The blocks of a group, int64 [G or fewer], in text order: the short block comes last wherever it is."""
         first = group * self.group_blocks
         places = tf.range(first, tf.minimum(first + self.group_blocks, self.blocks), dtype=tf.int64)
         # Negative numbers are for the order of the blocks, the others for the windows of each group.
-        return tf.sort(_permuted(places, self.seed, -1 - epoch, self.blocks))
+        return tf.sort(permuted(places, self.seed, -1 - epoch, self.blocks))
 
     def windows_in(self, blocks: tf.Tensor) -> tf.Tensor:
         """How many windows these blocks have together, int64 []."""
@@ -128,15 +122,19 @@ class StreamPlan:
 
     def windows_at(self, epoch: tf.Tensor, group: tf.Tensor, n_windows: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """The windows of a group, counted from its first, that stand at `places` of its order, int64 [b]."""
-        return _permuted(places, self.seed, epoch * self.groups + group, n_windows)
+        return permuted(places, self.seed, epoch * self.groups + group, n_windows)
+
+    def rows_at(self, windows: tf.Tensor) -> tf.Tensor:
+        """The row in the buffer that each window of a group starts with, int64 [b]."""
+        return windows // self.block_windows * self.block_rows + windows % self.block_windows
 
     def place_of(self, step: int) -> Place:
         """Finds a step, counted over all epochs, without going through those before."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        order = _permuted(tf.range(self.blocks, dtype=tf.int64), self.seed, -1 - epoch, self.blocks).numpy()
+        order = permuted(tf.range(self.blocks, dtype=tf.int64), self.seed, -1 - epoch, self.blocks).numpy()
         rest = self.windows - (self.blocks - 1) * self.block_windows
         windows = np.where(order == self.blocks - 1, rest, self.block_windows)  # [blocks]
-        steps = np.add.reduceat(windows, range(0, self.blocks, self.group_blocks)) // self.global_batch
+        steps = np.add.reduceat(windows, range(0, self.blocks, self.group_blocks)) // self.batch_size
         ends = np.cumsum(steps)  # [groups]
         group = int(np.searchsorted(ends, step_in_epoch, side="right"))
         return Place(epoch, group, step_in_epoch - int(ends[group] - steps[group]))
@@ -149,12 +147,10 @@ def stream_windows(
     length: Count = 40,
     shift: Count = 3,
     targets: Targets = "next",
-    global_batch: Count,
+    batch_size: Count,
     first_step: Total = 0,
-    seed: Seed = 0,
-    pipeline: Natural = 0,
-    pipelines: Count = 1,
-    replicas: Count = 1,
+    shuffle_seed: Seed = 0,
+    share: Share = WHOLE,
     memory: Total = MEMORY,
 ) -> tf.data.Dataset:
     """Makes endless batches of windows, each a pure function of (seed, epoch, step), reading from disk.
@@ -168,33 +164,26 @@ def stream_windows(
         length: T, characters in a window.
         shift: distance between the starts of neighbouring windows.
         targets: "next" for the character after each window, "all" for the character after each position.
-        global_batch: B, windows in a step of all replicas together.
+        batch_size: B, windows in a step of all replicas together.
         first_step: steps to leave out at the start, counted over all epochs.
-        seed: of the permutations.
-        pipeline: which of the `pipelines` input pipelines (one a worker) this is.
-        pipelines: input pipelines in all.
-        replicas: replicas that this pipeline feeds.
+        shuffle_seed: of the permutations.
+        share: the parts of each batch to yield, each as an element of its own; all of it by default.
         memory: bytes for the buffers.
 
     Returns:
-        A dataset of `(inputs, targets)`, inputs [b, T] of the dtype of the ids, targets [b] or [b, T] likewise, where
-        b = B / (pipelines * replicas). Step s is `replicas` consecutive elements; element r has the rows g*b to
-        g*b + b-1 of the global batch, with g = pipeline * replicas + r.
+        A dataset of `(inputs, targets)`: inputs [B, T] of the dtype of the ids, targets [B] or [B, T] likewise; of a
+        share with R parts [B / R, T], as `make_windows` yields them.
 
     Raises:
         UserError: a size that does not fit, an unknown kind of targets, a text shorter than a batch of windows. What
             is wrong with a shard shows when it is read: iterate inside `naming_shards`.
 
-    >>> dataset = stream_windows(prepared, length=64, global_batch=32)  # doctest: +SKIP
+    >>> dataset = stream_windows(prepared, length=64, batch_size=32)  # doctest: +SKIP
     """
-    if pipeline >= pipelines:
-        raise SettingError(
-            "{pipeline} must be below {pipelines}, {count}, not {found}.", count=shown(pipelines), found=shown(pipeline)
-        )
-    if global_batch % (pipelines * replicas):
-        raise UserError(f"A batch of {global_batch:,} cannot be shared by {pipelines * replicas} replicas equally.")
-    plan = plan_stream(prepared, length=length, shift=shift, global_batch=global_batch, seed=seed, memory=memory)
-    rows = global_batch // (pipelines * replicas)
+    rows = share.size_of(batch_size)
+    plan = plan_stream(
+        prepared, length=length, shift=shift, batch_size=batch_size, shuffle_seed=shuffle_seed, memory=memory
+    )
     start = plan.place_of(first_step)
     first_group = start.epoch * plan.groups + start.group
 
@@ -205,13 +194,13 @@ def stream_windows(
         begin = tf.where(number == first_group, tf.cast(start.step, tf.int64), 0)
 
         def slice_of(element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            step, replica = element // replicas, element % replicas
-            first = step * global_batch + (pipeline * replicas + replica) * rows
+            step, part = element // share.count, share.first + element % share.count
+            first = step * batch_size + part * rows
             places = tf.ensure_shape(tf.range(first, first + rows), [rows])
-            text = _cut(buffer, plan, plan.windows_at(epoch, group, n_windows, places))  # [b, T + 1]
-            return text[:, :-1], (text[:, -1] if targets == "next" else text[:, 1:])
+            first_rows = plan.rows_at(plan.windows_at(epoch, group, n_windows, places))
+            return cut_windows(buffer, first_rows, length=length, targets=targets)
 
-        elements = tf.data.Dataset.range(begin * replicas, n_windows // global_batch * replicas)
+        elements = tf.data.Dataset.range(begin * share.count, n_windows // batch_size * share.count)
         return elements.map(slice_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     @tf.autograph.experimental.do_not_convert
@@ -235,8 +224,8 @@ def plan_stream(
     *,
     length: Count = 40,
     shift: Count = 3,
-    global_batch: Count,
-    seed: Seed = 0,
+    batch_size: Count,
+    shuffle_seed: Seed = 0,
     memory: Total = MEMORY,
 ) -> StreamPlan:
     """Says how many windows and steps an epoch of `stream_windows` has, and where each step is."""
@@ -245,8 +234,8 @@ def plan_stream(
         prepared.dtype.itemsize,
         length=length,
         shift=shift,
-        global_batch=global_batch,
-        seed=seed,
+        batch_size=batch_size,
+        seed=shuffle_seed,
         memory=memory,
     )
 
@@ -313,16 +302,3 @@ def _stretch(prepared: PreparedCorpus, start: tf.Tensor, stop: tf.Tensor) -> tf.
 
 def _padded(ids: tf.Tensor, length: int) -> tf.Tensor:
     return tf.pad(ids, [[0, length - tf.size(ids)]])
-
-
-def _cut(buffer: tf.Tensor, plan: StreamPlan, windows: tf.Tensor) -> tf.Tensor:
-    """Gathers windows with their targets, [b, T + 1], out of rows of `shift` ids, as `make_windows` does."""
-    first = windows // plan.block_windows * plan.block_rows + windows % plan.block_windows
-    picked = tf.gather(buffer, first[:, tf.newaxis] + tf.range(plan.window_rows, dtype=tf.int64))
-    return tf.reshape(picked, [-1, plan.window_rows * plan.shift])[:, : plan.length + 1]
-
-
-def _permuted(places: tf.Tensor, seed: int, number: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:
-    """What stands at `places` of permutation `number` of 0 to count - 1."""
-    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(number, tf.int64)])
-    return tf.random.experimental.index_shuffle(places, seeds, tf.cast(count, tf.int64) - 1)

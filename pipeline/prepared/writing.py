@@ -18,25 +18,22 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.code_points import CODE_POINTS, count_points, named
 from charflow.pipeline.corpus.facts import Fingerprint
 from charflow.pipeline.corpus.kept_texts import (
-    CODE_POINTS,
     SEPARATOR,
     Tally,
-    count_points,
     kept_texts,
-    named,
     tail_start,
 )
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import SettingError, UserError, reason
-from charflow.pipeline.files import MANIFEST, PROGRESS, replacing
+from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, replacing
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.manifest import (
-    VOCABULARY,
     Manifest,
     Origin,
     Position,
@@ -231,9 +228,9 @@ class _EncodedText:
         self.split = manifest.split
         self._characters = manifest.characters
         self._first_held_out = manifest.messages - manifest.held_out_messages
-        self._ids = vocabulary.ids_by_code_point().astype(vocabulary.dtype.newbyteorder("<"))
+        self._vocabulary, self._dtype = vocabulary, vocabulary.dtype.newbyteorder("<")
         self._pieces = self._encode(_decoded(messages, settings, skip=self.position.batch))
-        self._waiting = self._ids[:0]
+        self._waiting = np.empty(0, self._dtype)
 
     def read(self, n_ids: int) -> Iterator[np.ndarray]:
         """Yields the next `n_ids` ids, in pieces, little-endian.
@@ -265,7 +262,8 @@ class _EncodedText:
                 self.position.messages + len(lengths),
                 self.position.characters + len(points),
             )
-            yield self._ids[points[max(0, self.n_read - self.position.characters) :]]
+            ids = self._vocabulary.ids_of(points[max(0, self.n_read - self.position.characters) :])
+            yield ids.astype(self._dtype, copy=False)
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)

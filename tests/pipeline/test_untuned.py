@@ -44,7 +44,7 @@ def window(chat: str, _: Path) -> None:
 
 def stream(chat: str, folder: Path) -> None:
     prepare_corpus([chat], CorpusSettings(), folder)
-    next(iter(stream_windows(PreparedCorpus.open(folder), length=20, global_batch=4)))
+    next(iter(stream_windows(PreparedCorpus.open(folder), length=20, batch_size=4)))
 
 
 @pytest.mark.parametrize("read", [explore, window, stream], ids=lambda read: read.__name__)

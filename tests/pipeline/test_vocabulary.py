@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline import vocabulary
+from charflow.pipeline.code_points import points_of
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
@@ -247,7 +248,7 @@ EVERY_CHARACTER = "".join(chr(code) for code in range(sys.maxunicode + 1) if not
 def test_every_character_of_unicode_comes_back(tmp_path: Path) -> None:
     every = Vocabulary(EVERY_CHARACTER)
     assert every.decode(every.encode(EVERY_CHARACTER)) == EVERY_CHARACTER
-    assert np.array_equal(every.ids_by_code_point()[list(map(ord, EVERY_CHARACTER))], np.arange(1, every.size))
+    assert np.array_equal(every.ids_of(points_of(EVERY_CHARACTER)), np.arange(1, every.size))
     every.save(tmp_path / "vocabulary.txt")
     assert Vocabulary.load(tmp_path / "vocabulary.txt") == every
     lookup = CharacterLookup(every)

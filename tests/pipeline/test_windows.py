@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from charflow.pipeline import windows
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import Vocabulary
-from charflow.pipeline.windows import count_windows, make_windows
+from charflow.pipeline.windows import Share, count_windows, make_windows
 
 ALPHABET = Vocabulary("abcdefgh")
 few = settings(max_examples=20, deadline=None)
@@ -275,3 +275,35 @@ def test_make_windows_refuses_what_is_no_row_of_integers(ids: np.ndarray, found:
 def test_count_windows_shows_a_long_text_with_separators() -> None:
     with pytest.raises(UserError, match=r"^The text has 12,000 characters: too short for one window of 12000 "):
         count_windows(12_000, length=12_000)
+
+
+def test_parts_of_a_batch_put_together_are_the_batch() -> None:
+    options = {"length": 4, "shift": 3, "batch_size": 6, "shuffle_seed": 5, "epochs": 2, "drop_remainder": True}
+    whole = batches(np.arange(60), **options)
+    shares = [Share(first=0, count=1, total=3), Share(first=1, count=2, total=3)]
+    parts = [batches(np.arange(60), **options, share=share) for share in shares]
+    assert [inputs.shape for inputs, _ in parts[1]] == [(2, 4)] * 2 * len(whole)
+    for step, pair in enumerate(whole):
+        mine = [parts[0][step], *parts[1][2 * step : 2 * step + 2]]
+        for which, expected in enumerate(pair):
+            np.testing.assert_array_equal(np.concatenate([part[which] for part in mine]), expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [
+        ({"first": 1}, r"^There is no part 1 of 1: parts count from 0\.$"),
+        ({"first": 2, "count": 2, "total": 3}, r"^There is no part 3 of 3: parts count from 0\.$"),
+        ({"count": 0}, r"^count must be at least 1, not 0\.$"),
+        ({"total": 4}, r"^A batch of 6 cannot be cut into 4 equal parts\.$"),
+    ],
+    ids=["one part", "beyond the last", "none", "uneven"],
+)
+def test_share_refuses_parts_that_a_batch_has_not(share: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_windows(np.arange(60), length=4, shift=3, batch_size=6, drop_remainder=True, share=Share(**share))
+
+
+def test_make_windows_cuts_no_batch_that_may_be_short() -> None:
+    with pytest.raises(UserError, match=r"^An epoch's last batch cannot be cut into 2 equal parts: leave it out\.$"):
+        make_windows(np.arange(60), length=4, shift=3, batch_size=6, share=Share(total=2))

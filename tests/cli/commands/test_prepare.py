@@ -73,7 +73,7 @@ def test_prepare_interrupted_goes_on_by_the_same_command(
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("charflow.cli.commands.prepare._Screen.show", press)
+        patch.setattr("charflow.cli.commands.prepare._PreparationScreen.show", press)
         stopped = call(*arguments)
     assert stopped.status == 130
     assert stopped.err == "charflow: interrupted: the same command goes on after the last whole shard.\n"

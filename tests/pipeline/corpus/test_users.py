@@ -18,7 +18,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.messages import judge, read_messages
 from charflow.pipeline.tables import override
 from charflow.serving.errors import UsageError
-from charflow.serving.promotion.promote import Trial
+from charflow.serving.promotion.promote import ComparisonSettings
 
 
 def test_examples_of_the_docstrings_hold() -> None:
@@ -77,7 +77,9 @@ LONE: dict[str, Callable[[str], object]] = {
     "judge drop_users": lambda chat: verdicts(drop_users="mira") == [1, 0],
     "Config data": lambda chat: Config(data="a.csv").data == ("a.csv",),  # type: ignore[arg-type]
     "Space.parse texts": lambda chat: Space.parse("layers=1,2", Config()).axes[0].choices == (1, 2),
-    "Trial prompts": lambda chat: Trial(texts=["a"] * 99, prompts="how do i ").prompts == ("how do i ",),
+    "ComparisonSettings prompts": lambda chat: (
+        ComparisonSettings(texts=["a"] * 99, prompts="how do i ").prompts == ("how do i ",)
+    ),
 }
 
 
@@ -93,4 +95,4 @@ def test_a_lone_text_in_toml_is_one_user(key: str) -> None:
 
 def test_a_lone_text_to_compare_by_is_too_few() -> None:
     with pytest.raises(UsageError, match=r"^There are 1 texts to compare by"):
-        Trial(texts="a text that is longer than the fewest texts")
+        ComparisonSettings(texts="a text that is longer than the fewest texts")

@@ -14,7 +14,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import Place, StreamPlan, naming_shards, plan_stream, stream_windows
 from charflow.pipeline.prepared.writing import prepare_corpus
-from charflow.pipeline.windows import count_windows, make_windows
+from charflow.pipeline.windows import Share, count_windows, make_windows
 
 few = settings(max_examples=8, deadline=None)
 TRAIN = 301  # characters
@@ -70,10 +70,10 @@ def cuts(draw: st.DrawFn) -> dict[str, int]:
     cut = {
         "length": draw(st.integers(1, 40)),
         "shift": draw(st.integers(1, 12)),
-        "global_batch": draw(st.integers(1, 6)),
-        "seed": draw(st.integers(-(2**31), 2**31)),
+        "batch_size": draw(st.integers(1, 6)),
+        "shuffle_seed": draw(st.integers(-(2**31), 2**31)),
     }
-    rows = cut["global_batch"] - 1 - (-(cut["length"] + 1) // cut["shift"])
+    rows = cut["batch_size"] - 1 - (-(cut["length"] + 1) // cut["shift"])
     least = 4 * 2 * rows * cut["shift"]  # of one block, 2 bytes an id
     return {**cut, "memory": least * draw(st.integers(1, 9))}
 
@@ -96,18 +96,18 @@ def test_stream_has_every_window_of_make_windows_once_an_epoch(
     epoch = steps(distinct, plan.steps_per_epoch, targets=targets, **cut)
     rows = [(row.tolist(), target.tolist()) for inputs, expected in epoch for row, target in zip(inputs, expected)]
     assert all(windows[row[0]] == (row, target) for row, target in rows)
-    assert len({row[0] for row, _ in rows}) == len(rows) == len(windows) // cut["global_batch"] * cut["global_batch"]
+    assert len({row[0] for row, _ in rows}) == len(rows) == len(windows) // cut["batch_size"] * cut["batch_size"]
 
 
 @pytest.mark.slow
 @few
-@given(cut=cuts(), first_step=st.integers(0, 500), pipelines=st.integers(1, 3), replicas=st.integers(1, 3))
+@given(cut=cuts(), first_step=st.integers(0, 500), workers=st.integers(1, 3), replicas=st.integers(1, 3))
 def test_stream_continues_exactly_at_first_step_on_any_number_of_replicas(
-    distinct: PreparedCorpus, cut: dict[str, int], first_step: int, pipelines: int, replicas: int
+    distinct: PreparedCorpus, cut: dict[str, int], first_step: int, workers: int, replicas: int
 ) -> None:
-    batch = cut["global_batch"] * pipelines * replicas
+    batch = cut["batch_size"] * workers * replicas
     rows = batch - 1 - (-(cut["length"] + 1) // cut["shift"])
-    cut = {**cut, "global_batch": batch, "memory": 4 * 2 * rows * cut["shift"]}
+    cut = {**cut, "batch_size": batch, "memory": 4 * 2 * rows * cut["shift"]}
     assume(batch <= count_windows(TRAIN, length=cut["length"], shift=cut["shift"]))
     first_step %= 3 * plan_stream(distinct, **cut).steps_per_epoch
     whole = starts(distinct, first_step + 4, **cut)[first_step:]
@@ -117,11 +117,9 @@ def test_stream_continues_exactly_at_first_step_on_any_number_of_replicas(
             4 * replicas,
             **cut,
             first_step=first_step,
-            pipeline=pipeline,
-            pipelines=pipelines,
-            replicas=replicas,
+            share=Share(first=worker * replicas, count=replicas, total=workers * replicas),
         )
-        for pipeline in range(pipelines)
+        for worker in range(workers)
     ]
     joined = [
         [start for share in shares for element in share[step * replicas : (step + 1) * replicas] for start in element]
@@ -153,7 +151,7 @@ def test_plan_places_every_step_of_an_epoch_one_after_the_other(plan: StreamPlan
     ]
     assert [int(plan.windows_in(np.array(group))) for group in groups] == sizes
     expected = [
-        Place(epoch, group, step) for group, size in enumerate(sizes) for step in range(size // plan.global_batch)
+        Place(epoch, group, step) for group, size in enumerate(sizes) for step in range(size // plan.batch_size)
     ]
     first = epoch * plan.steps_per_epoch
     assert [plan.place_of(first + step) for step in range(plan.steps_per_epoch)] == expected
@@ -172,36 +170,34 @@ def test_plan_orders_the_windows_of_a_group_by_a_permutation(plan: StreamPlan, e
     itemsize=st.sampled_from([1, 2]),
     length=st.integers(1, 200),
     shift=st.integers(1, 200),
-    global_batch=st.integers(1, 500),
+    batch_size=st.integers(1, 500),
     memory=st.integers(2**20, 2**34),
 )
 @settings(deadline=None)
 def test_plan_keeps_to_the_memory(
-    characters: int, itemsize: int, length: int, shift: int, global_batch: int, memory: int
+    characters: int, itemsize: int, length: int, shift: int, batch_size: int, memory: int
 ) -> None:
-    assume(characters > length + global_batch * shift)
-    plan = StreamPlan.of(
-        characters, itemsize, length=length, shift=shift, global_batch=global_batch, seed=0, memory=memory
-    )
-    assert plan.block_windows % global_batch == 0
+    assume(characters > length + batch_size * shift)
+    plan = StreamPlan.of(characters, itemsize, length=length, shift=shift, batch_size=batch_size, seed=0, memory=memory)
+    assert plan.block_windows % batch_size == 0
     assert plan.group_blocks * plan.block_rows * shift * itemsize <= memory // 4
 
 
 @pytest.mark.slow
 def test_stream_shuffles_each_epoch_and_each_seed_anew(distinct: PreparedCorpus) -> None:
-    options = {"length": 5, "shift": 1, "global_batch": 8, "memory": 1000}
+    options = {"length": 5, "shift": 1, "batch_size": 8, "memory": 1000}
     plan = plan_stream(distinct, **options)
     assert (plan.windows, plan.blocks, plan.groups) == (296, 37, 5)
-    made = starts(distinct, 3 * 37, seed=1, **options)
+    made = starts(distinct, 3 * 37, shuffle_seed=1, **options)
     epochs = [[start for batch in made[epoch * 37 : (epoch + 1) * 37] for start in batch] for epoch in range(3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(296))] * 3
     assert len({tuple(epoch) for epoch in [*epochs, range(296)]}) == 4
-    assert starts(distinct, 9, seed=1, **options) == made[:9]
-    assert starts(distinct, 9, seed=2, **options) != made[:9]
+    assert starts(distinct, 9, shuffle_seed=1, **options) == made[:9]
+    assert starts(distinct, 9, shuffle_seed=2, **options) != made[:9]
 
 
 def test_stream_mixes_places_of_the_whole_text_in_a_group(distinct: PreparedCorpus) -> None:
-    made = starts(distinct, 1, length=5, shift=1, global_batch=32, memory=1 << 20)
+    made = starts(distinct, 1, length=5, shift=1, batch_size=32, memory=1 << 20)
     assert max(made[0]) - min(made[0]) > 200
 
 
@@ -209,7 +205,7 @@ def test_stream_mixes_places_of_the_whole_text_in_a_group(distinct: PreparedCorp
 def test_stream_of_one_byte_ids_equals_make_windows(chat: PreparedCorpus) -> None:
     ids = chat.load().train_ids
     options = {"length": 64, "shift": 16}
-    streamed = steps(chat, 3, global_batch=500, targets="all", **options)
+    streamed = steps(chat, 3, batch_size=500, targets="all", **options)
     everything = {
         inputs[0].tobytes(): targets[0].tobytes()
         for inputs, targets in make_windows(ids, batch_size=1, targets="all", **options).as_numpy_iterator()
@@ -222,7 +218,7 @@ def test_stream_of_one_byte_ids_equals_make_windows(chat: PreparedCorpus) -> Non
 
 @pytest.mark.parametrize(("targets", "shape"), [("next", [4]), ("all", [4, 5])])
 def test_stream_declares_its_shapes(distinct: PreparedCorpus, targets: str, shape: list[int]) -> None:
-    dataset = stream_windows(distinct, length=5, global_batch=8, replicas=2, targets=targets)
+    dataset = stream_windows(distinct, length=5, batch_size=8, share=Share(count=2, total=2), targets=targets)
     assert [part.shape.as_list() for part in dataset.element_spec] == [[4, 5], shape]
     assert [part.dtype for part in dataset.element_spec] == [np.uint16, np.uint16]
 
@@ -246,14 +242,14 @@ def flip(path: Path) -> None:
 def test_stream_names_a_damaged_shard(damage: Callable, message: str, damaged: Callable) -> None:
     prepared = damaged(damage)
     with pytest.raises(UserError) as error, naming_shards(prepared):
-        steps(prepared, 20, length=5, global_batch=8)
+        steps(prepared, 20, length=5, batch_size=8)
     assert str(error.value).startswith(f"{prepared.path(3)} {message}")
     assert "\n" not in str(error.value)
 
 
 def test_stream_names_a_shard_that_goes_while_it_trains(distinct: PreparedCorpus, damaged: Callable) -> None:
     prepared = damaged(lambda path: None)
-    options = {"length": 5, "shift": 1, "global_batch": 8, "memory": 1000}
+    options = {"length": 5, "shift": 1, "batch_size": 8, "memory": 1000}
     with pytest.raises(UserError, match=r"shard-00003\.ids is missing"), naming_shards(prepared):
         for step, _ in enumerate(stream_windows(prepared, **options)):
             if step == 40:
@@ -271,11 +267,9 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
     [
         ({"length": 0}, r"^length must be at least 1, not 0\.$"),
         ({"length": 301}, r"^The text has 301 characters: too short for one window of 301 "),
-        ({"global_batch": 0}, r"^global_batch must be at least 1, not 0\.$"),
-        ({"global_batch": 1000}, r"^99 windows cannot fill a batch of 1,000\.$"),
-        ({"global_batch": 9, "replicas": 2}, r"^A batch of 9 cannot be shared by 2 replicas equally\.$"),
-        ({"pipeline": 1}, r"^pipeline must be below pipelines, 1, not 1\.$"),
-        ({"replicas": 0}, r"^replicas must be at least 1, not 0\.$"),
+        ({"batch_size": 0}, r"^batch_size must be at least 1, not 0\.$"),
+        ({"batch_size": 1000}, r"^99 windows cannot fill a batch of 1,000\.$"),
+        ({"batch_size": 9, "share": Share(total=2)}, r"^A batch of 9 cannot be cut into 2 equal parts\.$"),
         ({"first_step": -1}, r"^first_step must be at least 0, not -1\.$"),
         ({"targets": "last"}, r"^targets must be next or all, not 'last'\.$"),
         ({"memory": 100}, r"^Streaming batches of 8 windows needs 216 bytes of memory, not 100\.$"),
@@ -286,8 +280,6 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
         "batch size",
         "no full batch",
         "unequal shares",
-        "pipeline",
-        "replicas",
         "first step",
         "targets",
         "memory",
@@ -295,4 +287,4 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
 )
 def test_stream_refuses_when_called(options: dict, message: str, distinct: PreparedCorpus) -> None:
     with pytest.raises(UserError, match=message):
-        stream_windows(distinct, **{"length": 5, "global_batch": 8, **options})
+        stream_windows(distinct, **{"length": 5, "batch_size": 8, **options})
