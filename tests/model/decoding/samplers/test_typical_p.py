@@ -34,7 +34,7 @@ def slow(probabilities: list[float], typical_p: float) -> list[float]:
     rows=st.integers(1, 7).flatmap(
         lambda size: st.lists(
             st.tuples(
-                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.375, 0.5, 1.0]), min_size=size, max_size=size).filter(any),
+                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.375, 1.0]), min_size=size, max_size=size).filter(any),
                 st.sampled_from([1e-9, 0.125, 0.25, 0.5, 0.75, 0.875, 0.999, 1.0]),
             ),
             min_size=1,
