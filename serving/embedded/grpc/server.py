@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 from charflow.serving.embedded.core.core import Core
 from charflow.serving.embedded.grpc.arrivals import Arrivals
 from charflow.serving.embedded.grpc.messages import ReadableMessages
-from charflow.serving.embedded.grpc.services import ModelService, PredictionService, count_refused
+from charflow.serving.embedded.grpc.services import ModelServicer, PredictionServicer, count_refused
 from charflow.serving.embedded.grpc.unix_socket import UnixSocket
 from charflow.serving.errors import InvalidArgument, ResourceExhausted
 
@@ -79,9 +79,9 @@ class GrpcServer:
         )
         self._health = health.HealthServicer() if healthcheck else None
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(core, as_content=as_content), self._server
+            PredictionServicer(core, as_content=as_content), self._server
         )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(core), self._server)
         services = [
             prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name,
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,

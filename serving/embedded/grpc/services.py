@@ -79,7 +79,7 @@ def _answered_by(spec: ModelSpec, version: int, signature: str | None = None) ->
     return proto
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers predictions and metadata."""
 
     def __init__(self, core: Core, *, as_content: bool) -> None:
@@ -157,7 +157,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     """Answers statuses, and takes new configurations."""
 
     def __init__(self, core: Core) -> None:
