@@ -15,7 +15,7 @@ from charflow.model.config import Config, TrainingConfig
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 from charflow.pipeline.errors import SettingError, UserError
-from charflow.pipeline.formats.inputs import is_stream
+from charflow.pipeline.formats.inputs import is_read_once
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import MEMORY, naming_shards, stream_windows
 from charflow.pipeline.windows import Share, count_windows, make_windows
@@ -165,7 +165,7 @@ def read_text(
     if not isinstance(data, PreparedCorpus):
         if needy := tuple(name for name in _OF_PREPARED if getattr(training, name)):
             raise SettingError("{needy} needs a corpus that charflow prepare has written.", needy=needy)
-        if workers > 1 and any(map(is_stream, data)):
+        if workers > 1 and any(map(is_read_once, data)):
             raise UserError(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )

@@ -90,10 +90,10 @@ def train(
 
 
 def _remark(data: list[str], text: "TrainingText", *, resume: bool) -> None:
-    from charflow.pipeline.formats.inputs import is_stream
+    from charflow.pipeline.formats.inputs import is_read_once
     from charflow.pipeline.remarks import remarks
 
-    if any(map(is_stream, data)):
+    if any(map(is_read_once, data)):
         console.err.print("The chat comes from standard input or a pipe: --resume and evaluate will need it again.")
     if not resume:
         console.remark(remarks(text.corpus))

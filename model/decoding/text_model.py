@@ -146,9 +146,9 @@ class TextModel(tf.Module):
             seed=one_each(settings["seed"]),
             stop_ids=self._stop_ids(one_each(settings["stop"])),
         )
-        context, tail = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
-        context = self._read(context, prompt, begin=position == 0)
-        written = self._decoder.write(context, tail, position, options)
+        carried, tail = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
+        read = self._read(carried, prompt, begin=position == 0)
+        written = self._decoder.write(read, tail, position, options)
         return Completions(
             text=self._text_of(written.ids, written.length),
             log_prob=written.log_prob,
@@ -168,8 +168,8 @@ class TextModel(tf.Module):
             The characters, string [B, V], and their probabilities, float32 [B, V].
         """
         prompt = self._bounded(prompt, self._decoder.vocabulary_size)
-        context = self._read(self._zero_state(prompt), prompt, begin=tf.ones_like(prompt, tf.bool))
-        probabilities = tf.nn.softmax(self._decoder.logits(context))[:, UNKNOWN_ID + 1 :]
+        state = self._read(self._zero_state(prompt), prompt, begin=tf.ones_like(prompt, tf.bool))
+        probabilities = tf.nn.softmax(self._decoder.logits(state))[:, UNKNOWN_ID + 1 :]
         order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
         return (
             self._lookup.chars_of(tf.cast(order, tf.int64) + UNKNOWN_ID + 1),

@@ -127,9 +127,9 @@ class Network:
         """
         if not self.config.dropout:
             return []
-        context = tf.distribute.get_replica_context()
-        shape = [1, context.num_replicas_in_sync * batch, self.config.units]
-        first = context.replica_id_in_sync_group * batch
+        replica = tf.distribute.get_replica_context()
+        shape = [1, replica.num_replicas_in_sync * batch, self.config.units]
+        first = replica.replica_id_in_sync_group * batch
         kept = 1.0 - self.config.dropout
         seeds = [
             tf.stack([step, tf.constant((self._seed << 8) + index, tf.int64)]) for index in range(self.config.layers)

@@ -84,7 +84,7 @@ class Steps:
         loss, gradients = self._network.loss_and_gradients(inputs, targets, step, weight)
         if replicas > 1:  # where there is one, TensorFlow would still keep every graph that it traces
             # Before the optimizer clips and looks for overflow, so that the update does not depend on their number.
-            context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            replica = tf.distribute.get_replica_context()
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         self._optimizer.apply(gradients)
         return loss / per_batch

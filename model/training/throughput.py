@@ -90,22 +90,7 @@ def measure_throughput(
         optimizer = make_optimizer(training)
         optimizer.build(network.model.trainable_variables)
     steps, agreement = Steps(strategy, network, optimizer, training, batch_size), Agreement(strategy)
-    batches, step, size = steps.batches(text, 0), 0, 1
-    paces = []
-    end = float("inf")
-    now = began = time.perf_counter()
-    while now < end:
-        steps.run(batches, [training.learning_rate] * size, step)
-        # Workers take the same number of steps: all go by the chief's clock.
-        now, pace = agreement.broadcast(time.perf_counter(), (time.perf_counter() - began) / size)
-        if step:
-            paces.append(pace)
-        else:  # the first call compiled the graph; the clock starts now
-            end = now + seconds
-        step += size
-        size = max(1, min(4 * size, int(_SECONDS_PER_CALL / pace)))
-        began = time.perf_counter()
-    pace = float(np.median(paces)) if paces else pace
+    pace = _seconds_per_step(steps, text, training.learning_rate, agreement, seconds)
     device = strategy.extended.worker_devices[0]
     peak = measure_peak(device, training.precision)
     agreement.barrier()  # so that no worker has a core to itself while another measures its peak
@@ -120,6 +105,28 @@ def measure_throughput(
         flops_per_second=flops_per_window(config, text.vocabulary.size) * batch_size / pace,
         peak_flops_per_second=peak * (here.replicas if "GPU" in device else here.workers),
     )
+
+
+def _seconds_per_step(
+    steps: Steps, text: TrainingText, learning_rate: float, agreement: Agreement, seconds: float
+) -> float:
+    """Trains for so many seconds; gives the median over the calls after the first, which compiles the graph."""
+    batches, step, size = steps.batches(text, 0), 0, 1
+    paces = []
+    end = float("inf")
+    now = began = time.perf_counter()
+    while now < end:
+        steps.run(batches, [learning_rate] * size, step)
+        # Workers take the same number of steps: all go by the chief's clock.
+        now, pace = agreement.broadcast(time.perf_counter(), (time.perf_counter() - began) / size)
+        if step:
+            paces.append(pace)
+        else:  # the clock starts now
+            end = now + seconds
+        step += size
+        size = max(1, min(4 * size, int(_SECONDS_PER_CALL / pace)))
+        began = time.perf_counter()
+    return float(np.median(paces)) if paces else pace
 
 
 def flops_per_window(config: Config, vocabulary_size: int) -> float:

@@ -75,7 +75,7 @@ def find_inputs(paths: Paths) -> list[InputFile]:
     return files
 
 
-def is_stream(path: str) -> bool:
+def is_read_once(path: str) -> bool:
     """Says whether a path can be read only once: standard input, a pipe, a socket or a terminal."""
     if path == STANDARD_INPUT:
         return True
@@ -88,7 +88,7 @@ def is_stream(path: str) -> bool:
 
 def lasting_name(path: str) -> str:
     """Names a path so that it can be read later, from another folder too; `-` where it can be read only once."""
-    if is_stream(path):
+    if is_read_once(path):
         return STANDARD_INPUT
     return path if "://" in path else str(Path(path).resolve())
 
@@ -101,7 +101,7 @@ def opened(file: InputFile) -> Iterator[io.BufferedIOBase]:
 
 
 def _expand(pattern: str) -> list[InputFile]:
-    if is_stream(pattern):
+    if is_read_once(pattern):
         return [_kept(pattern)]
     if tf.io.gfile.exists(pattern):
         if tf.io.gfile.isdir(pattern):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats.inputs import InputFile, find_inputs, is_stream, lasting_name, opened
+from charflow.pipeline.formats.inputs import InputFile, find_inputs, is_read_once, lasting_name, opened
 
 
 def write(path: Path, content: bytes = b"x") -> str:
@@ -100,7 +100,7 @@ def test_lasting_name_is_absolute_or_says_that_there_is_none(tmp_path: Path, mon
     assert [lasting_name(path) for path in ("chat.csv", "*.csv", "gs://bucket/chat.csv", "-", "pipe")] == [
         *(f"{tmp_path}/chat.csv", f"{tmp_path}/*.csv", "gs://bucket/chat.csv", "-", "-")
     ]
-    assert not is_stream("chat.csv")
+    assert not is_read_once("chat.csv")
 
 
 @pytest.mark.parametrize("way", ["name", "glob", "relative", "link", "hard link", "folder link", "found"])
