@@ -64,18 +64,15 @@ def sweep(
     goes on.
     """
     load_tensorflow()
-    from charflow.model import presets
     from charflow.model.search.space import DEFAULT_SEARCH, Space
     from charflow.model.search.sweep import Stopped, Sweep, locked
+    from charflow.model.training.configure import configure
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.corpus.corpus import build_corpus
-    from charflow.pipeline.formats.inputs import lasting_name
     from charflow.pipeline.remarks import remarks
-    from charflow.pipeline.tables import override
 
     training = options.given(time_limit=time_limit, seed=seed)
-    wanted = {"data": [lasting_name(path) for path in data], "corpus": changes, "training": training}
-    config = override(presets.preset(preset), presets.with_limits(wanted))
+    config = configure(data, {"corpus": changes, "training": training}, name=preset)
     space = Space.parse(search or DEFAULT_SEARCH, config)
     with waiting("reading"):
         corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))

@@ -1,9 +1,7 @@
 """`charflow train`: from chat CSVs to a run folder."""
 
 import os
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,17 +15,15 @@ from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.cli.training_screen import TrainingScreen
-from charflow.model.config import Config, load_toml
+from charflow.model.config import Config
 from charflow.model.distributed.cluster import names_cluster
 from charflow.pipeline.errors import counted
-from charflow.pipeline.tables import names, override
 
 if TYPE_CHECKING:
     from charflow.model.evaluation.copy_check import CopiedRun
     from charflow.model.run.run_dir import RunDir
     from charflow.model.training.report import Result
     from charflow.model.training_text import TrainingText
-    from charflow.pipeline.prepared.corpus import PreparedCorpus
 
 
 @options.settings(Config)
@@ -53,8 +49,8 @@ def train(
     """
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
     from charflow.model.distributed.strategy import make_strategy, placement
-    from charflow.model.evaluation.copy_check import longest_copy
     from charflow.model.run.run_dir import RunDir
+    from charflow.model.training.configure import configure
     from charflow.model.training.start import start_run
     from charflow.model.training_text import read_text
     from charflow.pipeline.corpus.cache import CorpusCache
@@ -65,7 +61,7 @@ def train(
         run_dir.check_free()  # before workers meet: the chief makes the folder only when all have passed here
     scope = make_strategy(strategy)  # type: ignore[arg-type]  # it checks the name
     here, prepared = placement(scope), PreparedCorpus.among(data)
-    wanted = _config(run_dir, data, prepared, preset, config, changes, resume=resume)
+    wanted = configure(data, changes, name=preset, file=config, prepared=prepared, resumed=run_dir if resume else None)
     with nullcontext() if prepared else waiting("reading"):
         store = None if no_cache else CorpusCache(cache)
         text = read_text(prepared or data, wanted, worker=here.worker, workers=here.workers, cache=store)
@@ -74,14 +70,9 @@ def train(
     with TrainingScreen(text, quiet=json or not here.chief, chief=here.chief) as screen:
         with saying(f"interrupted; --resume goes on from what was saved in {out}.", when=run_dir.config_file.exists):
             result = start_run(wanted, text, run_dir, scope, screen, resume=resume)
-        copied = None
-        if here.chief and result.ended:
-            screen.ending("looking for copied text")
-            copied = longest_copy(text, screen.best_texts)
-    if here.chief and json:
-        console.print_json(_figures(run_dir, result, copied))
-    elif here.chief and result.ended:
-        _show_result(run_dir, result, copied, held_out_characters=text.held_out_characters)
+        copied = _longest_copy(text, screen) if here.chief and result.ended else None
+    if here.chief:
+        _tell(run_dir, result, copied, held_out_characters=text.held_out_characters, json=json)
     if not result.ended:
         raise Interrupted(
             f"{result.reason} after step {result.step:,}; saved in {out}, --resume goes on from there.",
@@ -99,35 +90,20 @@ def _remark(data: list[str], text: "TrainingText", *, resume: bool) -> None:
         console.remark(remarks(text.corpus))
 
 
-def _config(
-    run_dir: "RunDir",
-    data: list[str],
-    prepared: "PreparedCorpus | None",
-    preset_name: str | None,
-    config_file: Path | None,
-    changes: Mapping[str, Any],
-    *,
-    resume: bool,
-) -> "Config":
-    from charflow.model.presets import continued, preset, with_limits
-    from charflow.pipeline.errors import SettingError
-    from charflow.pipeline.formats.inputs import lasting_name
+def _longest_copy(text: "TrainingText", screen: TrainingScreen) -> "CopiedRun | None":
+    from charflow.model.evaluation.copy_check import longest_copy
 
-    if prepared and "corpus" in changes:
-        raise SettingError(
-            "{folder} was prepared with its own choice of messages: leave {given} out, or give the CSV files.",
-            folder=data[0],
-            given=names(changes["corpus"]),
-        )
-    if resume:
-        if given := options.given(preset=preset_name, config=config_file):
-            raise SettingError("A resumed run keeps its settings: leave {given} out.", given=tuple(given))
-        return continued(run_dir.load()[0], changes)
-    config = preset(preset_name or "default")
-    if config_file:
-        config = override(config, with_limits(load_toml(config_file)), source=str(config_file))
-    corpus = {"corpus": asdict(prepared.settings)} if prepared else {}
-    return override(config, {**with_limits(changes), **corpus, "data": [lasting_name(path) for path in data]})
+    screen.ending("looking for copied text")
+    return longest_copy(text, screen.best_texts)
+
+
+def _tell(
+    run_dir: "RunDir", result: "Result", copied: "CopiedRun | None", *, held_out_characters: int, json: bool
+) -> None:
+    if json:
+        console.print_json(_figures(run_dir, result, copied))
+    elif result.ended:
+        _show_result(run_dir, result, copied, held_out_characters=held_out_characters)
 
 
 def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None", *, held_out_characters: int) -> None:

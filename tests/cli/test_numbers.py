@@ -9,7 +9,9 @@ import pytest
 from typer.main import get_command
 
 from charflow.cli.app import app
-from charflow.cli.options import spelled
+from charflow.cli.options import _SPELLED, spelled
+from charflow.model.config import Config
+from charflow.pipeline.option import settable
 
 # What each command needs before its numbers count; none of it is read or written when a number is refused.
 ARGUMENTS: dict[str, list[str]] = {
@@ -92,12 +94,11 @@ def test_numbers_are_found() -> None:
     assert names >= {("train", "--units"), ("generate", "--temperature"), ("launch", "--workers")}
 
 
-def test_options_that_are_not_called_after_their_setting_exist() -> None:
+def test_every_setting_is_an_option_of_train_and_what_messages_spell_exists() -> None:
     group = get_command(app)
-    options = {name for command in group.commands.values() for each in command.params for name in each.opts}  # type: ignore[attr-defined]
-    for setting in ("users", "drop_users", "max_chars", "prompt_chars", "completion_chars", "shard_characters"):
-        assert spelled(setting) in options
-    assert {spelled(setting) for setting in ("checkpoint_steps", "lowercase", "header", "window_length")} <= options
+    options = {name: {o for each in c.params for o in each.opts} for name, c in group.commands.items()}  # type: ignore[attr-defined]
+    assert {spelled(each.name) for each in settable(Config)} <= options["train"]
+    assert set(_SPELLED.values()) <= set().union(*options.values())
 
 
 @pytest.mark.parametrize(

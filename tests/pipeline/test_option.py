@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, Literal
 
 from charflow.model.config import Config
 from charflow.pipeline.bounds import Bounds
@@ -46,9 +47,16 @@ def test_settable_finds_its_value_in_a_table() -> None:
     assert [each.of(Cake(eggs=5)) for each in settable(Cake)] == [5, 0.5, (), "low", True]
 
 
-def test_fields_of_one_name_are_one_setting() -> None:
+def all_fields(table: Any) -> Iterator[str]:
+    for each in fields(table):
+        value = getattr(table, each.name)
+        yield from all_fields(value) if is_dataclass(value) else [each.name]
+
+
+def test_every_field_of_a_run_but_its_data_can_be_set_and_has_a_name_of_its_own() -> None:
     names = [each.name for each in settable(Config)]
-    assert len(names) == len(set(names)) > 40
+    assert ["data", *names] == list(all_fields(Config()))
+    assert len(names) == len(set(names))
 
 
 def test_tables_of_a_run_load_no_tensorflow() -> None:

@@ -1,0 +1,56 @@
+"""Settles what a run does before it starts: a preset, a file and changes, or what a run that is resumed may change.
+
+`train` and `sweep` ask it; `start` takes the configuration that comes of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from charflow.model.config import Config, load_toml
+from charflow.model.presets import continued, preset, with_limits
+from charflow.model.run.run_dir import RunDir
+from charflow.pipeline.errors import SettingError
+from charflow.pipeline.formats.inputs import lasting_name
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.tables import names, override
+
+
+def configure(
+    data: Sequence[str],
+    changes: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    file: Path | None = None,
+    prepared: PreparedCorpus | None = None,
+    resumed: RunDir | None = None,
+) -> Config:
+    """Puts changes over a file, and that over a preset; of a run that is resumed, over its own settings.
+
+    Args:
+        data: files and globs, or a prepared folder.
+        changes: settings of `Config`, as nested dictionaries.
+        name: of the preset; "default" by default.
+        file: TOML.
+        prepared: the corpus, if that is what `data` names.
+        resumed: the run to go on with.
+
+    Raises:
+        UserError: one of them is invalid, or does not go with another.
+    """
+    if prepared and "corpus" in changes:
+        raise SettingError(
+            "{folder} was prepared with its own choice of messages: leave {given} out, or give the CSV files.",
+            folder=data[0],
+            given=names(changes["corpus"]),
+        )
+    if resumed:
+        if given := tuple(key for key, value in {"preset": name, "config": file}.items() if value is not None):
+            raise SettingError("A resumed run keeps its settings: leave {given} out.", given=given)
+        return continued(resumed.load()[0], changes)
+    config = preset(name or "default")
+    if file:
+        config = override(config, with_limits(load_toml(file)), source=str(file))
+    corpus = {"corpus": asdict(prepared.settings)} if prepared else {}
+    return override(config, {**with_limits(changes), **corpus, "data": [lasting_name(path) for path in data]})
