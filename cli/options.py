@@ -6,14 +6,14 @@ An option that was not given is None, so that a preset or a file can decide.
 import functools
 import inspect
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from charflow.model.config import Config
-from charflow.model.decoding.samplers import SAMPLERS, Sampler
+from charflow.model.decoding.settings import Limits, SamplingSettings
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.option import Settable, settable
 from charflow.pipeline.tables import nested
@@ -39,19 +39,15 @@ TextCount = Annotated[
     typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on."),
     Bounds(at_least=1, at_most=100_000),
 ]
-Samplers = Mapping[str, Any]  # an option for each, where `with_samplers` stands above
-NO_SAMPLERS: Samplers = {}
 Context = Annotated[
     str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")
 ]
 
 
-# How the command line writes settings that stand in no table, where their options are not called after them.
+_TABLES = (Config, SamplingSettings, Limits)
+# How the command line writes settings whose options are not called after them; the last ones stand in no table.
 _SPELLED = {
-    **{each.name: each.spelled for each in settable(Config) if each.option.name},
-    "max_chars": "--length",
-    "prompt_chars": "--max-prompt",
-    "completion_chars": "--max-completion",
+    **{each.name: each.spelled for table in _TABLES for each in settable(table) if each.option.name},
     "shard_characters": "--shard-size",
     "folder": "--to",
 }
@@ -99,38 +95,52 @@ def _typed(name: str, value: Any) -> str:
     return f"{spelled(name)}{'=' if word.startswith('-') else ' '}{word}"
 
 
-def settings(table: type, only: Collection[str] = ()) -> Callable[[Callable], Callable]:
-    """Gives a command an option for each setting of a table, in the place of its parameter `changes`.
+def settings(
+    table: type,
+    only: Collection[str] = (),
+    *,
+    place: str = "changes",
+    defaults: bool = False,
+    describe: Callable[[str], str] = str,
+) -> Callable[[Callable], Callable]:
+    """Gives a command an option for each setting of a table, in the place of one of its parameters.
 
     That parameter gets what was given, as nested dictionaries of the fields, so that presets and files decide the rest.
 
     Args:
         table: a dataclass whose fields have an `Option`, or are such tables.
         only: the names of the settings, and of tables with all that is in them, which the command has; empty is all.
+        place: the name of the parameter.
+        defaults: what is not given is the default of the field, which the help shows, instead of left out.
+        describe: makes the help of each out of that of the `Option`.
     """
     chosen: dict[str, Settable] = {}  # of those that share an option the first
     for each in settable(table):
         if not only or {each.name, *each.tables} & set(only):
             chosen.setdefault(each.spelled, each)
 
-    def changes(values: Mapping[str, Any]) -> Changes:
+    def gather(values: Mapping[str, Any]) -> Changes:
         read = ((each.tables, _read(each, values.get(_argument(each)))) for each in chosen.values())
         return nested((tables, found) for tables, found in read if found)
 
-    return _in_place_of("changes", [_option(each) for each in chosen.values()], changes)
+    own = [_option(each, each.default if defaults else None, describe) for each in chosen.values()]
+    return _in_place_of(place, own, gather)
 
 
 def _argument(setting: Settable) -> str:
     return setting.spelled.lstrip("-").replace("-", "_")
 
 
-def _option(setting: Settable) -> inspect.Parameter:
-    """The parameter of a command that stands for a setting; what is not given is None."""
-    told = setting.option
-    kind: Any = list[str] if setting.type is tuple else str if told.read else setting.type
-    names = [setting.spelled] if setting.type is bool else []
-    option = typer.Option(*names, metavar=setting.metavar or None, help=told.help, show_default=False)
-    return _parameter(_argument(setting), kind | None, option, None, setting.notes)
+def _option(setting: Settable, default: Any, describe: Callable[[str], str]) -> inspect.Parameter:
+    """The parameter of a command that stands for a setting."""
+    typed: Any = list[str] if setting.type is tuple else str if setting.option.read else setting.type
+    kind: Any = typed | None if default is None else typed
+    names, told = [setting.spelled] if setting.type is bool else [], describe(setting.option.help)
+    option = typer.Option(*names, metavar=setting.metavar or None, help=told, show_default=default is not None)
+    annotation = Annotated[(kind, option, *setting.notes)]
+    return inspect.Parameter(
+        _argument(setting), inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
+    )
 
 
 def _read(setting: Settable, typed: Any) -> Mapping[str, Any]:
@@ -140,29 +150,6 @@ def _read(setting: Settable, typed: Any) -> Mapping[str, Any]:
     if setting.option.read:
         return setting.option.read(typed)
     return {setting.name: not setting.default if setting.type is bool else typed}
-
-
-def with_samplers(described: str, *, may_be_left_out: bool = False) -> Callable[[Callable], Callable]:
-    """Gives a command an option for each sampler, in the place of its parameter `samplers`, which gets their values.
-
-    Args:
-        described: the help of each, with {help} and {note} of the sampler's own.
-        may_be_left_out: what is not given is None, instead of off.
-    """
-
-    def parameter(sampler: Sampler) -> inspect.Parameter:
-        kind: Any = int if sampler.dtype == "int32" else float
-        told = described.format(help=sampler.help, note=sampler.bounds.note)
-        option = typer.Option(metavar=sampler.metavar, help=told)
-        default = None if may_be_left_out else kind(sampler.off)
-        return _parameter(sampler.name, kind | None if may_be_left_out else kind, option, default, (sampler.bounds,))
-
-    return _in_place_of("samplers", [parameter(sampler) for sampler in SAMPLERS], dict)
-
-
-def _parameter(name: str, kind: Any, option: Any, default: Any, notes: Iterable[Any]) -> inspect.Parameter:
-    annotation = Annotated[(kind, option, *notes)]
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
 
 
 def _in_place_of(

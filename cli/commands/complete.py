@@ -13,6 +13,7 @@ from charflow.cli import options
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.grpc_log import quiet_grpc
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @checked
-@options.with_samplers("{help}; {note}. [default: the model's]", may_be_left_out=True)
+@options.settings(SamplingSettings, describe=lambda told: f"{told} [default: the model's]")
 def complete(
     prompt: Prompts = None,
     server: Annotated[
@@ -31,15 +32,7 @@ def complete(
     version: Annotated[int | None, typer.Option(metavar="N", help="This version. [default: the latest]")] = None,
     label: Annotated[str | None, typer.Option(metavar="L", help="The version with this label.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print the text as it is written.")] = False,
-    length: Annotated[int | None, typer.Option(metavar="N", help="Characters to write. [default: the model's]")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(metavar="T", help="1 is the model, lower is safer, 0 greedy. [default: the model's]")
-    ] = None,
-    samplers: options.Samplers = options.NO_SAMPLERS,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Same seed, same text. [default: the model's]")] = None,
-    stop: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="End after writing this. [default: the model's]")
-    ] = None,
+    changes: options.Changes = options.NO_CHANGES,
     count: options.TextCount = 1,
     timeout: Annotated[float, typer.Option(metavar="S", help="Seconds for a call, its retries included.")] = 60.0,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")] = False,
@@ -55,19 +48,18 @@ def complete(
         raise UserError("Pass --stream or --json, not both.")
     prompts = read_prompts(prompt)
     address = server or ("127.0.0.1:8501" if rest else "127.0.0.1:8500")
-    given = options.given(max_chars=length, temperature=temperature, **samplers, seed=seed, stop=stop)
     quiet_grpc()
     from charflow.serving import Client, Tls
     from charflow.serving.client.arguments import setting_columns
 
     with _told(address):
-        setting_columns(given, len(prompts) * count)  # before anything is asked of a server
+        setting_columns(changes, len(prompts) * count)  # before anything is asked of a server
         certificates = Tls(ca=ca, cert=cert, key=key) if tls or ca or cert or key else None
         protocol: Any = "rest" if rest else "grpc"
         with Client(
             address, protocol, model=model, version=version, label=label, timeout=timeout, tls=certificates
         ) as client:
-            settings = _settings(client, given)
+            settings = _settings(client, changes)
             if stream:
                 _print_chunks(client, prompts, settings, count)
             else:

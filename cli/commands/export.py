@@ -9,25 +9,24 @@ from charflow.cli import options
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
+from charflow.model.decoding.settings import Limits, SamplingSettings
 
 if TYPE_CHECKING:
     from charflow.export.check import Finding
 
 
-@options.with_samplers("Of serving_default; {note}.")
+@options.settings(
+    SamplingSettings, defaults=True, describe=lambda told: f"Of serving_default: {told[0].lower()}{told[1:]}"
+)
+@options.settings(Limits, place="limits", defaults=True)
 def export(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a trained run.")] = None,
     to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of the model's versions.")] = None,
     check: Annotated[Path | None, typer.Option(metavar="DIR", help="Only check this exported version.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="Its number. [default: the next]")] = None,
-    length: Annotated[int, typer.Option(metavar="N", help="Characters serving_default writes.")] = 400,
-    temperature: Annotated[float, typer.Option(metavar="T", help="Of serving_default.")] = 0.5,
-    samplers: options.Samplers = options.NO_SAMPLERS,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of serving_default.")] = 0,
-    stop: Annotated[str, typer.Option(metavar="TEXT", help="Ends the text of serving_default.")] = "",
+    changes: options.Changes = options.NO_CHANGES,
     context: options.Context = "stream",
-    max_prompt: Annotated[int, typer.Option(metavar="N", help="Longest prompt; its end is kept.")] = 4096,
-    max_completion: Annotated[int, typer.Option(metavar="N", help="Longest completion.")] = 4096,
+    limits: options.Changes = options.NO_CHANGES,
     json: options.Json = False,
 ) -> None:
     """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check."""
@@ -46,10 +45,7 @@ def export(
     assert run is not None and to is not None
     load_tensorflow()
     from charflow.export.publish import export_run
-    from charflow.model.decoding.settings import SamplingSettings
-    from charflow.model.decoding.text_model import Limits
 
-    settings = SamplingSettings(max_chars=length, temperature=temperature, **samplers, seed=seed, stop=stop)
     found: list[Finding] = []
     checked: list[Path] = []
 
@@ -64,9 +60,9 @@ def export(
                 run,
                 to,
                 version=version,
-                settings=settings,
+                settings=SamplingSettings(**changes),
                 context=context,  # type: ignore[arg-type]  # it checks the name
-                limits=Limits(prompt_chars=max_prompt, completion_chars=max_completion),
+                limits=Limits(**limits),
                 verify=verify,
             )
     except UserError:

@@ -13,29 +13,25 @@ from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
+from charflow.model.decoding.settings import SamplingSettings
 from charflow.pipeline.errors import counted
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
     from charflow.model.decoding.generator import GeneratedText, Generator
-    from charflow.model.decoding.settings import SamplingSettings
 
 _AT_ONCE = 64  # texts in a batch: more are hardly faster, and show nothing for longer
 
 
 @checked
-@options.with_samplers("{help}; {note}.")
+@options.settings(SamplingSettings, defaults=True)
 def generate(
     run: options.RunFolder,
     prompt: Prompts = None,
     prompts_file: Annotated[
         Path | None, typer.Option("--prompts", metavar="FILE", help="A prompt a line, UTF-8.")
     ] = None,
-    length: Annotated[int, typer.Option(metavar="N", help="Characters to write.")] = 400,
-    temperature: Annotated[float, typer.Option(metavar="T", help="1 is the model, lower is safer, 0 greedy.")] = 0.5,
-    samplers: options.Samplers = options.NO_SAMPLERS,
-    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same text.")] = 0,
-    stop: Annotated[str, typer.Option(metavar="TEXT", help="End after writing this.")] = "",
+    changes: options.Changes = options.NO_CHANGES,
     count: options.TextCount = 1,
     context: options.Context = "stream",
     unknown: Annotated[
@@ -48,15 +44,14 @@ def generate(
     """Print completions, character by character."""
     load_tensorflow()
     from charflow.model.decoding.generator import Generator
-    from charflow.model.decoding.settings import SamplingSettings
     from charflow.pipeline.errors import quoted, quoted_list
 
-    settings = SamplingSettings(max_chars=length, temperature=temperature, **samplers, seed=seed, stop=stop)
+    settings = SamplingSettings(**changes)
     with waiting("loading"):
         generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
     prompts = [_without_unknown(generator, text, unknown) for text in read_prompts(prompt, prompts_file)]
-    if never := generator.unknown_chars(stop):
-        console.remark([f"the model never writes {quoted_list(never)}: --stop {quoted(stop)} ends no text."])
+    if never := generator.unknown_chars(settings.stop):
+        console.remark([f"the model never writes {quoted_list(never)}: --stop {quoted(settings.stop)} ends no text."])
     settings.seeds(len(prompts) * count)  # before the first text, rather than at the last
     with waiting("compiling"):
         generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
@@ -85,14 +80,14 @@ def _without_unknown(generator: "Generator", prompt: str, unknown: str) -> str:
     return "".join(char for char in generator.normalise(kept) if char not in left)
 
 
-def _rows(prompts: list[str], settings: "SamplingSettings", count: int) -> list[tuple[str, int]]:
+def _rows(prompts: list[str], settings: SamplingSettings, count: int) -> list[tuple[str, int]]:
     """Each prompt as often as is wanted, with the seed of each text."""
     rows = [prompt for prompt in prompts for _ in range(count)]
     return list(zip(rows, settings.seeds(len(rows)), strict=True))
 
 
 def _completed(
-    generator: "Generator", rows: list[tuple[str, int]], settings: "SamplingSettings"
+    generator: "Generator", rows: list[tuple[str, int]], settings: SamplingSettings
 ) -> "Iterator[GeneratedText]":
     """Writes all texts, many at once: a batch takes hardly longer than one of its rows."""
     for start in range(0, len(rows), _AT_ONCE):
@@ -100,7 +95,7 @@ def _completed(
         yield from generator.generate([row for row, _ in batch], **{**asdict(settings), "seed": batch[0][1]})
 
 
-def _print_texts(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
+def _print_texts(generator: "Generator", prompts: list[str], settings: SamplingSettings, count: int) -> None:
     rows = _rows(prompts, settings, count)
     written, began = 0, time.perf_counter()
     if len(rows) == 1:  # somebody may watch it being written
@@ -119,7 +114,7 @@ def _print_texts(generator: "Generator", prompts: list[str], settings: "Sampling
         console.err.print(f"{counted(written, 'character')}, {written / seconds:,.0f} a second")
 
 
-def _print_json(generator: "Generator", prompts: list[str], settings: "SamplingSettings", count: int) -> None:
+def _print_json(generator: "Generator", prompts: list[str], settings: SamplingSettings, count: int) -> None:
     rows = _rows(prompts, settings, count)
     began = time.perf_counter()
     texts = list(_completed(generator, rows, settings))

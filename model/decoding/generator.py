@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.decoder import make_decoder
-from charflow.model.decoding.settings import SETTINGS, SamplingSettings
-from charflow.model.decoding.text_model import Completions, LargestRequest, Limits, TextModel
+from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
+from charflow.model.decoding.text_model import Completions, LargestRequest, TextModel
 from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from charflow.model.decoding.samplers import SAMPLERS, Sampler
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError
-from charflow.pipeline.settings import Natural, Seed, check
+from charflow.pipeline.option import Option
+from charflow.pipeline.settings import Count, Natural, Seed, check
 
 LONGEST_STOP = 32  # characters of a stop string that are compared
 
@@ -22,7 +23,7 @@ class Setting:
         name: of the field, the option's setting, and the signatures' input.
         dtype: of the tensor.
         default: of a signature that is exported without another wish.
-        type: what Python's value may be.
+        type: what Python's value may be, and how the command line tells it.
         help: what it does, for the documentation.
     """
 
@@ -36,21 +37,44 @@ class Setting:
 def _of(sampler: Sampler) -> Setting:
     kind: type = int if sampler.dtype == "int32" else float
     note = f"{sampler.help[0].lower()}{sampler.help[1:]}; {sampler.bounds.note}"
-    return Setting(sampler.name, sampler.dtype, kind(sampler.off), Annotated[kind, sampler.bounds], note)
+    option = Option(f"{sampler.help}; {sampler.bounds.note}.", sampler.metavar)
+    return Setting(sampler.name, sampler.dtype, kind(sampler.off), Annotated[kind, sampler.bounds, option], note)
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("max_chars", "int32", 400, Natural, "most characters to write"),
+    Setting(
+        "max_chars",
+        "int32",
+        400,
+        Annotated[Natural, Option("Characters to write.", name="length")],
+        "most characters to write",
+    ),
     Setting(
         "temperature",
         "float32",
         0.5,
-        Annotated[float, Bounds(at_least=0, note="0 is greedy")],
+        Annotated[
+            float,
+            Bounds(at_least=0, note="0 is greedy"),
+            Option("1 is the model, lower is safer, 0 greedy.", "T"),
+        ],
         "1 is the model itself, lower is safer, 0 takes the most likely character",
     ),
     *map(_of, SAMPLERS),
-    Setting("seed", "int64", 0, Seed, "same seed, same text; row i of several has its own, seed + i of one number"),
-    Setting("stop", "string", "", str, 'writing this ends the text; "" is off'),
+    Setting(
+        "seed",
+        "int64",
+        0,
+        Annotated[Seed, Option("Same seed, same text.")],
+        "same seed, same text; row i of several has its own, seed + i of one number",
+    ),
+    Setting(
+        "stop",
+        "string",
+        "",
+        Annotated[str, Option("End after writing this.", "TEXT")],
+        'writing this ends the text; "" is off',
+    ),
 )
 
 _Fields: Any = make_dataclass(
@@ -95,3 +119,19 @@ class SamplingSettings(_Fields):
                 found=f"{self.seed:,}",
             )
         return range(self.seed, self.seed + rows)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that the graph clamps requests to.
+
+    Attributes:
+        prompt_chars: longest prompt; its end is kept.
+        completion_chars: longest completion.
+    """
+
+    prompt_chars: Annotated[Count, Option("Longest prompt; its end is kept.", name="max-prompt")] = 4096
+    completion_chars: Annotated[Count, Option("Longest completion.", name="max-completion")] = 4096
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -6,39 +6,21 @@ V the number of known characters.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from charflow.model.decoding.decoder import Decoder, SamplingOptions
 from charflow.model.decoding.samplers import SAMPLERS
-from charflow.model.decoding.settings import LONGEST_STOP
+from charflow.model.decoding.settings import LONGEST_STOP, Limits
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.kept_texts import SEPARATOR
-from charflow.pipeline.settings import Count, check
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
 
 _BYTES_PER_CHAR = 16  # of a text that are read for each character it may keep; what NFKC shrinks more is cut shorter
 _STATE_STEP = 2.0**24  # a cell's state moves by at most 1 a character, and float32 counts no further than this
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds that the graph clamps requests to.
-
-    Attributes:
-        prompt_chars: longest prompt; its end is kept.
-        completion_chars: longest completion.
-    """
-
-    prompt_chars: Count = 4096
-    completion_chars: Count = 4096
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class LargestRequest(NamedTuple):

@@ -12,8 +12,7 @@ import pytest
 from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, SessionRunner
 from charflow.model.decoding.generator import Generator
-from charflow.model.decoding.settings import SamplingSettings
-from charflow.model.decoding.text_model import Limits
+from charflow.model.decoding.settings import Limits, SamplingSettings
 from tests.support import made_once
 
 WINDOWED_SETTINGS = SamplingSettings(max_chars=12, temperature=0.9, top_k=5, top_p=0.8, seed=-3, stop="e")

@@ -13,8 +13,7 @@ from charflow.export.check import check
 from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, read_graph
 from charflow.model.decoding.generator import Generator
-from charflow.model.decoding.settings import SamplingSettings
-from charflow.model.decoding.text_model import Limits
+from charflow.model.decoding.settings import Limits, SamplingSettings
 
 COMPLETE = """
 import json, sys

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.export.publish import export_run
-from charflow.model.decoding.settings import SamplingSettings
-from charflow.model.decoding.text_model import Limits
+from charflow.model.decoding.settings import Limits, SamplingSettings
 from charflow.pipeline.errors import UserError
 from charflow.serving.layout import SERVER_FILES
 

@@ -16,8 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from charflow.model import preset
-from charflow.model.decoding.settings import SETTINGS, SamplingSettings
-from charflow.model.decoding.text_model import Limits
+from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
 from tests.golden.house import RUNS, USER, House, charflow
 
 Document = Callable[[House], Any]

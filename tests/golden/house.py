@@ -21,8 +21,7 @@ import tensorflow as tf
 
 from charflow.cli.app import run  # the `charflow` command, which ends its process when it is done
 from charflow.export import export_run
-from charflow.model.decoding.settings import SamplingSettings
-from charflow.model.decoding.text_model import Limits
+from charflow.model.decoding.settings import Limits, SamplingSettings
 
 USER = "mira"
 SMALL = ("--units", 16, "--steps", 60, "--evaluations", 2, "--user", USER)

@@ -14,7 +14,8 @@ import pytest
 from charflow.model.config import NetworkConfig
 from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.generator import Generator
-from charflow.model.decoding.text_model import Limits, TextModel
+from charflow.model.decoding.settings import Limits
+from charflow.model.decoding.text_model import TextModel
 from charflow.model.network.network import Network
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.text_settings import TextSettings

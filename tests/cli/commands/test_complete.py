@@ -324,9 +324,9 @@ OPTIONS: dict[str, tuple[list[Any], str]] = {
     "stream and json": (["--stream", "--json"], "Pass --stream or --json, not both."),
     "temperature": (
         ["--temperature", "nan"],
-        "--temperature must be at least 0 and at most 3.40282e+38, not nan (0 is greedy).",
+        "--temperature must be a finite number of at least 0, not nan (0 is greedy).",
     ),
-    "length": (["--length", -1], "--length must be at least 0 and at most 2,147,483,647, not -1."),
+    "length": (["--length", -1], "--length must be at least 0, not -1."),
     "timeout": (["--timeout", 0], "--timeout must be a number of seconds above 0 and at most 1,000,000,000, not 0.0."),
     "version and label": (["--version", 1, "--label", "a"], "Pass a version or a label, not both."),
     "certificate alone": (["--cert", "a.pem"], "Pass a certificate and its key together."),

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.decoding.decoder import LONGEST_STOP
-from charflow.model.decoding.settings import SETTINGS
-from charflow.model.decoding.text_model import Completions, LargestRequest, Limits, TextModel
+from charflow.model.decoding.settings import SETTINGS, Limits
+from charflow.model.decoding.text_model import Completions, LargestRequest, TextModel
 from charflow.pipeline.text_settings import TextSettings
 
 SPELLS_CAB = {" ": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {" ": 1}, "?": {"b": 1}}
