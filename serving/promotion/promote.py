@@ -54,9 +54,9 @@ class ComparisonSettings:
         if not self.prompts:
             raise UsageError("There are no prompts to compare by.")
         if self.requests < 1:
-            raise UsageError(f"--samples must be at least 1, not {self.requests}.")
+            raise UsageError(f"requests must be at least 1, not {self.requests}.")
         if not self.max_slowdown > 0:
-            raise UsageError(f"--max-slowdown must be above 0, not {self.max_slowdown:g}.")
+            raise UsageError(f"max_slowdown must be above 0, not {self.max_slowdown:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)

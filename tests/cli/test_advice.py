@@ -25,7 +25,8 @@ SOLE = {  # modules whose errors only one command meets
     "publish.py": "export",
     "presets.py": "train",
     "sweep.py": "sweep",
-    "sweep_space.py": "sweep",
+    "space.py": "sweep",
+    "configure.py": "train",
     "trainer.py": "train",
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*(?![\w-])")

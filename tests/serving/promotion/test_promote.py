@@ -535,9 +535,9 @@ def test_promote_refuses_versions_that_read_text_differently(start: Callable, ba
     [
         ({"texts": ["a"] * 19}, "There are 19 texts to compare by: give at least 20."),
         ({"prompts": []}, "There are no prompts to compare by."),
-        ({"requests": 0}, "--samples must be at least 1, not 0."),
-        ({"max_slowdown": 0.0}, "--max-slowdown must be above 0, not 0."),
-        ({"max_slowdown": float("nan")}, "--max-slowdown must be above 0, not nan."),
+        ({"requests": 0}, "requests must be at least 1, not 0."),
+        ({"max_slowdown": 0.0}, "max_slowdown must be above 0, not 0."),
+        ({"max_slowdown": float("nan")}, "max_slowdown must be above 0, not nan."),
     ],
     ids=["texts", "prompts", "requests", "slowdown", "not a number"],
 )
