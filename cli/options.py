@@ -43,6 +43,10 @@ Context = Annotated[
     str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")
 ]
 
+Encrypt = Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")]
+Authority = Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and trust these certificates.")]
+Certificate = Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and show this certificate.")]
+PrivateKey = Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key.")]
 
 _TABLES = (Config, SamplingSettings, Limits)
 # How the command line writes settings whose options are not called after them; the last ones stand in no table.

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,10 +34,10 @@ def complete(
     changes: options.Changes = options.NO_CHANGES,
     count: options.TextCount = 1,
     timeout: Annotated[float, typer.Option(metavar="S", help="Seconds for a call, its retries included.")] = 60.0,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")] = False,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and trust these certificates.")] = None,
-    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and show this certificate.")] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key.")] = None,
+    tls: options.Encrypt = False,
+    ca: options.Authority = None,
+    cert: options.Certificate = None,
+    key: options.PrivateKey = None,
     json: options.Json = False,
 ) -> None:
     """Print completions that a model server writes."""

@@ -47,10 +47,10 @@ def promote(
     ] = 1.5,
     force: Annotated[bool, typer.Option("--force", help="Move the label without a comparison.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Move it to the version it was before.")] = False,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")] = False,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and trust these certificates.")] = None,
-    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt, and show this certificate.")] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key.")] = None,
+    tls: options.Encrypt = False,
+    ca: options.Authority = None,
+    cert: options.Certificate = None,
+    key: options.PrivateKey = None,
     json: options.Json = False,
 ) -> None:
     """Move a label of a served model to VERSION, unless that is worse than the version it is now."""
