@@ -53,7 +53,7 @@ def _settings() -> str:
 
 
 def _range(setting: Setting) -> str:
-    if setting.type is str:
+    if setting.dtype == "string":
         return f"at most {LONGEST_STOP} characters"
     return next(each.in_words() for each in setting.type.__metadata__ if isinstance(each, Bounds)) or "any"
 
