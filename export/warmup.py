@@ -18,7 +18,7 @@ from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import TextModel
 from charflow.serving.layout import WARM_UP
 
-_CHARS = 8  # enough to run both loops of the decoder once
+_CHARS = 8  # enough to run a loop of the decoder
 
 
 def write_warmup(version_folder: Path, *, model_name: str, text_model: TextModel, settings: SamplingSettings) -> None:

@@ -138,20 +138,26 @@ class Decoder:
             position: int64 [B], number of characters written before.
             options: how to sample.
         """
-        # Two loops, because samplers, stop strings and rows of different lengths triple the ops of a step. Both give
-        # the same text for a row that uses none of them: a sampler only zeroes probabilities.
+        # Three loops, because stop strings and rows of different lengths double the ops of a step, and so do samplers,
+        # which cost some even where none is used. All give the same text for a row that uses none of these: a sampler
+        # only zeroes probabilities.
         taken = tuple(sampler.taken(values) for sampler, values in zip(SAMPLERS, options.samplers, strict=True))
         options = options._replace(samplers=taken)
-        unused = options.stop_ids[:, -1] < 0
-        for sampler, values in zip(SAMPLERS, taken, strict=True):
-            unused &= ~sampler.used(values)
-        plain = tf.reduce_all(unused & (options.max_chars == options.max_chars[:1]))
+        used = [tf.reduce_any(sampler.used(values)) for sampler, values in zip(SAMPLERS, taken, strict=True)]
+        sampled = tf.reduce_any(tf.stack(used))
+        alike = tf.reduce_all((options.stop_ids[:, -1] < 0) & (options.max_chars == options.max_chars[:1]))
         numbers = uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0)))
+
+        def write_rows(sampled: bool) -> tuple:
+            return tuple(self._write_rows(state, tail, numbers, options, sampled))
+
         return Written(
-            *tf.cond(
-                plain,
-                lambda: tuple(self._write_plain(state, tail, numbers, options)),
-                lambda: tuple(self._write_with_all(state, tail, numbers, options)),
+            *tf.case(
+                [
+                    (sampled, lambda: write_rows(sampled=True)),
+                    (alike, lambda: tuple(self._write_plain(state, tail, numbers, options))),
+                ],
+                default=lambda: write_rows(sampled=False),
             )
         )
 
@@ -172,10 +178,12 @@ class Decoder:
         length = options.max_chars
         return Written(ids, length, log_prob, tf.zeros_like(length, tf.bool), state, _latest(tail, ids, length))
 
-    def _write_with_all(self, state: State, tail: tf.Tensor, numbers: tf.Tensor, options: SamplingOptions) -> Written:
-        """The loop with samplers, stop strings and a length of each row's own; ends when every row has ended."""
+    def _write_rows(
+        self, state: State, tail: tf.Tensor, numbers: tf.Tensor, options: SamplingOptions, sampled: bool
+    ) -> Written:
+        """The loop with stop strings and a length of each row's own, and samplers; ends when every row has ended."""
         network = self._prepared()
-        sample = _drawing(options, sampled=True)
+        sample = _drawing(options, sampled=sampled)
         length = tf.zeros_like(options.max_chars)
 
         def goes_on(t, stopped, *_):  # type: ignore[no-untyped-def]
