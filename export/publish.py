@@ -18,7 +18,7 @@ from charflow.export.server_configs import write_server_configs
 from charflow.export.signatures import make_servable
 from charflow.export.warmup import write_warmup
 from charflow.model.decoding.contexts import ContextKind
-from charflow.model.decoding.generator import Generator, load_text_model
+from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.settings import Limits, SamplingSettings
 from charflow.model.decoding.text_model import LargestRequest
 from charflow.model.run.run_dir import RunDir
@@ -71,11 +71,10 @@ def export_run(
             limit=f"{limits.completion_chars:,}",
         )
     version = _next_version(folder) if version is None else _free_version(folder, version)
-    text_model, _ = load_text_model(run, limits=limits, context=context, largest=LargestRequest())
+    reference = Generator.load(run.path, context=context)
+    text_model = reference.text_model.within(limits, LargestRequest())
     servable, signatures = make_servable(text_model, settings)
-    card = make_model_card(
-        run, version, text_model, settings, context, reference=Generator.load(run.path, context=context)
-    )
+    card = make_model_card(run, version, text_model, settings, context, reference=reference)
     made_base = not folder.exists()
     beside = folder / f".{version}-{os.getpid()}"
     try:

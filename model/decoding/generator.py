@@ -13,7 +13,7 @@ import tensorflow as tf
 from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
-from charflow.model.decoding.text_model import Completions, LargestRequest, TextModel
+from charflow.model.decoding.text_model import Completions, TextModel
 from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints
@@ -74,9 +74,11 @@ class Generator:
         Raises:
             UserError: there is no run, or its checkpoint is damaged.
         """
+        run = RunDir(run_dir)
+        config, vocabulary = run.load()
+        decoder = make_decoder(load_network(run), context, config.training.window_length)
         limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
-        text_model, vocabulary = load_text_model(RunDir(run_dir), limits=limits, context=context)
-        return cls(text_model, vocabulary)
+        return cls(TextModel(decoder, CharacterLookup(vocabulary), config.corpus.text, limits), vocabulary)
 
     @checked
     def generate(self, prompts: str | Sequence[str], **settings: Any) -> list[GeneratedText]:
@@ -172,13 +174,3 @@ def load_network(run_dir: RunDir) -> Network:
     network = Network(config.network, vocabulary.size, targets=config.training.targets, seed=config.training.seed)
     Checkpoints(run_dir.checkpoints, network.model).restore_best()
     return network
-
-
-def load_text_model(
-    run_dir: RunDir, *, limits: Limits, context: ContextKind, largest: LargestRequest | None = None
-) -> tuple[TextModel, Vocabulary]:
-    """Loads the network of a run and wraps it for text; raises as `load_network`."""
-    config, vocabulary = run_dir.load()
-    decoder = make_decoder(load_network(run_dir), context, config.training.window_length)
-    lookup = CharacterLookup(vocabulary)
-    return TextModel(decoder, lookup, config.corpus.text, limits, largest), vocabulary

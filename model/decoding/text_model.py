@@ -97,6 +97,10 @@ class TextModel(tf.Module):
             chars=max(largest.chars, limits.prompt_chars, limits.completion_chars)
         )
 
+    def within(self, limits: Limits, largest: LargestRequest | None) -> "TextModel":
+        """The same weights and tables, which both then share, with other bounds."""
+        return TextModel(self._decoder, self._lookup, self.settings, limits, largest)
+
     @property
     def state_size(self) -> int:
         """S: the packed context and the tail that a stop string may begin in."""

@@ -26,7 +26,6 @@ def export(trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     monkeypatch.setattr("tensorflow.saved_model.save", save)
     monkeypatch.setattr("charflow.export.publish.make_model_card", lambda *_, **__: {})
-    monkeypatch.setattr("charflow.export.publish.Generator.load", lambda *_, **__: None)
     return lambda base, **options: export_run(trained_run, base, **options)
 
 
