@@ -18,7 +18,7 @@ def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a tail of some hundred characters be long."""
     monkeypatch.setattr("charflow.model.training.chief.PART", PART)
     monkeypatch.setattr("charflow.model.evaluation.evaluation.PART", PART)
-    for place in ("training.chief", "evaluation.evaluation"):
+    for place in ("training.chief", "evaluation.evaluation", "evaluation.run_evaluation"):
         monkeypatch.setattr(f"charflow.model.{place}.MOST_SCORED", WHOLE)
 
 
