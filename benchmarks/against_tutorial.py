@@ -17,14 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-import tutorial_recipe as recipe
+import tutorial_recipe as recipe  # type: ignore[import-not-found]  # beside this script, where Python looks first
 
 from charflow.model.config import NetworkConfig
 from charflow.model.decoding.decoder import make_decoder
 from charflow.model.network.network import Network
 from charflow.model.presets import preset
 from charflow.model.training.optimizer import make_optimizer
-from charflow.model.training.samples import Sampler
+from charflow.model.training.samples import SampleWriter
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.windows import make_windows
@@ -100,7 +100,7 @@ def generation_stage(data: dict[str, Any], models: dict[str, Any], chars: int) -
     rows = []
     for context in ("stream", "window"):
         decoder = make_decoder(models["network"], context, recipe.LENGTH)
-        write = Sampler(decoder, TextInMemory(data["corpus"]), seed=0, temperatures=(0.5,), chars=chars)
+        write = SampleWriter(decoder, TextInMemory(data["corpus"]), seed=0, temperatures=(0.5,), chars=chars)
         rate = chars / timed(lambda write=write: list(write(0, epoch=0.0)))
         rows.append(
             f"| generation, characters/s ({context}) | {recipe_rate:,.0f} | {rate:,.0f} | {rate / recipe_rate:,.0f}x |"

@@ -8,6 +8,7 @@ import re
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -174,7 +175,7 @@ def test_explore_takes_the_min_count_that_it_advises(call: Callable, refused: Ca
 def test_command_out_of_memory_names_options_that_it_has(
     refused: Callable, sample_chat: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, advice: str
 ) -> None:
-    def no_room(*_: object, **__: object) -> None:
+    def no_room(*_: object, **__: Any) -> None:
         raise MemoryError("no room")
 
     monkeypatch.setattr("charflow.pipeline.formats.inputs._expand", no_room)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_ctrl_c_ends_a_command_with_130(start: Callable, trained_run: Path) -> N
 
 
 def test_full_disk_is_one_line_with_advice(refused: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "chat.csv"))
 
     monkeypatch.setattr("charflow.pipeline.sample_chat.write_sample_chat", fail)
@@ -200,7 +201,7 @@ def test_demo_goes_the_whole_way(call: Callable, monkeypatch: pytest.MonkeyPatch
     demo = importlib.import_module("charflow.cli.commands.demo")
     train, given = demo.train, []
 
-    def train_little(data: list[str], **options: object) -> None:
+    def train_little(data: list[str], **options: Any) -> None:
         given.append(options.pop("time_limit"))
         train(data, **options, steps=3, units=8, window_length=20)
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -563,7 +564,7 @@ def test_temperature_below_zero_is_refused_before_the_run_is_read(refused: Calla
 def test_model_that_does_not_fit_into_memory_is_refused(
     refused: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_room(*_: object, **__: object) -> None:
+    def no_room(*_: object, **__: Any) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape[1000000000]")
 
     monkeypatch.setattr("charflow.model.training.trainer.Network", no_room)

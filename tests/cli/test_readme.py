@@ -5,6 +5,7 @@ import inspect
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -34,7 +35,7 @@ def commands_on(page: str) -> list[str]:
 
 def options_of(words: list[str]) -> set[str]:
     """The options of the command that the words begin with."""
-    found = typer.main.get_command(app)
+    found: Any = typer.main.get_command(app)
     for word in words:
         if word not in getattr(found, "commands", {}):
             break

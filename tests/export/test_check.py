@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_check_in_fresh_process_passes_on_a_good_export(plain: Path) -> None:
 def test_check_in_fresh_process_gives_on_what_the_check_found(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Finding("a", True, "fine"), Finding("b", False, "ValueError: пʼять")]
 
-    def run(command: list[str], **options: object) -> subprocess.CompletedProcess:
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess:
         assert command == [sys.executable, "-m", "charflow.export.check", str(plain)]
         assert options["env"]["CUDA_VISIBLE_DEVICES"] == "-1"
         printed = "chatter\n" + json.dumps([asdict(finding) for finding in findings]) + "\n"

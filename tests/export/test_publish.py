@@ -4,6 +4,7 @@ import errno
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -259,7 +260,7 @@ def test_failed_save_leaves_nothing_behind(
 def test_failed_warm_up_file_leaves_nothing_behind(
     export: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: Any) -> None:
         raise NO_ROOM
 
     monkeypatch.setattr("charflow.export.publish.write_warmup", fail)
@@ -285,7 +286,7 @@ def test_version_is_complete_when_it_can_be_seen(
 ) -> None:
     visible = []
 
-    def look(*_: object, **__: object) -> None:
+    def look(*_: object, **__: Any) -> None:
         visible.append([child.name for child in tmp_path.iterdir() if not child.name.startswith(".")])
 
     monkeypatch.setattr("charflow.export.publish.write_warmup", look)
@@ -297,7 +298,7 @@ def test_version_is_complete_when_it_can_be_seen(
 def test_export_run_does_not_overwrite_a_version_that_appears_meanwhile(
     export: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def somebody_is_faster(*_: object, **__: object) -> None:
+    def somebody_is_faster(*_: object, **__: Any) -> None:
         (tmp_path / "1").mkdir()
         (tmp_path / "1" / "saved_model.pb").write_text("theirs")
 

@@ -26,7 +26,7 @@ POSITION = {"position": ("int64", [-1])}
 CHARS = 36  # in mira's messages
 STATE = 2 * 24 + 32  # h and c of 24 units, and the tail that a stop string may begin in
 
-INPUTS = {
+INPUTS: dict[str, dict[str, tuple[str, list]]] = {
     "serving_default": {"prompt": ("string", [-1])},
     "generate": SAMPLING,
     "next_char": {"prompt": ("string", [-1])},

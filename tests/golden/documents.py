@@ -233,7 +233,7 @@ def client(house: House) -> Any:
 
     found = {}
     for protocol, address in house.addresses.items():
-        with Client(address, protocol, model="m", version=1) as one:  # type: ignore[arg-type]
+        with Client(address, protocol, model="m", version=1) as one:
             metadata = one.metadata()
             found[protocol] = {
                 "complete": one.complete(PROMPTS),

@@ -169,7 +169,7 @@ def test_network_config_refuses(settings: dict, message: str) -> None:
         NetworkConfig(**settings)
 
 
-REFUSED = [
+REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"targets": "last"}, r"^targets must be next or all, not 'last'\.$"),
     ({"optimizer": "lion"}, r"^optimizer must be adam, nadam, rmsprop or sgd, not 'lion'\.$"),
     ({"schedule": "linear"}, r"^schedule must be constant or cosine, not 'linear'\.$"),

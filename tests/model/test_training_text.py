@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.windows import Share
 
 
-def config(**training: object) -> Config:
+def config(**training: Any) -> Config:
     return Config(training=TrainingConfig(window_length=8, window_shift=3, batch_size=4, steps=1, **training))
 
 

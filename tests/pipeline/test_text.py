@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -25,7 +26,7 @@ LETTERS = st.characters(min_codepoint=1, max_codepoint=0x52F, exclude_categories
 SIGNS = st.characters(max_codepoint=0x2FFF, exclude_categories=["Cn", "Cs"])
 
 
-def normalised(*texts: str, **settings: object) -> list[str]:
+def normalised(*texts: str, **settings: Any) -> list[str]:
     encoded = tf.constant([text.encode() for text in texts])
     return [text.decode() for text in normalise(encoded, TextSettings(**settings)).numpy()]
 

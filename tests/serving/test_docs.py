@@ -102,7 +102,7 @@ def test_small_proto_has_the_names_and_numbers_of_the_official_ones() -> None:
         "PredictRequest": request,
         "PredictResponse": answer,
     }
-    assert request.file.package == re.search(r"package ([\w.]+);", text)[1]  # type: ignore[index]
+    assert request.file.package == re.search(r"package ([\w.]+);", text)[1]
     message = ""
     seen = 0
     for line in text.splitlines():

@@ -47,7 +47,7 @@ def to_server(servers: Any, protocol: str) -> list[str]:
 
 @pytest.fixture
 def client(servers: Any, protocol: str) -> Iterator[Client]:
-    with Client(servers.addresses[protocol], protocol, model="fake") as client:  # type: ignore[arg-type]
+    with Client(servers.addresses[protocol], protocol, model="fake") as client:
         yield client
 
 

@@ -161,7 +161,7 @@ def test_explore_reads_a_chat_once(call: Callable, write_chat: Callable, monkeyp
 
     def counted(*arguments: object) -> object:
         reads.append(arguments)
-        return read_messages(*arguments)  # type: ignore[arg-type]
+        return read_messages(*arguments)
 
     monkeypatch.setattr("charflow.pipeline.formats.messages.read_messages", counted)
     monkeypatch.setattr("charflow.pipeline.corpus.corpus.read_messages", counted)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def exported(monkeypatch: pytest.MonkeyPatch, found: list[Finding]) -> list[dict
     """Replaces the export by one that writes nothing; lists the options it was given."""
     given: list[dict] = []
 
-    def export_run(run: Path, base: Path, **options: object) -> Path:
+    def export_run(run: Path, base: Path, **options: Any) -> Path:
         given.append({"run": run, "base": base, **options})
         return base / "1"
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,12 +54,12 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return do
 
 
-def launched(code: str, *arguments: object, **options: object) -> subprocess.Popen:
+def launched(code: str, *arguments: object, **options: Any) -> subprocess.Popen:
     """Starts the command in a process of its own."""
     driver = LAUNCH.format(worker=WORKER, code=code)
     command = [sys.executable, "-c", driver, "launch", *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen(command, text=True, **streams)  # type: ignore[call-overload]
+    return subprocess.Popen(command, text=True, **streams)
 
 
 def lines(text: str) -> list[str]:

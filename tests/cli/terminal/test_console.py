@@ -267,7 +267,11 @@ def test_nothing_but_the_console_writes_or_knows_rich() -> None:
                 found.append((file.name, "rich"))
             if called in ("print", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write"):
                 found.append((file.name, called))
-            if called.startswith("console.") and any(keyword.arg == "markup" for keyword in node.keywords):
+            if (
+                isinstance(node, ast.Call)
+                and called.startswith("console.")
+                and any(keyword.arg == "markup" for keyword in node.keywords)
+            ):
                 found.append((file.name, "markup"))
     # What a signal leaves to say is written without a console, and was made visible before.
     assert [each for each in found if each not in (("console.py", "rich"), ("interrupts.py", "print"))] == []

@@ -1,6 +1,7 @@
 """Strings in, strings out, with fake models whose output is known and with random ones."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -285,7 +286,7 @@ def test_case_is_kept_where_the_corpus_kept_it(make_chain: Callable, make_genera
 
 
 NAN, INFINITE, INT32, INT64 = float("nan"), float("inf"), np.iinfo(np.int32), np.iinfo(np.int64)
-ODD = {
+ODD: dict[str, list[Any]] = {
     "temperature": [NAN, INFINITE, -INFINITE, 0.0, -1.0, 1e-38, 3e38],
     "top_p": [NAN, INFINITE, -INFINITE, 0.0, -1.0, 1e-38, 2.0],
     "top_k": [INT32.min, -1, INT32.max],

@@ -4,15 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from charflow.model.distributed.cluster import free_ports, share_gpus, usable_cores, visible_gpus, worker_environments
 
 
-def environments(workers: int, **changes: object) -> list[dict[str, str]]:
+def environments(workers: int, **changes: Any) -> list[dict[str, str]]:
     given = {"join_timeout": 90.0, "environ": {}, "cores": 8, "gpus": [], **changes}
-    return worker_environments(workers, **given)  # type: ignore[arg-type]
+    return worker_environments(workers, **given)
 
 
 def test_every_worker_is_told_all_addresses_and_its_own_index() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ class Written:
             at_ready()
 
 
-def run(*codes: str, grace: float = 10.0, written: Written | None = None, **options: object) -> Ending:
+def run(*codes: str, grace: float = 10.0, written: Written | None = None, **options: Any) -> Ending:
     with StopSignals() as signals:
         return run_workers(
             WORKER,
@@ -42,7 +43,7 @@ def run(*codes: str, grace: float = 10.0, written: Written | None = None, **opti
             grace=grace,
             listener=written or Written(),
             signals=signals,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
 
@@ -192,7 +193,7 @@ def test_no_worker_is_left_when_the_output_cannot_be_written() -> None:
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        run(*[f"{IGNORE}print(os.getpid(), flush=True); time.sleep(60)"] * 2, written=Full())  # type: ignore[arg-type]
+        run(*[f"{IGNORE}print(os.getpid(), flush=True); time.sleep(60)"] * 2, written=Full())
     assert not is_running(pids[0])
 
 

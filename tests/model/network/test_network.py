@@ -112,10 +112,7 @@ def test_gradients_are_those_of_the_weighted_sum(make_network: Callable, cell: s
 @each_cell
 def test_half_precision_rounds_the_loss_and_gradients_only(cell: str, precision: str, relative: float) -> None:
     config = NetworkConfig(cell=cell, units=32, layers=2, dropout=0.3)
-    full, half = (
-        Network(config, 5, targets="all", seed=3, precision=each)  # type: ignore[arg-type]
-        for each in ("float32", precision)
-    )
+    full, half = (Network(config, 5, targets="all", seed=3, precision=each) for each in ("float32", precision))
     for weight, same in zip(full.model.get_weights(), half.model.get_weights(), strict=True):
         assert same.dtype == np.float32
         np.testing.assert_array_equal(same, weight)

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -53,7 +54,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Axes
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: (figures.append(figure), path.touch()))
 
-    def draw(*arguments: object, **options: object) -> Axes:
+    def draw(*arguments: object, **options: Any) -> Axes:
         plot_curves(*arguments, tmp_path / "curves.png", title="a run", **options)
         return figures[-1].axes[0]
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Listener:
     def sampled(self, sample: object) -> None: ...
 
 
-def config(**training: object) -> Config:
+def config(**training: Any) -> Config:
     changes = {"window_length": 8, "batch_size": 8, "steps": 2, "evaluations": 1, **training}
     return Config(network=NetworkConfig(units=4, dropout=0.0), training=TrainingConfig(**changes))
 

@@ -375,7 +375,7 @@ def test_ctrl_c_while_the_end_is_judged_leaves_that_to_resume(
             heard.endings.append(doing)
             os.kill(os.getpid(), signal.SIGINT)
 
-    heard.ending = ending  # type: ignore[method-assign]
+    heard.ending = ending
     trainer = trainer_of(config, corpus, tmp_path / "a", heard)
     with clock(1.0):
         cut = trainer.train()
@@ -713,11 +713,11 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> dict:
     ids=["adam", "dropout", "float16", "float16 and float32", "sgd", "clipped"],
 )
 def test_two_replicas_train_as_one_device_does(mirrored: dict, one: str, two: str, tolerance: float) -> None:
-    one, two = mirrored[one], mirrored[two]
-    assert [step for step, _ in two["losses"]] == list(range(1, 13))
-    np.testing.assert_allclose(two["losses"], one["losses"], atol=tolerance)
-    assert two["losses"][-1][1] < 0.95 * two["losses"][0][1]
-    assert two["held_out"] == pytest.approx(one["held_out"], abs=tolerance)
+    alone, shared = mirrored[one], mirrored[two]
+    assert [step for step, _ in shared["losses"]] == list(range(1, 13))
+    np.testing.assert_allclose(shared["losses"], alone["losses"], atol=tolerance)
+    assert shared["losses"][-1][1] < 0.95 * shared["losses"][0][1]
+    assert shared["held_out"] == pytest.approx(alone["held_out"], abs=tolerance)
     assert one["reason"] == two["reason"] == "finished"
 
 

@@ -59,7 +59,7 @@ def test_refuse_absent_is_bounded() -> None:
 
 
 def verdicts(**filters: str) -> list[int]:
-    return judge(tf.constant(["mira", "m"]), tf.constant(["a", "b"]), **filters).numpy().tolist()  # type: ignore[arg-type]
+    return judge(tf.constant(["mira", "m"]), tf.constant(["a", "b"]), **filters).numpy().tolist()
 
 
 # Every parameter of charflow that takes several texts, called with a lone one.
@@ -67,15 +67,15 @@ LONE: dict[str, Callable[[str], object]] = {
     "from_csv paths": lambda chat: Corpus.from_csv(chat).rows,
     "from_csv user": lambda chat: Corpus.from_csv(chat, user="mira").dropped["other user"] < 600,
     "from_csv drop_users": lambda chat: Corpus.from_csv(chat, drop_users="mira").dropped["dropped user"],
-    "CorpusSettings users": lambda chat: CorpusSettings(users="mira").users == ("mira",),  # type: ignore[arg-type]
-    "CorpusSettings drop_users": lambda chat: CorpusSettings(drop_users="bo").drop_users == ("bo",),  # type: ignore[arg-type]
+    "CorpusSettings users": lambda chat: CorpusSettings(users="mira").users == ("mira",),
+    "CorpusSettings drop_users": lambda chat: CorpusSettings(drop_users="bo").drop_users == ("bo",),
     "read_messages paths": lambda chat: read_messages(chat).rows,
     "summarise_chat drop_users": lambda chat: (
         "mira" not in set(summarise_chat(read_messages(chat), drop_users="mira").users["user"])
     ),
     "judge keep_users": lambda chat: verdicts(keep_users="mira") == [0, 2],
     "judge drop_users": lambda chat: verdicts(drop_users="mira") == [1, 0],
-    "Config data": lambda chat: Config(data="a.csv").data == ("a.csv",),  # type: ignore[arg-type]
+    "Config data": lambda chat: Config(data="a.csv").data == ("a.csv",),
     "Space.parse texts": lambda chat: Space.parse("layers=1,2", Config()).axes[0].choices == (1, 2),
     "ComparisonSettings prompts": lambda chat: (
         ComparisonSettings(texts=["a"] * 99, prompts="how do i ").prompts == ("how do i ",)

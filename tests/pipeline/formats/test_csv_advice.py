@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def told(error: UserError) -> str:
     return " ".join(each if isinstance(each, str) else each.told(spelled) for each in error.advice)
 
 
-def advice(path: Path, content: bytes, **options: object) -> str:
+def advice(path: Path, content: bytes, **options: Any) -> str:
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
         read_messages(str(path), CsvFormat(**options))

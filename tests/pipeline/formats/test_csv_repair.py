@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "clean"
 
 
-def repaired(
-    path: Path, folder: Path, *, skip: bool = False, **options: object
-) -> tuple[list[list[str]], list[BadRow]]:
+def repaired(path: Path, folder: Path, *, skip: bool = False, **options: Any) -> tuple[list[list[str]], list[BadRow]]:
     """The rows of the clean copy, read by Python, and the bad rows."""
     (source,) = find_sources(str(path), CsvFormat(**options))
     clean = clean_copy(source, folder / "clean.csv", skip_bad_rows=skip)

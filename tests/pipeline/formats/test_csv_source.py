@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,12 @@ def write(path: Path, content: bytes) -> str:
     return str(path)
 
 
-def source_of(path: str, **options: object) -> CsvSource:
+def source_of(path: str, **options: Any) -> CsvSource:
     (source,) = find_sources(path, CsvFormat(**options))
     return source
 
 
-def refusal(paths: str | list[str], **options: object) -> str:
+def refusal(paths: str | list[str], **options: Any) -> str:
     with pytest.raises(UserError) as error:
         find_sources(paths, CsvFormat(**options))
     return str(error.value)

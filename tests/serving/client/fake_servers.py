@@ -74,6 +74,7 @@ class _Servicer(prediction_service_pb2_grpc.PredictionServiceServicer, model_ser
             return self._server.backend.version(spec.name, self._asked(spec), label)
         except Refused as refused:
             context.abort(getattr(grpc.StatusCode, refused.code), str(refused))
+            raise  # abort has raised
 
     def _asked(self, spec: Any) -> int | None:
         return spec.version.value if spec.HasField("version") else None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -331,9 +332,9 @@ def test_signal_from_before_the_child_was_there_is_passed_on(
     (folder / "tensorflow_model_server").chmod(0o755)
 
     class Late(subprocess.Popen):
-        def __init__(self, command: list[str], **options: object) -> None:
+        def __init__(self, command: list[str], **options: Any) -> None:
             signal.raise_signal(signal.SIGTERM)
-            super().__init__(command, stdin=subprocess.PIPE, **options)  # type: ignore[call-overload]
+            super().__init__(command, stdin=subprocess.PIPE, **options)
 
     monkeypatch.setattr(subprocess, "Popen", Late)
     flags = [f"--model_base_path={model}", f"--rest_api_port={free_port()}", f"--port={free_port()}"]

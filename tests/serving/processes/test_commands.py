@@ -57,7 +57,7 @@ def test_serve_prints_what_it_serves_and_where(serving: ServerProcess) -> None:
         f"Serving chat, slow.\ngRPC: {serving.grpc}\nREST: http://{serving.rest}\n"
         f"""Try:  curl -d '{{"instances": ["how do i "]}}' http://{serving.rest}/v1/models/chat:predict\n"""
     ) in serving.log
-    path, body = re.search(r"-d '(.*)' http://[^/]*(\S*)", serving.log).group(2, 1)  # type: ignore[union-attr]
+    path, body = re.search(r"-d '(.*)' http://[^/]*(\S*)", serving.log).group(2, 1)
     assert serving.http.post(path, content=body).json()["predictions"]
 
 

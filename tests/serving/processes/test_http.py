@@ -98,7 +98,7 @@ def test_metrics_count_the_requests(server: ServerProcess) -> None:
         assert sample_of(page, f"{metric}_sum", **labels) > 0
     buckets = re.findall(r"^:tensorflow:serving:request_latency_bucket\{.*\}", page, re.MULTILINE)
     ours = [bucket for bucket in buckets if '"words"' in bucket and '"GRPC"' in bucket and "+Inf" not in bucket]
-    bounds = [re.search(r'le="([^"]*)"', bucket)[1] for bucket in ours]  # type: ignore[index]
+    bounds = [re.search(r'le="([^"]*)"', bucket)[1] for bucket in ours]
     assert [float(bound) for bound in bounds] == pytest.approx([10 * 1.8**power for power in range(33)], rel=1e-4)
 
 

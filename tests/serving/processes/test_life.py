@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -164,8 +165,8 @@ def test_idle_connections_without_descriptors_stop_neither_door(
 ) -> None:
     popen = subprocess.Popen
 
-    def limited(command: list[str], **options: object) -> subprocess.Popen:
-        return popen(["bash", "-c", 'ulimit -n 192; exec "$@"', "bash", *command], **options)  # type: ignore[call-overload]
+    def limited(command: list[str], **options: Any) -> subprocess.Popen:
+        return popen(["bash", "-c", 'ulimit -n 192; exec "$@"', "bash", *command], **options)
 
     monkeypatch.setattr(subprocess, "Popen", limited)
     server = start_embedded(model_name="slow", model_base_path=models / "slow")

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ class Made:
     def score(self, texts: list[str]) -> list[Score]:
         return [Score(self.bits(text), (), min(len(text), self.limit), self.unknown) for text in texts]
 
-    def generate(self, prompts: list[str], **settings: object) -> list[Completion]:
+    def generate(self, prompts: list[str], **settings: Any) -> list[Completion]:
         self.calls.append((self, prompts, settings))
         time.sleep(self.seconds)
         return [Completion("", 0.0, min(int(settings["max_chars"]), self.limit), "length")]
@@ -46,7 +47,7 @@ class Made:
         return ModelMetadata("a", 1, {"generate": Signature(inputs, {}, defaults)})
 
 
-def compared(old: Made, new: Made, **changes: object) -> Comparison:
+def compared(old: Made, new: Made, **changes: Any) -> Comparison:
     settings = {"texts": TEXTS, "prompts": ["", "a"], "requests": 20, "max_slowdown": 1.5}
     return compare(old, new, **(settings | changes))
 
@@ -164,11 +165,11 @@ def test_one_slow_request_is_no_slow_candidate() -> None:
     slow = Made()
     original = slow.generate
 
-    def once(prompts: list[str], **settings: object) -> list[Completion]:
+    def once(prompts: list[str], **settings: Any) -> list[Completion]:
         time.sleep(0.05 if settings["seed"] == 7 else 0.001)
         return original(prompts, **settings)
 
-    slow.generate = once  # type: ignore[method-assign]
+    slow.generate = once
     comparison = compared(Made(seconds=0.001), slow, requests=50)
     assert comparison.p99.candidate > 2 * comparison.p50.candidate
     assert comparison.faults == []

@@ -66,7 +66,7 @@ class FakeServer(model_service_pb2_grpc.ModelServiceServicer, prediction_service
     def labels(self) -> dict[str, int]:
         return dict(self.config.model_config_list.config[0].version_labels)
 
-    def GetModelStatus(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+    def GetModelStatus(self, request, context):  # noqa: N802
         if request.model_spec.name != "a":
             context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {request.model_spec.name}")
         states = get_model_status_pb2.ModelVersionStatus
@@ -78,7 +78,7 @@ class FakeServer(model_service_pb2_grpc.ModelServiceServicer, prediction_service
             added.status.error_code, added.status.error_message = 5, message
         return answer
 
-    def HandleReloadConfigRequest(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+    def HandleReloadConfigRequest(self, request, context):  # noqa: N802
         self.reloads.append(request.config)
         for label, version in request.config.model_config_list.config[0].version_labels.items():
             if version not in self.loaded:
@@ -86,7 +86,7 @@ class FakeServer(model_service_pb2_grpc.ModelServiceServicer, prediction_service
         self.config = request.config
         return model_management_pb2.ReloadConfigResponse()
 
-    def GetModelMetadata(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+    def GetModelMetadata(self, request, context):  # noqa: N802
         answer = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=request.model_spec)
         if label := request.model_spec.version_label:
             if label not in self.labels:
@@ -97,7 +97,7 @@ class FakeServer(model_service_pb2_grpc.ModelServiceServicer, prediction_service
         answer.metadata["signature_def"].Pack(signatures)
         return answer
 
-    def Predict(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Predict(self, request, context):  # noqa: N802
         version, signature = request.model_spec.version.value, request.model_spec.signature_name
         if version not in self.loaded:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Specific(a, {version})")
@@ -584,7 +584,7 @@ def test_promote_brings_a_server_that_lost_its_labels_in_step(start: Callable) -
 def test_promote_says_what_was_not_there_in_time(
     start: Callable, monkeypatch: pytest.MonkeyPatch, said: str, expected: str
 ) -> None:
-    def late(_: FakeServer, request, context):  # type: ignore[no-untyped-def]
+    def late(_: FakeServer, request, context):
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, said)
 
     monkeypatch.setattr(FakeServer, "HandleReloadConfigRequest", late)

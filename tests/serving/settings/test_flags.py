@@ -1,6 +1,7 @@
 """The table of flags, its values and their rules."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ OURS = {
 }
 
 
-def flags(**changes: object) -> ServerFlags:
+def flags(**changes: Any) -> ServerFlags:
     return ServerFlags(**{"model_base_path": "/models/a", **changes})
 
 

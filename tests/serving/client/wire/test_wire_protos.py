@@ -1,6 +1,7 @@
 """The messages of `wire.proto` against the official ones: whatever a field is called by, its number and type count."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -87,7 +88,7 @@ def test_methods_are_the_official_ones() -> None:
     called = []
 
     class Channel:
-        def unary_unary(self, path: str, **_: object) -> None:
+        def unary_unary(self, path: str, **_: Any) -> None:
             called.append(path)
 
     Methods(Channel())

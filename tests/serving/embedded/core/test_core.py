@@ -120,7 +120,7 @@ def test_requests_are_counted_by_their_status_and_timed(server: Server) -> None:
     with pytest.raises(errors.FailedPrecondition):
         ask(server, ModelSpec(name="half", signature="sing"))
     with pytest.raises(ZeroDivisionError):
-        server.core.predict(ModelSpec(name="half"), lambda _: {"x": 1 / 0}, api="REST")  # type: ignore[dict-item]
+        server.core.predict(ModelSpec(name="half"), lambda _: {"x": 1 / 0}, api="REST")
     assert server.counts("request_count") == {
         '{model_name="half",status="OK"}': 2,
         '{model_name="half",status="FAILED_PRECONDITION"}': 1,

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ def load() -> Iterator[Callable[..., Servable]]:
     """Loads versions, and closes them after the test."""
     loaded: list[Servable] = []
 
-    def load(path: str, **options: object) -> Servable:
-        loaded.append(Servable(path, **options))  # type: ignore[arg-type]
+    def load(path: str, **options: Any) -> Servable:
+        loaded.append(Servable(path, **options))
         return loaded[-1]
 
     yield load
@@ -33,7 +34,7 @@ def load() -> Iterator[Callable[..., Servable]]:
         servable.close()
 
 
-def run(servable: Servable, signature: str = "serving_default", **inputs: object) -> dict[str, np.ndarray]:
+def run(servable: Servable, signature: str = "serving_default", **inputs: Any) -> dict[str, np.ndarray]:
     found = servable.signatures[signature]
     feeds = {found.inputs[name].tensor: np.asarray(value) for name, value in inputs.items()}
     fetched = servable.run(feeds, [spec.tensor for spec in found.outputs.values()])

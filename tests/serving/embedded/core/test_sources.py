@@ -126,7 +126,7 @@ def test_find_versions_follows_the_policy(
 
 def test_find_versions_gives_folders_as_they_are_named(base: Path) -> None:
     for written in (base, f"{base}/"):
-        found = find_versions(source(written, latest=2))  # type: ignore[arg-type]
+        found = find_versions(source(written, latest=2))
         assert found == {10: f"{base}/10", 123: f"{base}/00000123"}
 
 

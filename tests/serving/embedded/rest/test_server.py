@@ -229,7 +229,7 @@ class Stuck:
 def test_stop_answers_what_is_not_done_in_time(opened: Callable[..., Opened]) -> None:
     """Whether it is half sent or at work: an error of the protocol, and no plain text."""
     app = RestApp(
-        Stuck(),  # type: ignore[arg-type]
+        Stuck(),
         timeout_ms=0,
         enable_cors=False,
         metrics=None,
