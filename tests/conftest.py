@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pandas as pd
 import pytest
 
 from tests.support import ROOT, Outcome, made_once, shared_folder, uses
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its start-up lines hide the tests'
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # an example may take long on a busy machine
+hypothesis.settings.load_profile("untimed")
 
 _SLOW = {"subprocess", "subprocess.run", "subprocess.Popen"} | {
     f"charflow.model.{name}" for name in ("training.trainer.Trainer", "training.start.start_run", "search.sweep.Sweep")

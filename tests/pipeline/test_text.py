@@ -17,7 +17,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 # Old, settled blocks: Python's and TensorFlow's Unicode versions differ on newer characters.
 LETTERS = st.characters(min_codepoint=1, max_codepoint=0x52F, exclude_categories=["Cn"]) | st.sampled_from(

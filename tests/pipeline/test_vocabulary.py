@@ -16,7 +16,7 @@ from charflow.pipeline.code_points import points_of
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 # Line ends of every kind, the file's own marks, separators that Python's splitlines would split at, and the rest.
 AWKWARD = {

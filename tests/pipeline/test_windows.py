@@ -15,7 +15,7 @@ from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
 ALPHABET = Vocabulary("abcdefgh")
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 
 @st.composite

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from charflow.model.decoding.sampling import draw, uniforms
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 LARGEST = 1 - 2**-23  # of the uniform numbers
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

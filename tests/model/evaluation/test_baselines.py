@@ -44,7 +44,6 @@ def bits_per_char(train: str, held_out: str, order: int, V: int = 256) -> float:
     )
 
 
-@settings(deadline=None)
 @given(
     train=st.lists(SYMBOLS, min_size=1, max_size=30),
     held_out=st.lists(SYMBOLS, min_size=1, max_size=12),
@@ -57,13 +56,11 @@ def test_ngram_equals_the_slow_recursion(train: list[int], held_out: list[int], 
     assert bits == pytest.approx(reference_bits(train, held_out, order, V), rel=1e-12)
 
 
-@settings(deadline=None)
 @given(train=st.lists(SYMBOLS, min_size=1, max_size=20), context=st.lists(SYMBOLS, max_size=4))
 def test_probabilities_over_the_vocabulary_sum_to_one(train: list[int], context: list[int]) -> None:
     assert sum(reference_probability(train, context, c, 6) for c in range(6)) == pytest.approx(1)
 
 
-@settings(deadline=None)
 @given(train=st.lists(SYMBOLS, min_size=1, max_size=20), order=ORDERS)
 def test_ngram_probabilities_of_one_held_out_character_sum_to_one(train: list[int], order: int) -> None:
     bits = [
@@ -122,7 +119,7 @@ def test_ngram_tells_contexts_of_a_large_alphabet_apart() -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     train=st.text(st.characters(codec="utf-8"), max_size=50),
     held_out=st.text(st.characters(codec="utf-8"), min_size=1, max_size=50),

@@ -27,26 +27,23 @@ def brute_force(generated: str, corpus: str) -> CopiedRun:
     return NOTHING
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(generated=FEW_LETTERS, corpus=FEW_LETTERS)
 def test_equals_brute_force_on_repetitive_texts(generated: str, corpus: str) -> None:
     assert longest_copied_run(generated, corpus) == brute_force(generated, corpus)
 
 
-@settings(deadline=None)
 @given(generated=ANY_CHARACTERS, corpus=ANY_CHARACTERS)
 def test_equals_brute_force_on_any_characters(generated: str, corpus: str) -> None:
     assert longest_copied_run(generated, corpus) == brute_force(generated, corpus)
 
 
-@settings(deadline=None)
 @given(before=st.text("abc", max_size=20), run=st.text("abc", max_size=40), after=st.text("abc", max_size=20))
 def test_equals_brute_force_on_a_planted_run(before: str, run: str, after: str) -> None:
     generated, corpus = before + run + after, after + run + before
     assert longest_copied_run(generated, corpus) == brute_force(generated, corpus)
 
 
-@settings(deadline=None)
 @given(generated=FEW_LETTERS, corpus=FEW_LETTERS, block=st.integers(1, 5), largest_table=st.integers(0, 50))
 def test_does_not_depend_on_block_or_table_size(generated: str, corpus: str, block: int, largest_table: int) -> None:
     with mock.patch.multiple(copy_check, _BLOCK=block, _LARGEST_TABLE=largest_table):

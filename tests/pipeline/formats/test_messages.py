@@ -25,7 +25,7 @@ from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, 
 from charflow.pipeline.sample_chat import write_sample_chat
 
 Rows = list[tuple[str, str]]
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 HEADER = b"fromUser.id,text\n"
 NO_HEADER = {"header": False, "user_column": "0", "text_column": "1"}
@@ -379,7 +379,7 @@ CHUNKS = ["a", "b", ",", '"', '""', "\n", "\r", "\r\n", '"\n', ',"', "é", "\0",
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(body=st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=14).map("".join), columns=st.sampled_from([2, 3]))
 @example(body='a,"' + "x" * 300 + '"\n', columns=2)
 @example(body='a,"' + "é" * 33 + '"\n', columns=2)

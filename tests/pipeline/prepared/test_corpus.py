@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charflow.pipeline.corpus.settings import CorpusSettings
@@ -75,7 +75,6 @@ def test_load_is_the_whole_corpus(alphabet: PreparedCorpus) -> None:
     assert corpus.facts() == alphabet.facts()
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 6), length=st.integers(1, 10), shift=st.integers(1, 5))
 def test_load_part_deals_the_windows_out(alphabet: PreparedCorpus, count: int, length: int, shift: int) -> None:
     windows = range(0, alphabet.split - length, shift)

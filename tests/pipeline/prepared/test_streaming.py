@@ -16,7 +16,7 @@ from charflow.pipeline.prepared.streaming import Place, StreamPlan, naming_shard
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 TRAIN = 301  # characters
 
 
@@ -173,7 +173,6 @@ def test_plan_orders_the_windows_of_a_group_by_a_permutation(plan: StreamPlan, e
     batch_size=st.integers(1, 500),
     memory=st.integers(2**20, 2**34),
 )
-@settings(deadline=None)
 def test_plan_keeps_to_the_memory(
     characters: int, itemsize: int, length: int, shift: int, batch_size: int, memory: int
 ) -> None:

@@ -160,7 +160,7 @@ def exact(message: Message) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TARGETS, NAMES, inputs())
 def test_requests_are_those_of_the_official_protos(target: Target, signature: str, given: dict[str, Tensor]) -> None:
     requests = [
@@ -180,7 +180,7 @@ def test_requests_are_those_of_the_official_protos(target: Target, signature: st
     assert found.model_spec.name == target.model
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(NAMES, st.integers(0, 2**63 - 1), st.dictionaries(NAMES, st.sampled_from([*ARRAYS])))
 def test_answers_of_the_official_protos_are_read(name: str, version: int, cases: dict[str, str]) -> None:
     answer = predict_pb2.PredictResponse(
@@ -226,7 +226,7 @@ def test_metadata_of_another_kind_is_told() -> None:
         grpc_codec.metadata_of(over_the_wire(answer, wire_pb2.GetModelMetadataResponse))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(

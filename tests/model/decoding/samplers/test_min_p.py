@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from charflow.model.decoding.samplers.min_p import SAMPLER, keep
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 ROW = [0.1, 0.3, 0.3, 0.2, 0.1]
 
 

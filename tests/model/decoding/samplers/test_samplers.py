@@ -12,7 +12,7 @@ from charflow.model.decoding.samplers import SAMPLERS, Sampler
 from charflow.model.decoding.settings import SETTINGS, SamplingSettings
 from charflow.pipeline.errors import SettingError
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 WEIGHTS = st.lists(st.sampled_from([0.0, 1e-30, 0.125, 0.25, 0.25, 0.5, 1.0, 3.0]), min_size=1, max_size=7).filter(any)
 ROWS = st.lists(st.tuples(*[st.sampled_from([0.125, 0.25, 0.5, 1.0])] * 5), min_size=2, max_size=4)

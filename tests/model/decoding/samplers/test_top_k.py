@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from charflow.model.decoding.samplers.top_k import keep
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def slow(probabilities: list[float], top_k: int) -> list[float]:

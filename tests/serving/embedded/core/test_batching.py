@@ -230,7 +230,7 @@ def loaded(half: str) -> Iterator[Servable]:
     servable.close()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.integers(1, 12), min_size=1, max_size=40),
     threads=st.integers(1, 4),

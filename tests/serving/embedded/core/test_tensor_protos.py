@@ -52,7 +52,7 @@ def proto(dtype: int = types_pb2.DT_FLOAT, dims: tuple[int, ...] = (), **values:
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tensor=TENSORS, as_content=st.booleans())
 def test_round_trip_keeps_tensors(tensor: np.ndarray, as_content: bool) -> None:
     sent = tensor_pb2.TensorProto.FromString(to_proto(tensor, as_content=as_content).SerializeToString())
@@ -61,13 +61,13 @@ def test_round_trip_keeps_tensors(tensor: np.ndarray, as_content: bool) -> None:
     np.testing.assert_array_equal(received, tensor)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tensor=TENSORS)
 def test_to_array_reads_what_tensorflows_clients_write(tensor: np.ndarray) -> None:
     np.testing.assert_array_equal(to_array("x", tf.make_tensor_proto(tensor)), tensor)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tensor=TENSORS, as_content=st.booleans())
 def test_tensorflows_clients_read_what_to_proto_writes(tensor: np.ndarray, as_content: bool) -> None:
     np.testing.assert_array_equal(tf.make_ndarray(to_proto(tensor, as_content=as_content)), tensor)

@@ -457,7 +457,7 @@ BODIES = st.binary(max_size=40) | st.dictionaries(KEYS, JSON, max_size=3).map(la
 ECHO = make_app(Echo())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(verb=st.sampled_from(["predict", "classify", "regress"]), body=BODIES)
 def test_any_body_gets_json_and_never_500(verb: str, body: bytes) -> None:
     answer = call(ECHO, "POST", f"/v1/models/chat:{verb}", body)
@@ -465,7 +465,7 @@ def test_any_body_gets_json_and_never_500(verb: str, body: bytes) -> None:
     assert set(answer.json()) <= {"error", "predictions", "outputs", "results"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "OPTIONS", "TRACE"]),
     parts=st.lists(

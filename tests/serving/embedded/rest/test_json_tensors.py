@@ -116,7 +116,7 @@ def test_read_rows_names_the_element_at_fault(rows: list[object], message: str) 
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=lambda dtype: dtype.name)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_tensors_survive_json(dtype: tf.DType, data: st.DataObject) -> None:
     tensor = data.draw(npst.arrays(dtype.as_numpy_dtype, SHAPES))
@@ -129,7 +129,7 @@ def test_tensors_survive_json(dtype: tf.DType, data: st.DataObject) -> None:
         np.testing.assert_array_equal(read, tensor)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.binary(), max_size=5), st.booleans())
 def test_strings_survive_json(values: list[bytes], as_base64: bool) -> None:
     text = tensor_texts.format_tensor(np.array(values, np.object_), as_base64=as_base64)
@@ -141,7 +141,7 @@ def test_strings_survive_json(values: list[bytes], as_base64: bool) -> None:
     assert read == values
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(npst.arrays(np.float32, npst.array_shapes(max_dims=3), elements=st.floats(width=32)))
 def test_read_tensor_equals_numpy(tensor: np.ndarray) -> None:
     np.testing.assert_array_equal(json_tensors.read_tensor(tensor.tolist(), tf.float32), tensor)
