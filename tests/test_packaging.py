@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -90,30 +91,31 @@ def test_wheel_from_the_repository_is_the_same(wheel: Path, checkout: Path, tmp_
         }
 
 
-def test_wheel_is_found_and_says_its_version(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-        modules = [
-            name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            for name in archive.namelist()
-            if name.endswith(".py")
-        ]
-    program = (
-        "import charflow, importlib.util, sys\n"
-        "print(charflow.__file__, charflow.__version__)\n"
-        "print([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None])"
+def test_wheel_is_installed_and_every_module_of_it_is_imported(wheel: Path, tmp_path: Path) -> None:
+    place = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(place)]
+    subprocess.run([*pip, str(wheel)], check=True)
+    modules = sorted(
+        path.relative_to(place).with_suffix("").as_posix().removesuffix("/__init__").replace("/", ".")
+        for path in (place / "charflow").rglob("*.py")
+        if path.name != "__main__.py"  # it runs the command
     )
-    packages = [name for name in modules if name.count(".") <= 1 and name != "charflow.__main__"]
+    program = (
+        "import importlib, sys\n"
+        "sys.path += sys.argv[1:3]\n"  # with -S nothing else is there, and the .pth of an editable install is not read
+        "loaded = [importlib.import_module(name) for name in sys.argv[3:]]\n"
+        "import charflow\n"
+        "print(charflow.__version__)\n"
+        "print({module.__file__.startswith(sys.argv[1]) for module in loaded})"
+    )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", program, *packages],
-        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        [sys.executable, "-I", "-S", "-c", program, str(place), sysconfig.get_path("purelib"), *modules],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
-        check=True,
     )
-    version = wheel.name.split("-")[1]
-    assert done.stdout.splitlines() == [f"{tmp_path}/charflow/__init__.py {version}", "[]"]
-    assert len(modules) > 100
+    assert done.stdout.splitlines() == [wheel.name.split("-")[1], "{True}"], done.stderr
+    assert len(modules) > 200
 
 
 def test_readme_on_a_package_index_has_no_link_that_leads_nowhere(sdist: Path) -> None:
