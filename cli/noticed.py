@@ -1,13 +1,15 @@
-"""Shows what was noticed about a chat while it was read: its longest message, and fields that may hold other rows."""
+"""Shows what was noticed about a chat while it was read: its format, its longest message, fields that may hold rows."""
 
 from typing import TYPE_CHECKING
 
 from charflow.cli.terminal import console
+from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
     from charflow.pipeline.formats.long_messages import Noticed
 
 _WARNINGS = 3
+_FORMATS = 10
 
 
 def longest(noticed: "Noticed") -> list[tuple[str, str]]:
@@ -16,6 +18,10 @@ def longest(noticed: "Noticed") -> list[tuple[str, str]]:
 
 
 def warn(noticed: "Noticed") -> None:
-    """Warns of the first fields that may have swallowed rows."""
+    """Says which formats were recognised, and warns of the first fields that may have swallowed rows."""
+    for line in noticed.formats[:_FORMATS]:
+        console.err.print(f"charflow: {line}.")
+    if len(noticed.formats) > _FORMATS:
+        console.err.print(f"charflow: and {counted(len(noticed.formats) - _FORMATS, 'more file')}.")
     for message in noticed.swallowing[:_WARNINGS]:
         console.err.print(f"charflow: warning: {message.warning}")

@@ -84,7 +84,9 @@ def _figures(messages: "Messages", chat: "ChatSummary", user: "UserSummary | Non
         "characters": chat.characters,
         "dropped_rows": chat.bad_rows,
         "repeated_headers": messages.repeated_headers,
-        **asdict(messages.noticed),
+        "longest": messages.noticed.longest and asdict(messages.noticed.longest),
+        "swallowing": [asdict(message) for message in messages.noticed.swallowing],
+        "chats": [asdict(chat) for chat in messages.chats],
         "empty_messages": chat.empty,
         "most_active": chat.users.head(_MOST_ACTIVE).to_dict("records"),
         **({"user": asdict(user)} if user else {}),
@@ -106,6 +108,9 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
     )
     for bad in messages.bad_rows[:3]:
         console.out.print(f"  {bad.path}, line {bad.line:,}: {bad.reason}")
+    for chat_file in messages.chats:
+        for left in chat_file.left_out:
+            console.out.print(f"  left out: {counted(left.count, left.reason)}, such as {quoted(left.example)}")
     console.out.print("\nMost active:")
     console.columns(
         console.out,

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats import csv_source
+from charflow.pipeline.formats.clean_copy import CleanCopy
 from charflow.pipeline.formats.csv_source import CsvSource
 from charflow.pipeline.formats.encodings import is_utf8
 from charflow.pipeline.formats.inputs import InputFile
@@ -34,6 +36,16 @@ class BadRow:
     reason: str
 
 
+class Damaged(Protocol):
+    """What an error about rows must know of the file to find out how they can be read."""
+
+    @property
+    def file(self) -> InputFile: ...
+    @property
+    def layers(self) -> tuple[str, ...]: ...
+    def lines(self) -> Iterator[str]: ...
+
+
 class BadRowsError(UserError):
     """Some rows of a file cannot be read.
 
@@ -44,7 +56,7 @@ class BadRowsError(UserError):
         undecodable: how many of the bad ones have bytes that are not in the encoding.
     """
 
-    def __init__(self, source: CsvSource, bad: list[BadRow], good: int, undecodable: int) -> None:
+    def __init__(self, source: Damaged, bad: list[BadRow], good: int, undecodable: int) -> None:
         first = bad[0]
         more = f" It is the first of {len(bad):,} such rows." if len(bad) > 1 else ""
         super().__init__(f"{first.path}, line {first.line:,}: {first.reason}.{more}")
@@ -91,8 +103,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
     bad: list[BadRow] = []
     good = repeated = 0
     long = LongMessages(source.name, source.delimiter, source.columns)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    with CleanCopy(source.name, path) as copy:
         for row in _rows(source):
             if isinstance(row, BadRow):
                 bad.append(row)
@@ -100,7 +111,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
                 repeated += 1
             else:
                 text = row.fields[source.text_index]
-                writer.writerow((row.fields[source.user_index], text))
+                copy.write(row.fields[source.user_index], text)
                 good += 1
                 long.see(row.line, text)
                 if row.lines > FEWEST_BREAKS:
@@ -108,19 +119,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
     if bad and not skip_bad_rows:
         raise BadRowsError(source, bad, good, sum(isinstance(row, _Undecodable) for row in bad))
     bad = [BadRow(row.path, row.line, row.reason) for row in bad]
-    return Cleaned(_copied(source, path), good, bad, repeated, long.noticed())
-
-
-def _copied(source: CsvSource, path: Path) -> CsvSource:
-    return CsvSource(
-        file=InputFile(str(path), source.name),
-        delimiter=",",
-        header=False,
-        names=("user", "text"),
-        user_index=0,
-        text_index=1,
-        plain=True,
-    )
+    return Cleaned(copy.source, good, bad, repeated, long.noticed())
 
 
 def _rows(source: CsvSource) -> Iterator[_Row | BadRow]:

@@ -79,6 +79,8 @@ _TEXT = _types(  # which a CSV file may begin with too: they explain only why no
     (rb"\s*<\?xml|\s*<[a-zA-Z][\w:-]*[\s>]", "XML", _TO_CSV),
     (rb"\{\\rtf", "RTF", "save it as plain text"),
 )
+_TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+_WHATSAPP = re.compile(r"(?:^|/)(?:_chat|WhatsApp [^/]*)\.txt$")  # beside documents that were sent
 _OFFICE = (  # names of members that tell what a zip archive is
     ("xl/", "an Excel workbook", _SHEET),
     ("word/", "a Word document", "save it as plain text"),
@@ -177,17 +179,25 @@ def _remedy(error: Exception) -> str:
 
 
 def _only_member(file: InputFile, stream: io.BufferedIOBase) -> str:
-    """The name of the one file in a zip archive."""
+    """The name of the one chat in a zip archive."""
     names = _members(zipfile.ZipFile(stream))
     for begins, what, advice in _OFFICE:
         if any(name.startswith(begins) for name in names):
             raise UserError(f"{file.name} is {what}, not CSV: {advice}.")
-    if len(names) != 1:
+    chosen = _chat_in(names)
+    if chosen is None:
         raise UserError(
             f"{file.name} is a zip archive of {counted(len(names), 'file')}"
             f"{f' ({quoted_list(names, most=5)})' if names else ''}: {_UNPACK}."
         )
-    return names[0]
+    return chosen
+
+
+def _chat_in(names: list[str]) -> str | None:
+    """The one file of an archive that may be a chat: others are the pictures that were sent in it."""
+    texts = [name for name in names if name.lower().endswith(_TEXTS)]
+    own = [name for name in texts if _WHATSAPP.search(name)]
+    return next((some[0] for some in (names, texts, own) if len(some) == 1), None)
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
@@ -197,7 +207,8 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
 
 def _open_zip(stream: io.BufferedIOBase) -> io.BufferedIOBase:
     archive = zipfile.ZipFile(stream)
-    return io.BufferedReader(archive.open(_members(archive)[0]))  # type: ignore[type-var]
+    name = _chat_in(_members(archive))
+    return io.BufferedReader(archive.open(str(name)))  # type: ignore[type-var]
 
 
 _LAYERS: dict[str, tuple[re.Pattern[bytes], Callable[[Any], io.BufferedIOBase]]] = {

@@ -1,4 +1,4 @@
-"""Notices the longest message, and fields that seem to have swallowed rows.
+"""Notices the longest message, fields that seem to have swallowed rows, and what format a file has.
 
 A quote that is closed much later than it was meant to be makes valid CSV: one message of thousands of lines, the rows
 of other people inside. Only its looks tell. `messages` and `csv_repair` show every row to this module; `explore` and
@@ -56,10 +56,12 @@ class Noticed:
     Attributes:
         longest: the longest message.
         swallowing: fields with many lines that look like rows.
+        formats: what files are that are no CSV with the expected columns, a line for each.
     """
 
     longest: LongMessage | None = None
     swallowing: tuple[LongMessage, ...] = ()
+    formats: tuple[str, ...] = ()
 
     @classmethod
     def of_all(cls, parts: Sequence["Noticed"]) -> "Noticed":
@@ -68,6 +70,7 @@ class Noticed:
         return cls(
             max(longest, key=lambda message: message.characters, default=None),
             tuple(message for part in parts for message in part.swallowing),
+            tuple(line for part in parts for line in part.formats),
         )
 
     @classmethod
@@ -77,6 +80,7 @@ class Noticed:
         return cls(
             LongMessage(**longest) if longest else None,
             tuple(LongMessage(**message) for message in table.get("swallowing", ())),
+            tuple(table.get("formats", ())),
         )
 
 

@@ -1,7 +1,7 @@
-"""Reads chat messages out of CSV files, and decides which of them count.
+"""Reads chat messages out of files, and decides which of them count.
 
-`csv_source` found the columns; `corpus` and `explore` consume the messages. B is the number of rows in a batch, C that
-of columns.
+`csv_source` found the columns of CSV files, `known_formats` reads all others into clean copies; `corpus` and `explore`
+consume the messages. B is the number of rows in a batch, C that of columns.
 """
 
 from collections import Counter
@@ -12,13 +12,16 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.formats import csv_source
+from charflow.pipeline.formats.chat_format import Chat, ChatFile, ChatFormat, NoMessagesError, Notes
+from charflow.pipeline.formats.clean_copy import CleanCopy
 from charflow.pipeline.formats.csv_advice import advice_for
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
 from charflow.pipeline.formats.csv_source import CsvSource, open_source
 from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
-from charflow.pipeline.formats.file_types import check_end, uncovered
+from charflow.pipeline.formats.file_types import UNREADABLE, check_end, recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
+from charflow.pipeline.formats.known_formats import recognised
 from charflow.pipeline.formats.long_messages import FEWEST_BREAKS, LongMessages, Noticed
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Natural, Paths, Texts, checked
@@ -42,6 +45,7 @@ class Messages:
         bad_rows: those that cannot.
         repeated_headers: rows that were left out because they are the header again.
         noticed: the longest message, and fields that may have swallowed rows.
+        chats: what those files are that are no CSV, and what was left out of them.
     """
 
     sources: tuple[CsvSource, ...]
@@ -49,6 +53,7 @@ class Messages:
     bad_rows: tuple[BadRow, ...]
     repeated_headers: int = 0
     noticed: Noticed = field(default_factory=Noticed)
+    chats: tuple[Chat, ...] = ()
 
     @property
     def all_rows(self) -> int:
@@ -66,11 +71,11 @@ class Messages:
 
 @checked
 def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages:
-    """Opens CSV files and checks every row once, so that reading them later cannot fail half-way.
+    """Opens chats and checks every row once, so that reading them later cannot fail half-way.
 
     Args:
-        paths: files or globs; `-` is standard input. Compressed files are recognised by what is in them; `.tsv` is
-            split at tabs.
+        paths: files or globs; `-` is standard input. Compressed files and the formats of `known_formats` are
+            recognised by what is in them; `.tsv` is split at tabs.
         csv_format: columns, delimiter, header, encoding, and what happens to bad rows.
 
     >>> messages = read_messages("chat.csv")  # doctest: +SKIP
@@ -99,10 +104,14 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
         bad_rows=tuple(bad for one in read for bad in one.bad_rows),
         repeated_headers=sum(one.repeated_headers for one in read),
         noticed=Noticed.of_all([one.noticed for one in read]),
+        chats=tuple(chat for one in read for chat in one.chats),
     )
 
 
 def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
+    chat = ChatFile.of(file, recognise(file), csv_format.encoding)
+    if known := recognised(chat):
+        return _read_chat(chat, known)
     source = open_source(file, csv_format)
     if source.layers:
         check_end(file, source.layers)
@@ -117,6 +126,30 @@ def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
             noticed=clean.noticed,
         )
     return read
+
+
+def _read_chat(chat: ChatFile, known: ChatFormat) -> Messages:
+    """Copies what a format yields into a CSV file.
+
+    Raises:
+        UserError: there is no message, or the file cannot be read.
+    """
+    notes, people, rows = Notes(), set(), 0
+    long = LongMessages(chat.name, ",", 2)
+    try:
+        with CleanCopy(chat.name, scratch_file("chat.csv")) as copy:
+            for rows, (user, text) in enumerate(known.read(chat, notes), 1):
+                people.add(user)
+                copy.write(user, text)
+                long.see(rows, text)
+    except UNREADABLE as error:
+        raise UserError(f"{chat.name} cannot be read: {reason(error)}.") from error
+    if not rows:
+        raise NoMessagesError(chat.name, known.title, notes)
+    title = f"{known.title}, {notes.kind}" if notes.kind else known.title
+    seen = Chat(chat.name, title, rows, len(people), tuple(notes.left_out.values()))
+    noticed = replace(long.noticed(), formats=(f"{chat.name} is {seen}",))
+    return Messages(sources=(copy.source,), rows=rows, bad_rows=(), noticed=noticed, chats=(seen,))
 
 
 def _fast(source: CsvSource) -> CsvSource:

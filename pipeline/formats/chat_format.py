@@ -1,0 +1,161 @@
+"""What a chat format is: a name, how its files are recognised, and a generator of who wrote what.
+
+`known_formats` lists them, `messages` reads a file in one of them by way of a clean copy. A format knows neither
+TensorFlow nor settings: it is given a `ChatFile`, and tells `Notes` what it leaves out and why.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.formats.csv_repair import BadRow, BadRowsError
+from charflow.pipeline.formats.csv_source import lines_of
+from charflow.pipeline.formats.encodings import is_utf8, marked_encoding
+from charflow.pipeline.formats.file_types import Recognised, uncovered
+from charflow.pipeline.formats.inputs import InputFile
+
+_EXAMPLE = 200  # characters that are kept of a line that was left out
+_DAMAGED = re.compile("[\udc80-\udcff]")  # how `lines_of` shows bytes that are not in the encoding
+_HEAD_LINES = 20
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was left out of a chat for one reason.
+
+    Attributes:
+        reason: what it is, in the singular, such as "system line".
+        count: how many there are.
+        example: how the first of them begins.
+    """
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Chat:
+    """What a file turned out to be.
+
+    Attributes:
+        path: what the user calls it.
+        format: such as "WhatsApp, iOS, day first".
+        messages: how many were read.
+        people: how many wrote them.
+        left_out: what was not, by reason.
+    """
+
+    path: str
+    format: str
+    messages: int
+    people: int
+    left_out: tuple[LeftOut, ...]
+
+    def __str__(self) -> str:
+        people = "1 person" if self.people == 1 else f"{self.people:,} people"
+        *most, last = ["", *(counted(left.count, left.reason) for left in self.left_out)]
+        left_out = f", {' and '.join(filter(None, [', '.join(most[1:]), last]))} left out" if last else ""
+        return f"{self.format}: {counted(self.messages, 'message')} of {people}{left_out}"
+
+
+@dataclass
+class Notes:
+    """What a reader tells beside the messages.
+
+    Attributes:
+        kind: of the format, such as "iOS, day first"; empty where there is one kind only.
+        left_out: count and first example, by reason.
+    """
+
+    kind: str = ""
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, example: str) -> None:
+        """Counts something that is no message; `reason` is a noun in the singular."""
+        before = self.left_out.get(reason)
+        shown = before.example if before else example[:_EXAMPLE]
+        self.left_out[reason] = LeftOut(reason, before.count + 1 if before else 1, shown)
+
+
+@dataclass(frozen=True)
+class ChatFile:
+    """A file as a format sees it: uncompressed, decoded.
+
+    Attributes:
+        file: what is read.
+        found: the compressions over it, and how it begins.
+        encoding: of its characters.
+    """
+
+    file: InputFile
+    found: Recognised
+    encoding: str
+
+    @classmethod
+    def of(cls, file: InputFile, found: Recognised, encoding: str) -> "ChatFile":
+        """Takes the encoding that a mark in the file tells, where `encoding` is UTF-8."""
+        return cls(file, found, (marked_encoding(found.head) if is_utf8(encoding) else None) or encoding)
+
+    @property
+    def name(self) -> str:
+        """What messages call the file."""
+        return self.file.name
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The compressions over it."""
+        return self.found.layers
+
+    @property
+    def head(self) -> str:
+        """How its text begins."""
+        return self.found.head.decode(self.encoding, errors="replace").removeprefix("\ufeff")
+
+    def head_lines(self) -> list[str]:
+        """Its first lines that are not blank."""
+        return [line for line in self.head.splitlines() if line.strip()][:_HEAD_LINES]
+
+    def stream(self) -> "io.BufferedIOBase":
+        """Opens its bytes, uncompressed; a context manager."""
+        return uncovered(self.file, self.layers)  # type: ignore[return-value]
+
+    def lines(self) -> Iterator[str]:
+        """Yields its lines without their ends.
+
+        Raises:
+            BadRowsError: a line has bytes that are not in the encoding.
+        """
+        for number, line in enumerate(lines_of(self.file, self.layers, self.encoding), 1):
+            if not line.isascii() and _DAMAGED.search(line):
+                encoding = "UTF-8" if is_utf8(self.encoding) else self.encoding
+                bad = BadRow(self.name, number, f"the line has bytes that are not {encoding}")
+                raise BadRowsError(self, [bad], good=0, undecodable=1)
+            yield line.rstrip("\r\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatFormat:
+    """One way in which programs write chats down.
+
+    Attributes:
+        name: how it is asked for.
+        title: what people call it.
+        recognises: says by its beginning whether a file is such a chat.
+        read: yields `(user, text)` in the file's order, in bounded memory.
+    """
+
+    name: str
+    title: str
+    recognises: Callable[[ChatFile], bool]
+    read: Callable[[ChatFile, Notes], Iterator[tuple[str, str]]]
+
+
+class NoMessagesError(UserError):
+    """A file is in a known format, and no message is in it."""
+
+    def __init__(self, name: str, title: str, notes: Notes) -> None:
+        why = ", ".join(counted(left.count, left.reason) for left in notes.left_out.values())
+        super().__init__(f"{name} is a chat of {title} without a message{f' ({why} left out)' if why else ''}.")

@@ -1,0 +1,14 @@
+"""The list of chat formats, in the order in which they are tried; CSV is tried after them.
+
+A new format is a file beside this one, a line here, and a test.
+"""
+
+from charflow.pipeline.formats import whatsapp
+from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
+
+FORMATS: tuple[ChatFormat, ...] = (whatsapp.FORMAT,)
+
+
+def recognised(chat: ChatFile) -> ChatFormat | None:
+    """The first format that a file is in; None where it may be CSV."""
+    return next((one for one in FORMATS if one.recognises(chat)), None)
