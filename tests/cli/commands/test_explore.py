@@ -37,6 +37,7 @@ def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_tab
         "repeated_headers": 0,
         "longest": longest(sample_table, sample_chat),
         "swallowing": [],
+        "chats": [],
         "empty_messages": int((sample_table["text"] == "").sum()),
         "most_active": counted(sample_table),
     }
@@ -210,3 +211,14 @@ def test_explore_shows_ids_of_any_length_in_80_columns(
     (row,) = [line for line in table if "19,200" in line]
     whole = user if user.strip() else f"'{user}'"
     assert row.startswith(whole) if cell_len(whole) <= 58 else f"({len(user):,} characters)" in row
+
+
+def test_explore_reads_whatsapp_and_shows_what_was_left_out(call: Callable, tmp_path: Path) -> None:
+    chat = tmp_path / "chat.txt"
+    chat.write_text("24/12/19, 11:23 - Mira joined\n24/12/19, 11:24 - Mira: good evening\n")
+    done = call("explore", str(chat))
+    said = f"charflow: {chat} is WhatsApp, Android, day first: 1 message of 1 person, 1 system line left out."
+    assert (done.status, done.err.split()) == (0, said.split())
+    assert "left out: 1 system line, such as 'Mira joined'" in done.out
+    chats = call("explore", str(chat), "--json").json["chats"]
+    assert chats[0]["left_out"] == [{"reason": "system line", "count": 1, "example": "Mira joined"}]
