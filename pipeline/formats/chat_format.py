@@ -123,17 +123,21 @@ class ChatFile:
         return uncovered(self.file, self.layers)  # type: ignore[return-value]
 
     def lines(self) -> Iterator[str]:
-        """Yields its lines without their ends.
+        """Yields its lines without their ends; raises as `pieces` does."""
+        return (line.rstrip("\r\n") for line in self.pieces())
+
+    def pieces(self, longest: int = -1) -> Iterator[str]:
+        """Yields its lines with their ends, those of more than `longest` characters in several pieces.
 
         Raises:
-            BadRowsError: a line has bytes that are not in the encoding.
+            BadRowsError: a piece has bytes that are not in the encoding.
         """
-        for number, line in enumerate(lines_of(self.file, self.layers, self.encoding), 1):
-            if not line.isascii() and _DAMAGED.search(line):
+        for number, piece in enumerate(lines_of(self.file, self.layers, self.encoding, longest), 1):
+            if not piece.isascii() and _DAMAGED.search(piece):
                 encoding = "UTF-8" if is_utf8(self.encoding) else self.encoding
                 bad = BadRow(self.name, number, f"the line has bytes that are not {encoding}")
                 raise BadRowsError(self, [bad], good=0, undecodable=1)
-            yield line.rstrip("\r\n")
+            yield piece
 
 
 @dataclass(frozen=True, kw_only=True)

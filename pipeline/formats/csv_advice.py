@@ -19,6 +19,7 @@ from charflow.pipeline.formats.csv_source import LayoutError, default_delimiter,
 from charflow.pipeline.formats.encodings import guess_encoding, guess_wide, is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile
+from charflow.pipeline.formats.usual_columns import plain, usual
 from charflow.pipeline.sentences import Sentence
 
 Read = Callable[[InputFile, CsvFormat], object]
@@ -32,35 +33,6 @@ _LONGEST_NAME = 80  # characters of a column's name that is worth typing
 _MOST_NAMES = 1000  # of columns that are compared with the wanted one
 _MOST_STEPS = 5
 _MOST_OTHERS = 16  # files that are read once more
-_USUAL = {  # names of such columns in the exports of chat programs, likely ones first
-    "user_column": (
-        "fromuserid",
-        "userid",
-        "user",
-        "author",
-        "authorid",
-        "sender",
-        "from",
-        "username",
-        "name",
-        "nick",
-        "sendername",
-        "authorname",
-        "displayname",
-        "speaker",
-    ),
-    "text_column": (
-        "text",
-        "message",
-        "content",
-        "body",
-        "msg",
-        "messagetext",
-        "messagebody",
-        "messagecontent",
-        "comment",
-    ),
-}
 
 
 def advice_for(
@@ -266,10 +238,9 @@ def _columns(names: list[str], csv_format: CsvFormat) -> Changes | None:
 def _likely(role: str, wanted: str, names: list[str]) -> str | None:
     """The name that is nearest to the wanted one, or usual for such a column."""
     names = names[:_MOST_NAMES]
-    plain = {re.sub(r"[\W_]", "", name).casefold(): name for name in reversed(names)}
-    for usual in (re.sub(r"[\W_]", "", wanted).casefold(), *_USUAL[role]):
-        if usual in plain:
-            return plain[usual]
+    same = next((name for name in names if plain(name) == plain(wanted)), None)
+    if found := same or usual(role, names):
+        return found
     close = difflib.get_close_matches(wanted, [name for name in names if name], n=1, cutoff=0.4)
     return close[0] if close else None
 

@@ -169,8 +169,12 @@ def open_source(file: InputFile, csv_format: CsvFormat) -> CsvSource:
     )
 
 
-def lines_of(file: InputFile, layers: tuple[str, ...] = (), encoding: str = "utf-8") -> Iterator[str]:
+def lines_of(
+    file: InputFile, layers: tuple[str, ...] = (), encoding: str = "utf-8", longest: int = -1
+) -> Iterator[str]:
     """Yields the physical lines of a file with their line ends, without a byte order mark.
+
+    Lines of more than `longest` characters come in pieces; -1 is no bound.
 
     Bytes that are not in the encoding become lone surrogates.
     """
@@ -179,8 +183,9 @@ def lines_of(file: InputFile, layers: tuple[str, ...] = (), encoding: str = "utf
         uncovered(file, layers) as stream,
         io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text,  # type: ignore[type-var]
     ):
-        yield from (line.removeprefix("\ufeff") for line in islice(text, 1))
-        yield from text
+        lines = text if longest < 0 else iter(lambda: text.readline(longest), "")
+        yield from (line.removeprefix("\ufeff") for line in islice(lines, 1))
+        yield from lines
 
 
 def read_rows(

@@ -3,10 +3,15 @@
 A new format is a file beside this one, a line here, and a test.
 """
 
-from charflow.pipeline.formats import whatsapp
+from charflow.pipeline.formats import discord, json_lines, telegram, whatsapp
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
 
-FORMATS: tuple[ChatFormat, ...] = (whatsapp.FORMAT,)
+FORMATS: tuple[ChatFormat, ...] = (
+    whatsapp.FORMAT,
+    telegram.FORMAT,
+    discord.FORMAT,
+    json_lines.FORMAT,
+)
 
 
 def recognised(chat: ChatFile) -> ChatFormat | None:

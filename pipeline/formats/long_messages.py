@@ -26,7 +26,7 @@ class LongMessage:
 
     Attributes:
         path: what the user calls the file.
-        line: where the row starts.
+        line: where the row starts; 0 where a chat format does not tell.
         lines: in the field.
         characters: in the field.
     """
@@ -38,7 +38,7 @@ class LongMessage:
 
     def __str__(self) -> str:
         size = f"{counted(self.characters, 'character')}{f' in {self.lines:,} lines' if self.lines > 1 else ''}"
-        return f"{size} ({self.path}, line {self.line:,})"
+        return f"{size} ({self.path}, line {self.line:,})" if self.line else f"{size} ({self.path})"
 
     @property
     def warning(self) -> str:

@@ -110,7 +110,7 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
 
 def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
     chat = ChatFile.of(file, recognise(file), csv_format.encoding)
-    if known := recognised(chat):
+    if (known := recognised(chat)) and not _names_columns(csv_format):
         return _read_chat(chat, known)
     source = open_source(file, csv_format)
     if source.layers:
@@ -128,6 +128,12 @@ def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
     return read
 
 
+def _names_columns(csv_format: CsvFormat) -> bool:
+    """Says whether somebody said how rows are written, so that a file must be CSV."""
+    usual = CsvFormat(encoding=csv_format.encoding, skip_bad_rows=csv_format.skip_bad_rows)
+    return csv_format != usual
+
+
 def _read_chat(chat: ChatFile, known: ChatFormat) -> Messages:
     """Copies what a format yields into a CSV file.
 
@@ -141,7 +147,7 @@ def _read_chat(chat: ChatFile, known: ChatFormat) -> Messages:
             for rows, (user, text) in enumerate(known.read(chat, notes), 1):
                 people.add(user)
                 copy.write(user, text)
-                long.see(rows, text)
+                long.see(0, text)
     except UNREADABLE as error:
         raise UserError(f"{chat.name} cannot be read: {reason(error)}.") from error
     if not rows:

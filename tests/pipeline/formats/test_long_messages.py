@@ -33,6 +33,7 @@ def test_see_keeps_the_first_of_the_longest() -> None:
     assert long.noticed() == Noticed(LongMessage("chat.csv", 3, 4, 8))
     assert str(long.longest) == "8 characters in 4 lines (chat.csv, line 3)"
     assert str(LongMessage("chat.csv", 1_234, 1, 1)) == "1 character (chat.csv, line 1,234)"
+    assert str(LongMessage("chat.txt", 0, 1, 1)) == "1 character (chat.txt)"
 
 
 @pytest.mark.parametrize(

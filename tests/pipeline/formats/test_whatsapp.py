@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline.formats.whatsapp import _HEAD
@@ -87,11 +87,11 @@ def test_whatsapp_android_reads_what_people_wrote(tmp_path: Path, end: str) -> N
         "system line": 4,
         "media mark": 3,
         "deleted message": 4,
-        "message without text": 1,
+        "empty message": 1,
     }
     assert str(messages.chats[0]) == (
         "WhatsApp, Android, month first: 12 messages of 4 people, 4 system lines, 3 media marks, 4 deleted messages "
-        "and 1 message without text left out"
+        "and 1 empty message left out"
     )
 
 
@@ -168,6 +168,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl
 )
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(NAMES, st.lists(TEXTS.map(lambda text: f"x{text}y: z."), min_size=1, max_size=3))))
 def test_whatsapp_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, list[str]]]

@@ -1,0 +1,39 @@
+"""Discord as DiscordChatExporter writes it in JSON; its CSV is one with the columns Author and Content."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
+from charflow.pipeline.formats.json_records import has_keys, name_of, records, text_of
+
+_OF_PEOPLE = ("Default", "Reply")  # of the types of messages; others are written by Discord
+
+
+def _recognises(chat: ChatFile) -> bool:
+    return has_keys(chat.head, "guild", "channel", "messages")
+
+
+def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
+    for message in records(chat, notes, "messages.item"):
+        author = message.get("author")
+        author = author if isinstance(author, Mapping) else {}
+        text, user = text_of(message.get("content")), _user(author)
+        if message.get("type", "Default") not in _OF_PEOPLE:
+            notes.leave_out("system message", f"{message.get('type')}: {text}")
+        elif author.get("isBot"):
+            notes.leave_out("bot message", text)
+        elif not text:
+            notes.leave_out("empty message", "an attachment or a sticker")
+        elif not user:
+            notes.leave_out("unsigned message", text)
+        else:
+            yield user, text
+
+
+def _user(author: Mapping[str, Any]) -> str:
+    """The name that is the same on every server; once it had four digits after it, now they are "0000"."""
+    name, digits = name_of(author.get("name")), text_of(author.get("discriminator"))
+    return f"{name}#{digits}" if name and digits.strip("0") else name or name_of(author.get("id"))
+
+
+FORMAT = ChatFormat(name="discord", title="Discord", recognises=_recognises, read=_read)

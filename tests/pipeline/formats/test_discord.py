@@ -1,0 +1,55 @@
+"""Discord, as DiscordChatExporter writes it."""
+
+import json
+from pathlib import Path
+
+from tests.pipeline.formats.chats import left_out, pairs, read_chat
+
+MIRA = {"id": "90071992547409931", "name": "mira", "discriminator": "0000", "nickname": "Captain", "isBot": False}
+OLD = {"id": "90071992547409932", "name": "mira", "discriminator": "4321", "nickname": "Cook", "isBot": False}
+BOT = {"id": "90071992547409933", "name": "helper", "discriminator": "0001", "nickname": "helper", "isBot": True}
+
+
+def message(content: str, author: dict, kind: str = "Default") -> dict:
+    return {"id": "1", "type": kind, "isPinned": False, "content": content, "author": author, "attachments": []}
+
+
+EXPORT = {
+    "guild": {"id": "1", "name": "Boats"},
+    "channel": {"id": "2", "type": "GuildTextChat", "name": "harbour"},
+    "dateRange": {"after": None, "before": None},
+    "messages": [
+        message("", MIRA, "GuildMemberJoin"),
+        message("good evening\nall", MIRA),
+        message("same name, other person", OLD, "Reply"),
+        message("I am a bot", BOT),
+        message("Pinned a message.", OLD, "ChannelPinnedMessage"),
+        message("", MIRA),
+        message('\ud83d\ude00 {"a": [1]}', {"id": 90071992547409934}),
+        message("tea?", MIRA, "Reply"),
+    ],
+    "messageCount": 8,
+}
+PAIRS = [
+    ("mira", "good evening\nall"),
+    ("mira#4321", "same name, other person"),
+    ("90071992547409934", '\U0001f600 {"a": [1]}'),
+    ("mira", "tea?"),
+]
+
+
+def test_discord_reads_what_people_wrote(tmp_path: Path) -> None:
+    for content in (json.dumps(EXPORT), json.dumps(EXPORT, indent=2)):
+        messages = read_chat(tmp_path / "harbour.json", content)
+        assert pairs(messages) == PAIRS
+        assert left_out(messages) == {"system message": 2, "bot message": 1, "empty message": 1}
+    assert str(messages.chats[0]) == (
+        "Discord: 4 messages of 3 people, 2 system messages, 1 bot message and 1 empty message left out"
+    )
+
+
+def test_discord_reads_an_interrupted_export_up_to_its_end(tmp_path: Path) -> None:
+    content = json.dumps(EXPORT, indent=2)
+    messages = read_chat(tmp_path / "harbour.json", content[: content.index("tea?")])
+    assert pairs(messages) == PAIRS[:-1]
+    assert left_out(messages)["broken end"] == 1

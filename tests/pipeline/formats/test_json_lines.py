@@ -1,0 +1,46 @@
+"""JSON lines under the names that exporters use."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.pipeline.formats.chats import left_out, pairs, read_chat
+
+ROWS = {
+    "user and text": {"id": 1, "user": "mira", "text": "hi\nyou"},
+    "sender and message": {"sender": "mira", "message": "hi\nyou"},
+    "nested": {"fromUser": {"id": "mira", "name": "M"}, "text": "hi\nyou"},
+    "other letters": {"Author ID": "mira", "Content": "hi\nyou"},
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_json_lines_finds_the_usual_names(tmp_path: Path, row: dict) -> None:
+    messages = read_chat(tmp_path / "chat.jsonl.gz", gzip.compress(json.dumps(row).encode() + b"\r\n"))
+    assert pairs(messages) == [("mira", "hi\nyou")]
+
+
+def test_json_lines_leaves_out_what_is_no_message(tmp_path: Path) -> None:
+    lines = ['{"user": 9007199254740993, "text": "one"}', "", "{broken", "[1]", '{"user": "bo", "text": null}']
+    messages = read_chat(tmp_path / "chat.json", "\ufeff" + "\n".join([*lines, '{"user": "bo", "text": ""}']))
+    assert pairs(messages) == [("9007199254740993", "one"), ("bo", "")]
+    assert left_out(messages) == {"broken line": 2, "incomplete object": 1}
+    assert str(messages.chats[0]) == (
+        "JSON lines, users in 'user', messages in 'text': 2 messages of 2 people, "
+        "2 broken lines and 1 incomplete object left out"
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))))
+def test_json_lines_gives_back_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, str]]
+) -> None:
+    chat = [("mira", "first"), *chat]
+    path = tmp_path_factory.mktemp("chat") / "chat.jsonl"
+    content = "\n".join(json.dumps({"user": user, "text": text}, ensure_ascii=False) for user, text in chat)
+    assert pairs(read_chat(path, content)) == chat
