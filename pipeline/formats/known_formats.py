@@ -1,9 +1,11 @@
 """The list of chat formats, in the order in which they are tried; CSV is tried after them.
 
+Plain text is the last: it takes whatever is neither a chat nor looks like a table.
+
 A new format is a file beside this one, a line here, and a test.
 """
 
-from charflow.pipeline.formats import discord, json_lines, telegram, whatsapp
+from charflow.pipeline.formats import discord, json_lines, plain_text, telegram, whatsapp
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
 
 FORMATS: tuple[ChatFormat, ...] = (
@@ -11,6 +13,7 @@ FORMATS: tuple[ChatFormat, ...] = (
     telegram.FORMAT,
     discord.FORMAT,
     json_lines.FORMAT,
+    plain_text.FORMAT,
 )
 
 

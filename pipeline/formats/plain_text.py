@@ -1,0 +1,64 @@
+"""Plain text, such as a book: one author, called after the file; a message a paragraph, whose line breaks stay."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
+from charflow.pipeline.formats.file_types import text_type
+
+_TABLES = (".csv", ".tsv", ".tab")
+_DELIMITERS = ",;\t|"
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_SHARE = 0.8  # of the lines have as many fields as the first
+_LONGEST = 1 << 16  # characters; a longer paragraph is cut at a blank, which stands between messages anyway
+
+
+def _recognises(chat: ChatFile) -> bool:
+    head = chat.head
+    if chat.found.inner_name.lower().endswith(_TABLES) or head.lstrip()[:1] in ("", "{"):
+        return False
+    return not (text_type(chat.found.head) or _CONTROLS.search(head) or _is_table(chat.head_lines()))
+
+
+def _is_table(lines: list[str]) -> bool:
+    """Says whether the lines look like rows: prose has commas too, but not as many in each line."""
+    lines = [line.strip() for line in lines]
+    for delimiter in _DELIMITERS:
+        try:
+            fields = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        except csv.Error:
+            return True
+        is_header = fields[0] > 1 and (delimiter != "," or " " not in lines[0])
+        if is_header or (len(fields) > 1 and fields[0] > 1 and fields.count(fields[0]) >= _SHARE * len(fields)):
+            return True
+    return False
+
+
+def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
+    author = PurePath(chat.found.inner_name).stem or "text"
+    return ((author, text) for text in map(_without_ends, _paragraphs(chat.pieces(_LONGEST))) if text)
+
+
+def _paragraphs(pieces: Iterator[str]) -> Iterator[str]:
+    paragraph = ""
+    for piece in pieces:
+        if not piece.strip() and paragraph[-1:] in ("", "\n", "\r") and piece.endswith(("\n", "\r")):
+            yield paragraph
+            paragraph = ""
+            continue
+        paragraph += piece
+        while len(paragraph) > _LONGEST:
+            blank = paragraph.rfind(" ", 1, _LONGEST)
+            end, begin = (blank, blank + 1) if blank > 0 else (_LONGEST, _LONGEST)
+            yield paragraph[:end]
+            paragraph = paragraph[begin:]
+    yield paragraph
+
+
+def _without_ends(paragraph: str) -> str:
+    return paragraph.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+
+
+FORMAT = ChatFormat(name="text", title="plain text", recognises=_recognises, read=_read)

@@ -1,0 +1,67 @@
+"""Plain text: books, poems, a line without an end."""
+
+from pathlib import Path
+
+import pytest
+
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.messages import read_messages
+from tests.pipeline.formats.chats import pairs, read_chat
+
+POEM = """\
+The boat and tea
+  they wait for me,
+
+"Come in," said Bo,\t\tand poured; we know
+
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_plain_text_is_a_message_a_paragraph_with_its_line_breaks(tmp_path: Path, end: str) -> None:
+    messages = read_chat(tmp_path / "poem.txt", "\ufeff" + POEM.replace("\n", end))
+    assert pairs(messages) == [
+        ("poem", "The boat and tea\n  they wait for me,"),
+        ("poem", '"Come in," said Bo,\t\tand poured; we know'),
+    ]
+    assert str(messages.chats[0]) == "plain text: 2 messages of 1 person"
+
+
+def test_plain_text_of_one_line_is_cut_at_blanks_and_stays_what_it_is(tmp_path: Path) -> None:
+    text = " ".join(f"word{n}" for n in range(60_000))
+    read = pairs(read_chat(tmp_path / "book", text))
+    assert len(read) > 5
+    assert " ".join(text for _, text in read) == text
+
+
+def test_plain_text_without_a_blank_is_cut_anywhere(tmp_path: Path) -> None:
+    read = pairs(read_chat(tmp_path / "book.txt", "ab" * 100_000))
+    assert "".join(text for _, text in read) == "ab" * 100_000
+
+
+TABLES = {
+    "a table of Excel": ("chat.txt", "who;what\nmira;hi, you\n"),
+    "a table with blanks": ("chat.txt", "the user,the words\nmira,hi you\nbo,oh yes\n"),
+    "a file called CSV": ("chat.csv", "Well I never\nsaw such a thing\n"),
+    "JSON that is no chat": ("chat.json", '{"a": [1, 2]}'),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), TABLES.values(), ids=TABLES)
+def test_plain_text_is_not_what_looks_like_something_else(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(UserError):
+        read_chat(tmp_path / name, content)
+
+
+def test_plain_text_in_another_encoding_is_told_with_the_option_that_reads_it(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    book.write_bytes("Très bien, dit-il, et le café déjà là\nencore une fois\n".encode("cp1252"))
+    with pytest.raises(UserError, match=r"line 1: the line has bytes that are not UTF-8\. .*encoding='cp1252'"):
+        read_messages(str(book))
+
+
+def test_plain_text_is_a_table_where_its_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "chat.txt").write_text("mira~well, hi\nbo~hi\n")
+    csv = CsvFormat(delimiter="~", header=False, user_column="0", text_column="1")
+    assert pairs(read_messages(str(tmp_path / "chat.txt"), csv)) == [("mira", "well, hi"), ("bo", "hi")]
