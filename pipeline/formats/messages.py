@@ -144,7 +144,8 @@ def _read_chat(chat: ChatFile, known: ChatFormat) -> Messages:
     long = LongMessages(chat.name, ",", 2)
     try:
         with CleanCopy(chat.name, scratch_file("chat.csv")) as copy:
-            for rows, (user, text) in enumerate(known.read(chat, notes), 1):
+            for user, text in known.read(chat, notes):
+                rows += 1
                 people.add(user)
                 copy.write(user, text)
                 long.see(0, text)
