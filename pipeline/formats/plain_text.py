@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
+from charflow.pipeline.formats.csv_source import read_rows
 from charflow.pipeline.formats.file_types import text_type
 
 _TABLES = (".csv", ".tsv", ".tab")
@@ -27,7 +28,7 @@ def _is_table(lines: list[str]) -> bool:
     lines = [line.strip() for line in lines]
     for delimiter in _DELIMITERS:
         try:
-            fields = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+            fields = [len(row) for row in read_rows(iter(lines), delimiter, "", False, strict=False)]
         except csv.Error:
             return True
         is_header = fields[0] > 1 and (delimiter != "," or " " not in lines[0])
