@@ -13,6 +13,8 @@ _TABLES = (".csv", ".tsv", ".tab")
 _DELIMITERS = ",;\t|"
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SHARE = 0.8  # of the lines have as many fields as the first
+_LOGGED = re.compile(r"[\W_]{0,3}\d{1,4}[:./-]\d{1,2}[:./-]?\d*|<[^<>\s]{1,40}> ")  # a time, or who speaks: of a log
+_LOG = 0.5  # of the lines begin so
 _LONGEST = 1 << 16  # characters; a longer paragraph is cut at a blank, which stands between messages anyway
 
 
@@ -20,7 +22,13 @@ def _recognises(chat: ChatFile) -> bool:
     head = chat.head
     if chat.found.inner_name.lower().endswith(_TABLES) or head.lstrip()[:1] in ("", "{"):
         return False
-    return not (text_type(chat.found.head) or _CONTROLS.search(head) or _is_table(chat.head_lines()))
+    lines = chat.head_lines()
+    return not (text_type(chat.found.head) or _CONTROLS.search(head) or _is_table(lines) or _is_log(lines))
+
+
+def _is_log(lines: list[str]) -> bool:
+    """Says whether the lines look like a chat's that no format knows: its people are not one author."""
+    return sum(bool(_LOGGED.match(line)) for line in lines) >= _LOG * len(lines)
 
 
 def _is_table(lines: list[str]) -> bool:
