@@ -16,14 +16,10 @@ def keep(probabilities: "tf.Tensor", top_p: "tf.Tensor") -> "tf.Tensor":
     """Keeps the smallest set of most likely ids that reach `top_p` of each row's sum, at least one."""
     import tensorflow as tf
 
-    size = tf.shape(probabilities)[1]
+    from charflow.model.decoding.nucleus import keep_nucleus
+
     order = tf.argsort(probabilities, direction="DESCENDING", stable=True)  # [B, V]
-    ordered = tf.gather(probabilities, order, batch_dims=1)
-    before = tf.cumsum(ordered, axis=1, exclusive=True)
-    mass = top_p[:, tf.newaxis] * tf.reduce_sum(ordered, axis=1, keepdims=True)
-    nucleus = tf.maximum(1, tf.reduce_sum(tf.cast(before < mass, tf.int32), axis=1, keepdims=True))
-    rank = tf.argsort(order, stable=True)  # the inverse permutation
-    return tf.where(rank < tf.where(top_p[:, tf.newaxis] < 1.0, nucleus, size), probabilities, 0.0)
+    return keep_nucleus(probabilities, order, top_p)
 
 
 SAMPLER = Sampler(

@@ -25,20 +25,15 @@ def keep(probabilities: "tf.Tensor", typical_p: "tf.Tensor") -> "tf.Tensor":
     """
     import tensorflow as tf
 
+    from charflow.model.decoding.nucleus import keep_nucleus
+
     # Logarithms of equal numbers differ in the last bit by their places in a batch: float64, rounded, has none of that.
     exact = tf.cast(probabilities, tf.float64)
     exact /= tf.reduce_sum(exact, axis=1, keepdims=True)
     surprise = -tf.math.log(exact)  # infinite where nothing is left
     entropy = tf.reduce_sum(tf.math.multiply_no_nan(surprise, exact), axis=1, keepdims=True)  # [B, 1]
     distance = tf.cast(tf.abs(surprise - entropy), tf.float32)
-    order = tf.argsort(distance, stable=True)  # [B, V]
-    ordered = tf.gather(probabilities, order, batch_dims=1)
-    before = tf.cumsum(ordered, axis=1, exclusive=True)
-    mass = typical_p[:, tf.newaxis] * tf.reduce_sum(ordered, axis=1, keepdims=True)
-    typical = tf.maximum(1, tf.reduce_sum(tf.cast(before < mass, tf.int32), axis=1, keepdims=True))
-    rank = tf.argsort(order, stable=True)  # the inverse permutation
-    size = tf.shape(probabilities)[1]
-    return tf.where(rank < tf.where(typical_p[:, tf.newaxis] < 1.0, typical, size), probabilities, 0.0)
+    return keep_nucleus(probabilities, tf.argsort(distance, stable=True), typical_p)
 
 
 SAMPLER = Sampler(

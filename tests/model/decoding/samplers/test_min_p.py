@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.model.decoding.samplers.min_p import SAMPLER, keep
+from tests.model.decoding.samplers.slow_loops import expect_equal, rows_of
 
 few = settings(max_examples=60)
 ROW = [0.1, 0.3, 0.3, 0.2, 0.1]
@@ -18,22 +19,9 @@ def slow(probabilities: list[float], min_p: float) -> list[float]:
 
 
 @few
-@given(
-    rows=st.integers(1, 7).flatmap(
-        lambda size: st.lists(
-            st.tuples(
-                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.25, 0.5, 1.0]), min_size=size, max_size=size),
-                st.sampled_from([0.0, 1e-9, 0.125, 0.25, 0.5, 0.75, 0.999, 1.0]),
-            ),
-            min_size=1,
-            max_size=4,
-        )
-    )
-)
+@given(rows=rows_of(st.sampled_from([0.0, 1e-9, 0.125, 0.25, 0.5, 0.75, 0.999, 1.0])))
 def test_min_p_equals_the_slow_loop(rows: list) -> None:
-    probabilities, min_p = zip(*rows, strict=True)
-    found = keep(tf.constant(probabilities, tf.float32), tf.constant(min_p, tf.float32))
-    np.testing.assert_array_equal(found, np.array([slow(*row) for row in rows], np.float32))
+    expect_equal(keep, slow, rows, tf.float32)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.model.decoding.samplers.top_k import keep
+from tests.model.decoding.samplers.slow_loops import expect_equal, rows_of
 
 few = settings(max_examples=60)
 
@@ -18,22 +19,9 @@ def slow(probabilities: list[float], top_k: int) -> list[float]:
 
 
 @few
-@given(
-    rows=st.integers(1, 7).flatmap(
-        lambda size: st.lists(
-            st.tuples(
-                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.25, 0.5, 1.0]), min_size=size, max_size=size),
-                st.integers(0, 9),
-            ),
-            min_size=1,
-            max_size=4,
-        )
-    )
-)
+@given(rows=rows_of(st.integers(0, 9)))
 def test_top_k_equals_the_slow_loop(rows: list) -> None:
-    probabilities, top_k = zip(*rows, strict=True)
-    found = keep(tf.constant(probabilities, tf.float32), tf.constant(top_k, tf.int32))
-    np.testing.assert_array_equal(found, np.array([slow(*row) for row in rows], np.float32))
+    expect_equal(keep, slow, rows, tf.int32)
 
 
 @pytest.mark.parametrize(

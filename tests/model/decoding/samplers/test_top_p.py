@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.model.decoding.samplers.top_p import keep
+from tests.model.decoding.samplers.slow_loops import expect_equal, nucleus, rows_of
 
 few = settings(max_examples=60)
 
@@ -14,31 +15,13 @@ few = settings(max_examples=60)
 def slow(probabilities: list[float], top_p: float) -> list[float]:
     """Id by id, in exact arithmetic for the eighths that the tests use."""
     order = sorted(range(len(probabilities)), key=lambda char: (-probabilities[char], char))
-    kept: list[int] = []
-    for char in order:
-        kept.append(char)
-        if top_p < 1 and sum(probabilities[each] for each in kept) >= top_p * sum(probabilities):
-            break
-    return [p if char in kept else 0 for char, p in enumerate(probabilities)]
+    return nucleus(probabilities, order, top_p)
 
 
 @few
-@given(
-    rows=st.integers(1, 7).flatmap(
-        lambda size: st.lists(
-            st.tuples(
-                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.25, 0.5, 1.0]), min_size=size, max_size=size),
-                st.sampled_from([0.0, 1e-9, 0.125, 0.25, 0.5, 0.75, 0.875, 0.999, 1.0]),
-            ),
-            min_size=1,
-            max_size=4,
-        )
-    )
-)
+@given(rows=rows_of(st.sampled_from([0.0, 1e-9, 0.125, 0.25, 0.5, 0.75, 0.875, 0.999, 1.0])))
 def test_top_p_equals_the_slow_loop(rows: list) -> None:
-    probabilities, top_p = zip(*rows, strict=True)
-    found = keep(tf.constant(probabilities, tf.float32), tf.constant(top_p, tf.float32))
-    np.testing.assert_array_equal(found, np.array([slow(*row) for row in rows], np.float32))
+    expect_equal(keep, slow, rows, tf.float32)
 
 
 @pytest.mark.parametrize(

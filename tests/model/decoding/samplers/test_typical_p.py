@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.model.decoding.samplers.typical_p import SAMPLER, keep
+from tests.model.decoding.samplers.slow_loops import expect_equal, nucleus, rows_of
 
 few = settings(max_examples=60)
 # Entropy 1.16 nats; their surprises are 0.51, 1.61, 2.30, 2.30 nats, at distances 0.58, 0.52, 1.22, 1.22 from it.
@@ -21,31 +22,19 @@ def slow(probabilities: list[float], typical_p: float) -> list[float]:
     surprise = [-math.log(p / total) if p else math.inf for p in probabilities]
     entropy = math.fsum(p / total * s for p, s in zip(probabilities, surprise, strict=True) if p)
     order = sorted(range(len(probabilities)), key=lambda char: (np.float32(abs(surprise[char] - entropy)), char))
-    kept: list[int] = []
-    for char in order:
-        kept.append(char)
-        if typical_p < 1 and sum(probabilities[each] for each in kept) >= typical_p * sum(probabilities):
-            break
-    return [p if char in kept else 0 for char, p in enumerate(probabilities)]
+    return nucleus(probabilities, order, typical_p)
 
 
 @few
 @given(
-    rows=st.integers(1, 7).flatmap(
-        lambda size: st.lists(
-            st.tuples(
-                st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.375, 1.0]), min_size=size, max_size=size).filter(any),
-                st.sampled_from([1e-9, 0.125, 0.25, 0.5, 0.75, 0.875, 0.999, 1.0]),
-            ),
-            min_size=1,
-            max_size=4,
-        )
+    rows=rows_of(
+        st.sampled_from([1e-9, 0.125, 0.25, 0.5, 0.75, 0.875, 0.999, 1.0]),
+        of=(0.0, 0.125, 0.25, 0.375, 1.0),
+        may_be_nothing=False,
     )
 )
 def test_typical_p_equals_the_slow_loop(rows: list) -> None:
-    probabilities, typical_p = zip(*rows, strict=True)
-    found = keep(tf.constant(probabilities, tf.float32), tf.constant(typical_p, tf.float32))
-    np.testing.assert_array_equal(found, np.array([slow(*row) for row in rows], np.float32))
+    expect_equal(keep, slow, rows, tf.float32)
 
 
 @pytest.mark.parametrize(
