@@ -12,14 +12,14 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.formats import csv_source
-from charflow.pipeline.formats.chat_format import Chat, ChatFile, ChatFormat, NoMessagesError, Notes
-from charflow.pipeline.formats.clean_copy import CleanCopy
+from charflow.pipeline.formats.chat_copy import copy_chat
+from charflow.pipeline.formats.chat_format import Chat, ChatFile
 from charflow.pipeline.formats.csv_advice import advice_for
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
 from charflow.pipeline.formats.csv_source import CsvSource, open_source
 from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
-from charflow.pipeline.formats.file_types import UNREADABLE, check_end, recognise, uncovered
+from charflow.pipeline.formats.file_types import check_end, recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
 from charflow.pipeline.formats.known_formats import recognised
 from charflow.pipeline.formats.long_messages import FEWEST_BREAKS, LongMessages, Noticed
@@ -109,9 +109,11 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
 
 
 def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
-    chat = ChatFile.of(file, recognise(file), csv_format.encoding)
-    if (known := recognised(chat)) and not _names_columns(csv_format):
-        return _read_chat(chat, known)
+    if not _names_columns(csv_format):
+        chat = ChatFile.of(file, recognise(file), csv_format.encoding)
+        if known := recognised(chat):
+            copied = copy_chat(chat, known)
+            return Messages((copied.source,), copied.seen.messages, (), noticed=copied.noticed, chats=(copied.seen,))
     source = open_source(file, csv_format)
     if source.layers:
         check_end(file, source.layers)
@@ -132,31 +134,6 @@ def _names_columns(csv_format: CsvFormat) -> bool:
     """Says whether somebody said how rows are written, so that a file must be CSV."""
     usual = CsvFormat(encoding=csv_format.encoding, skip_bad_rows=csv_format.skip_bad_rows)
     return csv_format != usual
-
-
-def _read_chat(chat: ChatFile, known: ChatFormat) -> Messages:
-    """Copies what a format yields into a CSV file.
-
-    Raises:
-        UserError: there is no message, or the file cannot be read.
-    """
-    notes, people, rows = Notes(), set(), 0
-    long = LongMessages(chat.name, ",", 2)
-    try:
-        with CleanCopy(chat.name, scratch_file("chat.csv")) as copy:
-            for user, text in known.read(chat, notes):
-                rows += 1
-                people.add(user)
-                copy.write(user, text)
-                long.see(0, text)
-    except UNREADABLE as error:
-        raise UserError(f"{chat.name} cannot be read: {reason(error)}.") from error
-    if not rows:
-        raise NoMessagesError(chat.name, known.title, notes)
-    title = f"{known.title}, {notes.kind}" if notes.kind else known.title
-    seen = Chat(chat.name, title, rows, len(people), tuple(notes.left_out.values()))
-    noticed = replace(long.noticed(), formats=(f"{chat.name} is {seen}",))
-    return Messages(sources=(copy.source,), rows=rows, bad_rows=(), noticed=noticed, chats=(seen,))
 
 
 def _fast(source: CsvSource) -> CsvSource:
