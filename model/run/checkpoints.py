@@ -34,6 +34,10 @@ class Progress(tf.Module):
         self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
         self.stale = tf.Variable(0, dtype=tf.int64, trainable=False)
 
+    def is_out_of(self, patience: int) -> bool:
+        """Whether so many evaluations brought nothing; never with a patience of 0."""
+        return bool(patience) and int(self.stale) >= patience
+
 
 class Checkpoints:
     """The checkpoints of one run folder.

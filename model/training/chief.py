@@ -99,8 +99,7 @@ class Chief:
         self.checkpoints.save_latest(step)
         self._draw()
         self.listener.evaluated(row)
-        patience = self.config.training.patience
-        return bool(patience) and int(self.progress.stale) >= patience
+        return self.progress.is_out_of(self.config.training.patience)
 
     def save(self, step: int) -> None:
         """Saves where the run stands."""

@@ -15,6 +15,7 @@ from charflow.model.training.samples import Sample
 
 # Why a run takes no more steps: its limit, its patience, Ctrl-C, SIGTERM.
 StopReason = Literal["finished", "stopped early", "interrupted", "preempted"]
+ENDED: tuple[StopReason, ...] = ("finished", "stopped early")  # by itself, not by a signal
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Result:
     @property
     def ended(self) -> bool:
         """Whether it came to its end, and was not stopped by a signal."""
-        return self.reason in ("finished", "stopped early")
+        return self.reason in ENDED
 
     @property
     def beats_guessing(self) -> bool:

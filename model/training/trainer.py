@@ -23,7 +23,7 @@ from charflow.model.training.diverged import DivergenceGuard
 from charflow.model.training.optimizer import learning_rate, make_optimizer
 from charflow.model.training.pace import Pace
 from charflow.model.training.plan import check_fit, make_plan
-from charflow.model.training.report import Listener, Report, Result, StopReason
+from charflow.model.training.report import ENDED, Listener, Report, Result, StopReason
 from charflow.model.training.steps import Steps
 from charflow.model.training.stop_request import StopRequest
 from charflow.model.training.timetable import Timetable
@@ -151,7 +151,7 @@ class Trainer:
 
     def _judge(self, reason: StopReason) -> tuple[StopReason, Evaluation | None]:
         """Lets the chief judge the best weights of a run that came to its end, unless a signal cuts that short."""
-        if not self._chief or reason not in ("finished", "stopped early"):
+        if not self._chief or reason not in ENDED:
             return reason, None
         try:
             return reason, self._chief.judge_best(reason, self._step)
@@ -285,5 +285,4 @@ class Trainer:
     @property
     def _stopped_early(self) -> bool:
         """Whether a run that is resumed had stopped early, and was ended before it was judged."""
-        patience = self._config.training.patience
-        return bool(patience) and int(self._progress.stale) >= patience and not self._judged
+        return self._progress.is_out_of(self._config.training.patience) and not self._judged
