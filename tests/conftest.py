@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,19 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("MPLCONFIGDIR", str(shared_folder(tmp_path_factory)))
         yield
+
+
+@pytest.fixture
+def make_pipe(tmp_path: Path) -> Callable[[bytes], Path]:
+    """Makes a named pipe that can be read once."""
+
+    def make(content: bytes) -> Path:
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        threading.Thread(target=path.write_bytes, args=(content,), daemon=True).start()
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

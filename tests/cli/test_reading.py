@@ -1,12 +1,10 @@
 """What the commands say about files that they cannot read, and reading what is no file on a disk."""
 
 import io
-import os
 import re
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,25 +95,12 @@ def piped(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
-@pytest.fixture
-def pipe(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Makes a named pipe that can be read once."""
-
-    def pipe(content: bytes) -> Path:
-        path = tmp_path / "pipe"
-        os.mkfifo(path)
-        threading.Thread(target=path.write_bytes, args=(content,), daemon=True).start()
-        return path
-
-    return pipe
-
-
-def test_explore_reads_standard_input_and_a_pipe(call: Callable, piped: Callable, pipe: Callable) -> None:
+def test_explore_reads_standard_input_and_a_pipe(call: Callable, piped: Callable, make_pipe: Callable) -> None:
     piped(CHAT.encode())
     done = call("explore", "-", "--user", "mira", "--window-length", 2, "--json")
     assert (done.status, done.err, done.json["rows"]) == (0, "", 2)
     assert done.json["longest"]["path"] == "standard input"
-    done = call("explore", pipe(CHAT.encode()), "--user", "mira", "--window-length", 2, "--json")
+    done = call("explore", make_pipe(CHAT.encode()), "--user", "mira", "--window-length", 2, "--json")
     assert (done.status, done.err, done.json["rows"]) == (0, "", 2)
 
 

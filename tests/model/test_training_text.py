@@ -90,21 +90,6 @@ def test_read_text_lets_workers_share_no_pipe() -> None:
         read_text(["-"], config(), worker=1, workers=2)
 
 
-def test_read_text_of_a_pipe_reads_it_where_one_worker_trains(chat: str, make_pipe: Callable[[bytes], str]) -> None:
-    pipe = make_pipe(Path(chat).read_bytes())
+def test_read_text_of_a_pipe_reads_it_where_one_worker_trains(chat: str, make_pipe: Callable[[bytes], Path]) -> None:
+    pipe = str(make_pipe(Path(chat).read_bytes()))
     assert read_text([pipe], config()).corpus.fingerprint == read_text([chat], config()).corpus.fingerprint
-
-
-@pytest.fixture
-def make_pipe(tmp_path: Path) -> Callable[[bytes], str]:
-    """Makes a named pipe that can be read once."""
-    import os
-    import threading
-
-    def make(content: bytes) -> str:
-        path = tmp_path / "pipe"
-        os.mkfifo(path)
-        threading.Thread(target=path.write_bytes, args=(content,), daemon=True).start()
-        return str(path)
-
-    return make
