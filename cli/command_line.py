@@ -114,7 +114,8 @@ def _near(option: str, names: Mapping[str, str]) -> str | None:
 
 def _names(command: Any) -> dict[str, str]:
     """The options of a command by what they may be called: their names here, and those that `also_called` has."""
-    own = [name for parameter in command.params for name in parameter.opts if name.startswith("--")] + ["--help"]
+    spelt = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
+    own = [name for name in spelt if name.startswith("--")] + ["--help"]
     return {**{other: name for name in own for other in also_called(name)}, **{name: name for name in own}}
 
 

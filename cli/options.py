@@ -139,7 +139,7 @@ def _option(setting: Settable, default: Any, describe: Callable[[str], str]) -> 
     """The parameter of a command that stands for a setting."""
     typed: Any = list[str] if setting.type is tuple else str if setting.option.read else setting.type
     kind: Any = typed | None if default is None else typed
-    names, told = [setting.spelled] if setting.type is bool else [], describe(setting.option.help)
+    names, told = [_flags(setting)] if setting.type is bool else [], describe(setting.option.help)
     option = typer.Option(*names, metavar=setting.metavar or None, help=told, show_default=default is not None)
     annotation = Annotated[(kind, option, *setting.notes)]
     return inspect.Parameter(
@@ -147,8 +147,14 @@ def _option(setting: Settable, default: Any, describe: Callable[[str], str]) -> 
     )
 
 
+def _flags(setting: Settable) -> str:
+    return f"{setting.spelled}/--no-{setting.spelled.lstrip('-')}" if setting.option.both else setting.spelled
+
+
 def _read(setting: Settable, typed: Any) -> Mapping[str, Any]:
-    """What was typed, as fields of the setting's table; a flag sets the opposite of the default."""
+    """What was typed, as fields of the setting's table; a lone flag sets the opposite of the default."""
+    if setting.option.both:
+        return {} if typed is None else {setting.name: typed}
     if typed is None or typed is False or typed in ([], ()):
         return {}
     if setting.option.read:

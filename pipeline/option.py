@@ -24,6 +24,8 @@ class Option:
         metavar: of its value; empty is N, F or NAME by the type, and the choices where these are texts.
         name: of the option, without dashes; empty is the field's own. Fields that share an option share its record.
         read: gives of a text that was typed the fields that it sets; None takes the value for its own field.
+        both: of a truth value, whether --no-NAME is an option too; one that nothing but the command line sets does not
+            need it.
         may_change: whether a run that is resumed may have another value.
         search: how a sweep tries others: texts as choices, numbers by even steps or by factors. Empty is never, as for
             what ends, judges or seeds a run: it is the same for all trials, or they could not be compared.
@@ -33,6 +35,7 @@ class Option:
     metavar: str = ""
     name: str = ""
     read: Callable[[str], Mapping[str, Any]] | None = None
+    both: bool = False
     may_change: bool = False
     search: Literal["", "choices", "linear", "log"] = ""
 

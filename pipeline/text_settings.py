@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from charflow.pipeline.marks import END
 from charflow.pipeline.option import Option
 from charflow.pipeline.settings import check
 
@@ -23,12 +24,20 @@ class TextSettings:
         unicode_form: applied before case; needs tensorflow-text.
         keep_invisible: keep byte order marks, soft hyphens, zero width spaces and marks of direction, which are
             otherwise left out first; joiners and variation selectors, which emoji are made with, always stay.
+        ends: each message ends with `marks.END`, and people's own marks are left out; else a blank, as in the tutorial
+            recipe, stands between messages, and a text never ends by itself.
     """
 
     lowercase: Annotated[bool, Option("Do not lowercase.", name="keep-case")] = True
     case_fold: Annotated[bool, Option("Fold case fully.")] = False
     unicode_form: Annotated[UnicodeForm, Option("Normalise Unicode.", read=_unicode_form)] = ""
     keep_invisible: Annotated[bool, Option("Keep marks that show nothing, such as U+FEFF.")] = False
+    ends: Annotated[bool, Option("Learn where messages end.", both=True)] = False
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The characters of a corpus that nobody wrote."""
+        return (END,) if self.ends else ()

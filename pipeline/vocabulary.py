@@ -8,7 +8,7 @@ gives the same ids on every machine.
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import tensorflow as tf
 from charflow.pipeline.code_points import CODE_POINTS, points_of
 from charflow.pipeline.errors import UserError, quoted
 from charflow.pipeline.files import VOCABULARY, replacing
+from charflow.pipeline.marks import NAMES
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import AnyText, Count, checked
 
@@ -27,8 +28,8 @@ REPLACEMENT = "\ufffd"  # what an unknown character reads as in decoded text
 
 _LINE_NUMBER = tf.lookup.TextFileIndex.LINE_NUMBER
 
-# The file has one character a line, so the two that TensorFlow's line reader would swallow get a name.
-_LINE_TOKENS = {"\n": "[LF]", "\r": "[CR]"}
+# The file has one character a line, so the two that TensorFlow's line reader would swallow get a name, as marks have.
+_LINE_TOKENS = {"\n": "[LF]", "\r": "[CR]", **NAMES}
 
 
 class Vocabulary:
@@ -52,10 +53,12 @@ class Vocabulary:
 
     @classmethod
     @checked
-    def from_counts(cls, counts: Mapping[str, int], *, min_count: Count = 1) -> "Vocabulary":
-        """Keeps the characters that occur at least `min_count` times; the others become `[UNK]`."""
-        kept = [char for char, count in counts.items() if count >= min_count]
-        if not kept:
+    def from_counts(
+        cls, counts: Mapping[str, int], *, min_count: Count = 1, always: Collection[str] = ()
+    ) -> "Vocabulary":
+        """Keeps the characters that occur at least `min_count` times, or are in `always`; the others become `[UNK]`."""
+        kept = [char for char, count in counts.items() if count >= min_count or char in always]
+        if not set(kept) - set(always):
             raise UserError(f"No character occurs {min_count:,} times.", advice=Sentence("Lower {min_count}."))
         return cls(kept)
 
@@ -103,7 +106,7 @@ class Vocabulary:
         return [char for char in dict.fromkeys(text) if char not in known]
 
     def save(self, path: Path) -> None:
-        """Writes one character a line (line feed and carriage return as `[LF]` and `[CR]`), UTF-8."""
+        """Writes one character a line (line feed, carriage return and marks by names such as `[LF]`), UTF-8."""
         lines = (_LINE_TOKENS.get(char, char) for char in self.chars)
         path.write_bytes("".join(f"{line}\n" for line in lines).encode())
 

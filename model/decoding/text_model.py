@@ -14,7 +14,7 @@ from charflow.model.decoding.decoder import Decoder, SamplingOptions
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import LONGEST_STOP, Limits
 from charflow.model.network.cells import State
-from charflow.pipeline.corpus.kept_texts import SEPARATOR
+from charflow.pipeline.corpus.kept_texts import separator
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
@@ -115,7 +115,7 @@ class TextModel(tf.Module):
         `temperature`, off in a sampler; `max_chars` is clamped to 0 and the limit.
 
         Args:
-            prompt: string [B]. At position 0 an empty prompt reads as the separator between messages.
+            prompt: string [B]. At position 0 an empty prompt reads as what separates messages.
             settings: a tensor [B] or [1] for each of `decoding.settings.SETTINGS`.
             state: float32 [B, S] or [1, S]; zeros to begin.
             position: int64 [B] or [1], characters written before; 0 to begin.
@@ -213,7 +213,7 @@ class TextModel(tf.Module):
         return self._decoder.context.zero_state(tf.shape(text)[0])
 
     def _read(self, state: State, prompt: tf.Tensor, begin: tf.Tensor) -> State:
-        prompt = tf.where(begin & (tf.strings.length(prompt) == 0), SEPARATOR, prompt)
+        prompt = tf.where(begin & (tf.strings.length(prompt) == 0), separator(self.settings), prompt)
         ids = self._ids_of(_last_bytes(prompt, self.limits.prompt_chars))[:, -self._most_read :]
         return self._decoder.read(state, ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32))
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charflow.pipeline.code_points import CODE_POINTS, points_of
+from charflow.pipeline.marks import readable
 from charflow.pipeline.settings import AnyText, checked
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def longest_copy(text: "TrainingText", samples: Sequence[str]) -> CopiedRun | No
     runs = []
     overlap = max(map(len, samples), default=0)  # a run that lies across two pieces is whole in the first
     for start in range(0, min(text.train_characters, _MOST_COMPARED), _COMPARED_AT_ONCE):
-        piece = text.vocabulary.decode(text.piece(start, _COMPARED_AT_ONCE + overlap))
+        piece = readable(text.vocabulary.decode(text.piece(start, _COMPARED_AT_ONCE + overlap)))
         runs += [longest_copied_run(sample, piece) for sample in samples]
     return max(runs, key=lambda run: run.length, default=None)
 

@@ -17,7 +17,7 @@ from charflow.model.evaluation.evaluation import MOST_SCORED, RUN_UP, Evaluation
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
-from charflow.pipeline.corpus.kept_texts import SEPARATOR
+from charflow.pipeline.corpus.kept_texts import separator
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import AbsentUserError
 from charflow.pipeline.errors import UserError
@@ -116,7 +116,7 @@ def other_text(
         return replace(_tail(other, other.train_ids), absent=absent)
     everything = corpus(replace(settings, held_out=0.0, fraction=1.0, min_count=1))
     ids = vocabulary.encode(everything.vocabulary.decode(everything.ids))
-    return JudgedText(ids, vocabulary.encode(SEPARATOR), len(ids), train_ids, absent)
+    return JudgedText(ids, vocabulary.encode(separator(settings.text)), len(ids), train_ids, absent)
 
 
 def _tail(corpus: Corpus | PreparedCorpus, train_ids: np.ndarray | None) -> JudgedText:

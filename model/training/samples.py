@@ -13,6 +13,7 @@ from charflow.model.decoding.decoder import Decoder, SamplingOptions
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.training_text import TrainingText
+from charflow.pipeline.marks import readable
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 SAMPLE_CHARS = 400
@@ -64,7 +65,7 @@ class SampleWriter:
         written = self._write(tf.constant(seed_ids, tf.int32), tf.constant(self._seed, tf.int64)).numpy()
         decode = self._text.vocabulary.decode
         for temperature, row in zip(self._temperatures, written, strict=True):
-            yield Sample(step, epoch, best, temperature, decode(seed_ids), decode(row))
+            yield Sample(step, epoch, best, temperature, readable(decode(seed_ids)), readable(decode(row)))
 
     def _write_ids(self, seed_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         rows = len(self._temperatures)

@@ -181,9 +181,10 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
         kept.append(texts)
         tally.add(verdicts, seen)
     n_used, n_tail = tally.shares()
-    pieces = list(separated(kept, n_used))
+    pieces = list(separated(kept, n_used, settings.text))
     del kept
-    vocabulary = Vocabulary.from_counts(_count_chars(pieces), min_count=settings.min_count)
+    counts = _count_chars(pieces)
+    vocabulary = Vocabulary.from_counts(counts, min_count=settings.min_count, always=settings.text.marks)
     ids, lengths = _encode(pieces, vocabulary)
     return Corpus(
         ids=ids,

@@ -15,13 +15,16 @@ from charflow.pipeline.code_points import points_of
 from charflow.pipeline.corpus.users import most_active, refuse_absent
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
+from charflow.pipeline.marks import END, NAMES
 from charflow.pipeline.text import normalise
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.settings import CorpusSettings
+    from charflow.pipeline.text_settings import TextSettings
 
 LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth of a bit and more
-SEPARATOR = " "  # between messages, as in the tutorial recipe
+_BLANK = " "  # between messages, as in the tutorial recipe
+_MARKS = f"[{''.join(NAMES)}]"
 _BYTES_AT_ONCE = 1 << 20
 _EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
 _UNFIT = "bad row"
@@ -49,6 +52,8 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
             min_length=settings.min_length,
         )
         normalised = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
+        if settings.text.marks:
+            normalised = tf.strings.regex_replace(normalised, _MARKS, "")
         left = normalised != ""  # some are made of nothing but what normalisation leaves out
         emptied = tf.size(left) - tf.math.count_nonzero(left, dtype=tf.int32)
         counts = tf.math.bincount(verdicts, minlength=len(VERDICTS)) + emptied * tf.constant(_EMPTIED)
@@ -131,18 +136,24 @@ def tail_start(characters: int, by_messages: int, share: float) -> int:
     return characters - asked if found < LITTLE and 2 * found < asked else by_messages
 
 
-def separated(batches: list[tf.Tensor], n_used: int) -> Iterator[tf.Tensor]:
-    """Cuts the batches off after `n_used` messages and puts the separator after every message but the last."""
-    left = n_used
+def separator(settings: "TextSettings") -> str:
+    """What stands after each message; the last one of a text has no blank."""
+    return END if settings.ends else _BLANK
+
+
+def separated(batches: list[tf.Tensor], n_used: int, settings: "TextSettings") -> Iterator[tf.Tensor]:
+    """Cuts the batches off after `n_used` messages and puts what separates them after each."""
+    left, after = n_used, separator(settings)
     for batch in batches:
         texts = batch[:left]
         left -= len(texts)
         if not len(texts):
             continue
-        if left:
-            yield texts + SEPARATOR
+        if left or settings.ends:
+            yield texts + after
         else:
-            yield tf.concat([texts[:-1] + SEPARATOR, texts[-1:]], axis=0)
+            yield tf.concat([texts[:-1] + after, texts[-1:]], axis=0)
+        if not left:
             return
 
 

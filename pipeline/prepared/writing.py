@@ -21,9 +21,9 @@ import tensorflow as tf
 from charflow.pipeline.code_points import CODE_POINTS, count_points, named
 from charflow.pipeline.corpus.facts import Fingerprint
 from charflow.pipeline.corpus.kept_texts import (
-    SEPARATOR,
     Tally,
     kept_texts,
+    separator,
     tail_start,
 )
 from charflow.pipeline.corpus.settings import CorpusSettings
@@ -131,16 +131,18 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
     """Counts all that must be known before the first character is encoded, and writes it down."""
     tally, counts = Tally(messages, settings), np.zeros(CODE_POINTS, np.int64)
     whole = settings.fraction == 1
+    after = separator(settings.text)
     for batch, verdicts, seen in kept_texts(messages, settings):
         tally.add(verdicts, seen)
         if whole:
-            count_points(counts, _decode(batch)[0].numpy())
+            count_points(counts, _decode(batch, after)[0].numpy())
         progress("counting", tally.rows / messages.rows)
     n_used, n_tail = tally.shares()
     if not whole:
         _count_first(counts, messages, settings, n_used, progress)
-    counts[ord(SEPARATOR)] -= 1  # the last message has none
-    vocabulary = Vocabulary.from_counts(named(counts), min_count=settings.min_count)
+    if not settings.text.ends:
+        counts[ord(after)] -= 1  # the last message has none
+    vocabulary = Vocabulary.from_counts(named(counts), min_count=settings.min_count, always=settings.text.marks)
     with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
     _check_shards(int(counts.sum()), origin.shard_characters)
@@ -266,18 +268,19 @@ class _EncodedText:
             yield ids.astype(self._dtype, copy=False)
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-def _decode(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Gives the code points of texts [K], each with a separator after it, int32 [characters]; and lengths [K]."""
-    points = tf.strings.unicode_decode(texts + SEPARATOR, "UTF-8")
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string)], autograph=False)
+def _decode(texts: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Gives the code points of texts [K], each with `after` behind it, int32 [characters]; and lengths [K]."""
+    points = tf.strings.unicode_decode(texts + after, "UTF-8")
     return points.flat_values, points.row_lengths()
 
 
 def _decoded(messages: Messages, settings: CorpusSettings, *, skip: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields what `_decode` gives of each batch, from batch `skip` on; batches before are read and no more."""
-    texts = kept_texts(messages, settings, skip=skip)
+    texts, after = kept_texts(messages, settings, skip=skip), separator(settings.text)
     batches = texts.map(
-        tf.autograph.experimental.do_not_convert(lambda kept, *_: _decode(kept)), num_parallel_calls=tf.data.AUTOTUNE
+        tf.autograph.experimental.do_not_convert(lambda kept, *_: _decode(kept, after)),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
     yield from batches.as_numpy_iterator()
 

@@ -27,6 +27,7 @@ class Training(TrainingConfig):
     ] = 0.0
     mirror: Annotated[bool, Option("Read backwards.")] = False
     shown: Annotated[bool, Option("Hide it.", name="hide")] = True
+    smooth: Annotated[bool, Option("Round it.", both=True)] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ def test_field_is_an_option_with_its_help() -> None:
     lines = [" ".join(line.split()) for line in run("--help")[1].output.splitlines()]
     assert "--label-smoothing F Share of the target given to all." in lines
     assert "--hide Hide it." in lines
+    assert "--smooth / --no-smooth Round it." in lines
 
 
 @pytest.mark.parametrize(
@@ -60,13 +62,27 @@ def test_field_is_an_option_with_its_help() -> None:
         (["--label-smoothing", "0.1"], {"training": {"label_smoothing": 0.1}}),
         (["--label-smoothing", "0"], {"training": {"label_smoothing": 0.0}}),
         (["--mirror", "--hide"], {"training": {"mirror": True, "shown": False}}),
+        (["--smooth"], {"training": {"smooth": True}}),
+        (["--no-smooth"], {"training": {"smooth": False}}),
         (["--keep-case", "--epochs", "0"], {"corpus": {"text": {"lowercase": False}}, "training": {"epochs": 0}}),
         (["--user", "a", "--user", ""], {"corpus": {"users": ["a", ""]}}),
         (["--delimiter", "\\t", "--no-header"], {"corpus": {"csv": {"delimiter": "\t", "header": False}}}),
         (["--checkpoint-every", "2.5m"], {"training": {"checkpoint_steps": 0, "checkpoint_seconds": 150.0}}),
         (["--unicode-form", "nfc"], {"corpus": {"text": {"unicode_form": "NFC"}}}),
     ],
-    ids=["nothing", "number", "zero", "flags", "opposite", "list", "read", "two fields", "any case"],
+    ids=[
+        "nothing",
+        "number",
+        "zero",
+        "flags",
+        "both: yes",
+        "both: no",
+        "opposite",
+        "list",
+        "read",
+        "two fields",
+        "any case",
+    ],
 )
 def test_options_become_changes_of_the_tables(words: list[str], changes: dict[str, Any]) -> None:
     assert run("data", *words)[0] == changes

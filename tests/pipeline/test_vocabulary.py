@@ -20,6 +20,7 @@ few = settings(max_examples=40)
 
 # Line ends of every kind, the file's own marks, separators that Python's splitlines would split at, and the rest.
 AWKWARD = {
+    "marks": "\x02\x03",
     "line feed": "\n",
     "carriage return": "\r",
     "tab": "\t",
@@ -180,6 +181,13 @@ def test_save_writes_one_character_a_line(file: Path) -> None:
     assert file.read_bytes() == b"[LF]\n[CR]\na\n\xc3\xa9\n"
 
 
+def test_file_has_names_for_marks(file: Path) -> None:
+    vocabulary = Vocabulary("a\x02\x03")
+    vocabulary.save(file)
+    assert file.read_bytes() == b"[REPLY]\n[END]\na\n"
+    assert Vocabulary.load(file) == vocabulary
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n", b"a", b"a\nb", b"ab\n", b"b\na\n", b"a\na\n", b"a\r\nb\r\n", b"[UNK]\na\n", b"e\xcc\x81\n"],
@@ -221,6 +229,10 @@ def test_load_names_the_file_that_cannot_be_read(case: str, file: Path) -> None:
 )
 def test_from_counts_keeps_what_occurs_often_enough(min_count: int, kept: str) -> None:
     assert Vocabulary.from_counts(Counter("abbccc"), min_count=min_count) == Vocabulary(kept)
+
+
+def test_from_counts_keeps_what_is_always_needed() -> None:
+    assert Vocabulary.from_counts(Counter("abbccc"), min_count=3, always="ax") == Vocabulary("ac")
 
 
 def test_from_counts_refuses_to_keep_nothing() -> None:

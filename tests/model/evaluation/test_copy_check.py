@@ -104,3 +104,9 @@ def test_longest_copy_looks_across_the_pieces_of_a_training_text(monkeypatch: py
         sample = "é" + words[start : start + 30] + "é"
         assert longest_copy(text, ["q", sample]).text == words[start : start + 30]
     assert longest_copy(text, []) is None
+
+
+def test_longest_copy_reads_the_ends_of_messages_as_samples_show_them() -> None:
+    vocabulary = Vocabulary("\x03abc")
+    text = TextInMemory(Corpus(vocabulary.encode("abc\x03cba\x03"), 8, vocabulary, 1, {}, 1, 0))
+    assert longest_copy(text, ["bc\ncb"]).text == "bc\ncb"

@@ -29,6 +29,13 @@ def test_sample_writer_continues_a_piece_of_the_text_at_every_temperature(make_c
     assert len({sample.seed_text for sample in samples}) == 1
 
 
+def test_sample_writer_shows_the_end_of_a_message_as_a_line_break(make_chain: Callable, make_corpus: Callable) -> None:
+    ends = {"\x03": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {"\x03": 1}}
+    decoder = make_decoder(make_chain("\x03abc", ends), "stream", 4)
+    (sample, *_) = SampleWriter(decoder, TextInMemory(make_corpus("cab\x03" * 30)), seed=3, chars=7)(17, epoch=1.5)
+    assert sample.seed_text + sample.text in "cab\n" * 30
+
+
 @pytest.mark.slow
 def test_sample_writer_depends_on_seed_and_step_alone(make_network: Callable, corpus) -> None:
     decoder = make_decoder(make_network("lstm", 1), "stream", 4)

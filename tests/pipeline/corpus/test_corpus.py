@@ -231,6 +231,38 @@ def test_corpus_ids_take_the_smallest_type(n_chars: int, dtype: type, tmp_path: 
     assert corpus.ids.tolist() == list(range(1, n_chars + 1))
 
 
+ENDS = TextSettings(ends=True)
+
+
+def test_ends_close_each_message_and_the_last_one_too(small_chat: str) -> None:
+    corpus = Corpus.from_csv(small_chat, user="ada", held_out=0, text=ENDS)
+    assert text_of(corpus.ids, corpus) == "one\x03three\x03four\x03"
+    assert corpus.vocabulary.chars[0] == "\x03"
+    assert len(corpus.ids) == len(Corpus.from_csv(small_chat, user="ada").ids) + 1  # a symbol a message, as blanks were
+
+
+def test_ends_of_a_fraction_are_those_of_its_messages(small_chat: str) -> None:
+    corpus = Corpus.from_csv(small_chat, fraction=0.5, held_out=0.34, text=ENDS)
+    assert text_of(corpus.ids, corpus) == "one\x03two\x03three\x03"
+    assert text_of(corpus.held_out_ids, corpus) == "three\x03"
+
+
+def test_ends_are_what_nobody_wrote(tmp_path: Path) -> None:
+    chat = write_chat(tmp_path / "chat.csv", [("ada", "a\x03b\x02"), ("ada", "\x02\x03"), ("ada", "c")])
+    corpus = Corpus.from_csv(chat, held_out=0, text=ENDS)
+    assert text_of(corpus.ids, corpus) == "ab\x03c\x03"
+    assert corpus.dropped == {"empty": 1}
+    plain = Corpus.from_csv(chat, held_out=0)
+    assert text_of(plain.ids, plain) == "a\x03b\x02 \x02\x03 c"  # without ends the text is as the recipe has it
+
+
+def test_ends_are_known_however_few_they_are(small_chat: str) -> None:
+    corpus = Corpus.from_csv(small_chat, min_count=5, text=ENDS)
+    assert corpus.vocabulary.chars == ("\x03", "e")
+    with pytest.raises(UserError, match=r"^No character occurs 50 times\."):
+        Corpus.from_csv(small_chat, min_count=50, text=ENDS)
+
+
 AWKWARD = ["\n", "a\r\nb", "\r", "\t", '"', '""', "\\", "[LF]", "[UNK]", "\u2028\x85", "\ufffd", "\ufeffa", "😀e\u0301"]
 
 

@@ -72,6 +72,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         CorpusSettings(min_count=20),
         CorpusSettings(held_out=0.99, text=TextSettings(lowercase=False)),
         CorpusSettings(text=TextSettings(case_fold=True)),
+        CorpusSettings(text=TextSettings(ends=True), min_count=5000),
+        CorpusSettings(text=TextSettings(ends=True), fraction=0.2),
     ],
     ids=[
         "defaults",
@@ -82,6 +84,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         "rare characters",
         "as it is",
         "case folding",
+        "ends",
+        "ends of a fraction",
     ],
 )
 @pytest.mark.usefixtures("small_batches")
