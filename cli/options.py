@@ -19,10 +19,11 @@ from charflow.pipeline.option import Settable, settable
 from charflow.pipeline.tables import nested
 
 Data = Annotated[
-    list[str], typer.Argument(metavar="DATA", help="CSV files or globs, compressed or not; - is standard input.")
+    list[str], typer.Argument(metavar="DATA", help="Files, folders or globs, compressed or not; - is standard input.")
 ]
 CsvOrPrepared = Annotated[
-    list[str], typer.Argument(metavar="DATA", help="CSV files or globs, compressed or not; -, or a folder of prepare.")
+    list[str],
+    typer.Argument(metavar="DATA", help="Files, folders or globs, compressed or not; -; a folder of prepare."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]

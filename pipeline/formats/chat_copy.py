@@ -39,7 +39,7 @@ def copy_chat(chat: ChatFile, known: ChatFormat) -> CopiedChat:
     long = LongMessages(chat.name, ",", 2)
     try:
         with CleanCopy(chat.name, scratch_file("chat.csv")) as copy:
-            for user, text in known.read(chat, notes):
+            for user, text in (message for part in chat.parts() for message in known.read(part, notes)):
                 rows += 1
                 people.add(user)
                 copy.write(user, text)

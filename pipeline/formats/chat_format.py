@@ -7,13 +7,14 @@ TensorFlow nor settings: it is given a `ChatFile`, and tells `Notes` what it lea
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats.csv_repair import BadRow, BadRowsError
 from charflow.pipeline.formats.csv_source import lines_of
 from charflow.pipeline.formats.encodings import is_utf8, marked_encoding
-from charflow.pipeline.formats.file_types import Recognised, uncovered
+from charflow.pipeline.formats.file_types import Recognised, recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile
 
 _EXAMPLE = 200  # characters that are kept of a line that was left out
@@ -118,6 +119,15 @@ class ChatFile:
         """Its first lines that are not blank."""
         return [line for line in self.head.splitlines() if line.strip()][:_HEAD_LINES]
 
+    def parts(self) -> Iterator["ChatFile"]:
+        """Yields the files that are the chat together, or the one that it is."""
+        return (replace(self, file=part, found=recognise(part)) for part in self.file.parts or (self.file,))
+
+    def beside(self, *places: str) -> "ChatFile | None":
+        """Another file of the same export, by its path from the folder of this one; None where there is none."""
+        other = self.file.beside(*places)
+        return replace(self, file=other, found=recognise(other)) if other else None
+
     def stream(self) -> "io.BufferedIOBase":
         """Opens its bytes, uncompressed; a context manager."""
         return uncovered(self.file, self.layers)  # type: ignore[return-value]
@@ -149,12 +159,16 @@ class ChatFormat:
         title: what people call it.
         recognises: says by its beginning whether a file is such a chat.
         read: yields `(user, text)` in the file's order, in bounded memory.
+        kind: what such a file holds: a chat, rows of any kind, or prose. Where a folder has chats, only they are read.
+        pick: says which files of a folder are read, and in which order; it is given them sorted, part 2 before part 10.
     """
 
     name: str
     title: str
     recognises: Callable[[ChatFile], bool]
     read: Callable[[ChatFile, Notes], Iterator[tuple[str, str]]]
+    kind: Literal["chat", "rows", "prose"] = "chat"
+    pick: Callable[[list[InputFile]], list[InputFile]] = field(default=list)
 
 
 class NoMessagesError(UserError):

@@ -66,3 +66,8 @@ class CsvFormat:
             )
         if len(set(columns if self.header else map(int, columns))) == 1:
             raise SettingError("{user_column} and {text_column} cannot both be {found}.", found=shown(self.user_column))
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether somebody said how rows are written, so that a file must be CSV."""
+        return self != CsvFormat(encoding=self.encoding, skip_bad_rows=self.skip_bad_rows)

@@ -80,7 +80,6 @@ _TEXT = _types(  # which a CSV file may begin with too: they explain only why no
     (rb"\{\\rtf", "RTF", "save it as plain text"),
 )
 _TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-_WHATSAPP = re.compile(r"(?:^|/)(?:_chat|WhatsApp [^/]*)\.txt$")  # beside documents that were sent
 _OFFICE = (  # names of members that tell what a zip archive is
     ("xl/", "an Excel workbook", _SHEET),
     ("word/", "a Word document", "save it as plain text"),
@@ -193,11 +192,17 @@ def _only_member(file: InputFile, stream: io.BufferedIOBase) -> str:
     return chosen
 
 
+def holds_several(archive: zipfile.ZipFile) -> bool:
+    """Says whether an archive holds more than one chat, or parts of one."""
+    names = _members(archive)
+    is_document = any(name.startswith(begins) for name in names for begins, _, _ in _OFFICE)
+    return len(names) > 1 and not is_document and _chat_in(names) is None
+
+
 def _chat_in(names: list[str]) -> str | None:
     """The one file of an archive that may be a chat: others are the pictures that were sent in it."""
     texts = [name for name in names if name.lower().endswith(_TEXTS)]
-    own = [name for name in texts if _WHATSAPP.search(name)]
-    return next((some[0] for some in (names, texts, own) if len(some) == 1), None)
+    return next((some[0] for some in (names, texts) if len(some) == 1), None)
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

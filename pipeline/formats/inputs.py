@@ -9,6 +9,7 @@ import errno
 import hashlib
 import io
 import os
+import posixpath
 import stat
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.files import is_prepared
+from charflow.pipeline.formats.folders import files_in, folder_sha256, is_folder
 from charflow.pipeline.places import dangling
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths, checked
@@ -31,17 +33,19 @@ _BLOCK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read.
+    """A file to read, or a folder of such files.
 
     Attributes:
         path: where it stands.
         name: what the user calls it; messages do too.
         sha256: of a file that was read from standard input or a pipe, which has no time of its own.
+        parts: the files that are one chat together, in order; `path` is then that of the first.
     """
 
     path: str
     name: str
     sha256: str = ""
+    parts: tuple["InputFile", ...] = ()
 
     def __fspath__(self) -> str:
         return self.path
@@ -50,22 +54,29 @@ class InputFile:
         """Says what makes it the same file the next time: name, size and modification time, or content."""
         if self.sha256:  # a pipe has another name each time
             return {"path": STANDARD_INPUT, "bytes": Path(self.path).stat().st_size, "sha256": self.sha256}
+        if is_folder(self.path):
+            return {"path": lasting_name(self.path), "sha256": folder_sha256(self.path)}
         if "://" in self.path:
             remote = tf.io.gfile.stat(self.path)
             return {"path": self.path, "bytes": remote.length, "mtime_ns": remote.mtime_nsec}
         local = Path(self.path).resolve()  # gfile would give the time of a local file to the second only
         return {"path": str(local), "bytes": local.stat().st_size, "mtime_ns": local.stat().st_mtime_ns}
 
+    def beside(self, *places: str) -> "InputFile | None":
+        """Another file, by its path from the folder of this one; None where there is none."""
+        path, name = (posixpath.join(posixpath.dirname(here), *places) for here in (self.path, self.name))
+        return InputFile(path, posixpath.normpath(name)) if tf.io.gfile.exists(path) else None
+
 
 @checked
 def find_inputs(paths: Paths) -> list[InputFile]:
-    """Lists the files that paths and globs name, in the order given, a glob's matches sorted.
+    """Lists the files and folders that paths and globs name, in the order given, a glob's matches sorted.
 
     `-` is standard input. It and pipes are read here, to their end: whoever calls functions of charflow several times
     on them finds them first, and gives what was found in place of the paths.
 
     Raises:
-        UserError: nothing was given, a file is missing or given twice, a folder was named, or a glob matches nothing.
+        UserError: nothing was given, a file is missing or given twice, or a glob matches nothing.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
@@ -104,8 +115,8 @@ def _expand(pattern: str) -> list[InputFile]:
     if is_read_once(pattern):
         return [_kept(pattern)]
     if tf.io.gfile.exists(pattern):
-        if tf.io.gfile.isdir(pattern):
-            raise _folder_error(pattern)
+        if is_prepared(pattern):
+            raise UserError(f"{pattern} was written by charflow prepare: only charflow train reads such a folder.")
         return [InputFile(pattern, pattern)]
     if any(mark in pattern for mark in "*?["):
         if matches := sorted(tf.io.gfile.glob(pattern)):
@@ -120,18 +131,13 @@ def _check_once(files: list[InputFile]) -> None:
     """Refuses a file that is given twice, under whichever names: its messages would count twice."""
     seen: dict[object, str] = {}
     for file in files:
-        status = None if "://" in file.path else Path(file.path).stat()
-        key = (status.st_dev, status.st_ino) if status else file.path
-        if key in seen:
-            other = "" if seen[key] == file.name else f", as {seen[key]} too"
-            raise UserError(f"{file.name} is given twice{other}: name it once, or its messages would count twice.")
-        seen[key] = file.name
-
-
-def _folder_error(path: str) -> UserError:
-    if is_prepared(path):
-        return UserError(f"{path} was written by charflow prepare: only charflow train reads such a folder.")
-    return UserError(f"{path} is a folder: name its CSV files, or a glob in quotes: '{path}/*.csv'.")
+        for path in files_in(file.path) if is_folder(file.path) else [file.path]:
+            status = None if "://" in path else Path(path).stat()
+            key = (status.st_dev, status.st_ino) if status else path
+            if key in seen:
+                other = "" if seen[key] == file.name else f", as {seen[key]} too"
+                raise UserError(f"{file.name} is given twice{other}: name it once, or its messages would count twice.")
+            seen[key] = file.name
 
 
 def _kept(path: str) -> InputFile:

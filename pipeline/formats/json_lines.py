@@ -66,4 +66,4 @@ def _fields(row: Mapping[str, Any]) -> tuple[str, str] | None:
     return (user, text) if user and text else None
 
 
-FORMAT = ChatFormat(name="json-lines", title="JSON lines", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(name="json-lines", title="JSON lines", recognises=_recognises, read=_read, kind="rows")

@@ -20,6 +20,7 @@ from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
 from charflow.pipeline.formats.csv_source import CsvSource, open_source
 from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
 from charflow.pipeline.formats.file_types import check_end, recognise, uncovered
+from charflow.pipeline.formats.folder_chats import unfolded
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
 from charflow.pipeline.formats.known_formats import recognised
 from charflow.pipeline.formats.long_messages import FEWEST_BREAKS, LongMessages, Noticed
@@ -74,7 +75,7 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
     """Opens chats and checks every row once, so that reading them later cannot fail half-way.
 
     Args:
-        paths: files or globs; `-` is standard input. Compressed files and the formats of `known_formats` are
+        paths: files, folders or globs; `-` is standard input. Compressed files and the formats of `known_formats` are
             recognised by what is in them; `.tsv` is split at tabs.
         csv_format: columns, delimiter, header, encoding, and what happens to bad rows.
 
@@ -86,7 +87,7 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
             options with which the file can be read, tried out before.
     """
     csv_format = csv_format or CsvFormat()
-    files = find_inputs(paths)
+    files = [chat for file in find_inputs(paths) for chat in unfolded(file, csv_format)]
     read = []
     for file in files:
         try:
@@ -109,7 +110,7 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
 
 
 def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
-    if not _names_columns(csv_format):
+    if not csv_format.names_rows:
         chat = ChatFile.of(file, recognise(file), csv_format.encoding)
         if known := recognised(chat):
             copied = copy_chat(chat, known)
@@ -128,12 +129,6 @@ def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
             noticed=clean.noticed,
         )
     return read
-
-
-def _names_columns(csv_format: CsvFormat) -> bool:
-    """Says whether somebody said how rows are written, so that a file must be CSV."""
-    usual = CsvFormat(encoding=csv_format.encoding, skip_bad_rows=csv_format.skip_bad_rows)
-    return csv_format != usual
 
 
 def _fast(source: CsvSource) -> CsvSource:

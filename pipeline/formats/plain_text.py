@@ -70,4 +70,4 @@ def _without_ends(paragraph: str) -> str:
     return paragraph.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 
-FORMAT = ChatFormat(name="text", title="plain text", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(name="text", title="plain text", recognises=_recognises, read=_read, kind="prose")

@@ -111,12 +111,12 @@ def test_bad_rows_are_counted_when_they_are_skipped(
 
 
 @pytest.mark.parametrize("command", ["train", "explore"])
-def test_folder_instead_of_a_chat_is_refused(
+def test_folder_without_a_chat_is_refused(
     refused: Callable, untrained: list[Config], tmp_path: Path, command: str
 ) -> None:
     out = ["--out", tmp_path / "run"] if command == "train" else []
     message = refused(command, tmp_path, *out)
-    assert message == f"{tmp_path} is a folder: name its CSV files, or a glob in quotes: '{tmp_path}/*.csv'."
+    assert message == f"{tmp_path}: no chat was found in it; it is empty."
     assert not (tmp_path / "run").exists()
 
 

@@ -45,13 +45,20 @@ def test_find_inputs_takes_a_name_with_glob_marks_literally_where_it_exists(tmp_
     assert [found.path for found in find_inputs(file)] == [file]
 
 
-def test_find_inputs_refuses_what_is_no_file(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").mkdir()
+def test_find_inputs_refuses_what_is_not_there(tmp_path: Path) -> None:
     assert refusal([]) == "No CSV file was given."
     assert refusal(f"{tmp_path}/b.csv") == f"{tmp_path}/b.csv: no such file."
     assert refusal(f"{tmp_path}/*.tsv") == f"{tmp_path}/*.tsv: no file matches."
-    expected = f"{tmp_path}/a.csv is a folder: name its CSV files, or a glob in quotes: '{tmp_path}/a.csv/*.csv'."
-    assert refusal(f"{tmp_path}/a.csv") == refusal(f"{tmp_path}/*.csv") == expected
+
+
+def test_find_inputs_takes_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    file, folder = write(tmp_path / "a" / "b.csv"), str(tmp_path / "a")
+    assert find_inputs(folder) == find_inputs(f"{tmp_path}/*") == [InputFile(folder, folder)]
+    assert (
+        refusal([folder, file])
+        == f"{file} is given twice, as {folder} too: name it once, or its messages would count twice."
+    )
 
 
 def test_find_inputs_keeps_what_comes_through_a_pipe(tmp_path: Path) -> None:

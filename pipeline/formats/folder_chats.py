@@ -1,0 +1,84 @@
+"""Finds the chats in a folder, or in an archive of several files: which files make one, and in which order.
+
+`inputs` found the folder, and `known_formats` tells what each file in it is; `messages` reads what comes out as it
+reads a file that was named.
+"""
+
+import os
+from collections import defaultdict
+from dataclasses import replace
+
+from charflow.pipeline.errors import UserError, counted, quoted_list
+from charflow.pipeline.formats.archives import unpacked
+from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.file_types import recognise
+from charflow.pipeline.formats.folders import files_in, is_folder
+from charflow.pipeline.formats.inputs import InputFile
+from charflow.pipeline.formats.known_formats import FORMATS, recognised
+
+_TABLES = (".csv", ".tsv", ".tab")
+_KINDS = ("chat", "rows", "prose")  # only files of the first kind that is there are read
+
+
+def unfolded(file: InputFile, csv_format: CsvFormat) -> list[InputFile]:
+    """Gives what is to be read of a folder or an archive of several files; a file is given back as it is.
+
+    All files in a format of chats are one input, whose `parts` they are. Where there is no such file, each table is
+    an input, as a glob would give them, and where there is none, each text.
+
+    Raises:
+        UserError: no chat is in it, or a file cannot be read.
+    """
+    members = _members(file)
+    if members is None:
+        return [file]
+    found: dict[ChatFormat | None, list[InputFile]] = defaultdict(list)
+    for member in members:
+        known, is_table = _look(member, csv_format)
+        if known or is_table:
+            found[known].append(member)
+    for kind in _KINDS:
+        if some := [(known, found[known]) for known in (*FORMATS, None) if known in found and _kind(known) == kind]:
+            return [one for known, files in some for one in _grouped(file, known, files)]
+    names = [member.name.removeprefix(file.name).lstrip("/") for member in members]
+    held = (
+        f"of its {counted(len(names), 'file')} ({quoted_list(names, most=5)}) none is one" if names else "it is empty"
+    )
+    raise UserError(f"{file.name}: no chat was found in it; {held}.")
+
+
+def _members(file: InputFile) -> list[InputFile] | None:
+    """The files of a folder or of an archive of several, and of those in it; None where the file is neither."""
+    folder = file.path if is_folder(file.path) else unpacked(file)
+    if folder is None:
+        return None
+    members = []
+    for path in files_in(folder):
+        member = InputFile(path, f"{file.name.rstrip('/')}/{os.path.relpath(path, folder)}")
+        members += _members(member) or [member]
+    return members
+
+
+def _look(file: InputFile, csv_format: CsvFormat) -> tuple[ChatFormat | None, bool]:
+    """Says which format a file has, and whether it may be a table."""
+    try:
+        found = recognise(file)
+    except UserError as error:
+        if error.__cause__:  # it cannot be read; otherwise it is a picture or the like
+            raise
+        return None, False
+    is_table = found.inner_name.lower().endswith(_TABLES)
+    known = None if csv_format.names_rows else recognised(ChatFile.of(file, found, csv_format.encoding))
+    return known, is_table
+
+
+def _kind(known: ChatFormat | None) -> str:
+    return known.kind if known else "rows"
+
+
+def _grouped(folder: InputFile, known: ChatFormat | None, files: list[InputFile]) -> list[InputFile]:
+    if known is None or known.kind != "chat":
+        return files
+    parts = tuple(known.pick(files))
+    return [parts[0]] if len(parts) == 1 else [replace(parts[0], name=folder.name, parts=parts)]
