@@ -5,13 +5,15 @@
 
 from dataclasses import dataclass, replace
 
-from charflow.pipeline.errors import UserError, reason
-from charflow.pipeline.formats.chat_format import Chat, ChatFile, ChatFormat, NoMessagesError, Notes
+from charflow.pipeline.errors import UserError, counted, quoted, reason
+from charflow.pipeline.formats.chat_format import Chat, ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.clean_copy import CleanCopy
 from charflow.pipeline.formats.csv_source import CsvSource
 from charflow.pipeline.formats.file_types import UNREADABLE
+from charflow.pipeline.formats.known_formats import names
 from charflow.pipeline.formats.long_messages import LongMessages, Noticed
 from charflow.pipeline.scratch import scratch_file
+from charflow.pipeline.sentences import Sentence
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,21 @@ def copy_chat(chat: ChatFile, known: ChatFormat) -> CopiedChat:
     except UNREADABLE as error:
         raise UserError(f"{chat.name} cannot be read: {reason(error)}.") from error
     if not rows:
-        raise NoMessagesError(chat.name, known.title, notes)
+        raise _no_messages(chat, known, notes)
     title = f"{known.title}, {notes.kind}" if notes.kind else known.title
     seen = Chat(chat.name, title, rows, len(people), tuple(notes.left_out.values()))
     return CopiedChat(copy.source, seen, replace(long.noticed(), formats=(f"{chat.name} is {seen}",)))
+
+
+def _no_messages(chat: ChatFile, known: ChatFormat, notes: Notes) -> UserError:
+    """Says why nothing was found, where a format was seen and where it was only asked for."""
+    if known.recognises(chat):
+        why = ", ".join(counted(left.count, left.reason) for left in notes.left_out.values())
+        return UserError(
+            f"{chat.name} is a chat of {known.title} without a message{f' ({why} left out)' if why else ''}."
+        )
+    first = next(iter(chat.head_lines()), "")
+    return UserError(
+        f"{chat.name} is not {known.title}: its first line is {quoted(first)}.",
+        advice=Sentence(f"Leave {{format}} out, or name another: {', '.join(names())}."),
+    )

@@ -6,13 +6,14 @@ TensorFlow nor settings: it is given a `ChatFile`, and tells `Notes` what it lea
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.errors import counted
+from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.csv_lines import lines_of
 from charflow.pipeline.formats.csv_repair import BadRow, BadRowsError
-from charflow.pipeline.formats.csv_source import lines_of
 from charflow.pipeline.formats.encodings import is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import Recognised, recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile
@@ -89,16 +90,19 @@ class ChatFile:
         file: what is read.
         found: the compressions over it, and how it begins.
         encoding: of its characters.
+        columns: what was asked for as `user_column` and `text_column`; empty where it was not.
     """
 
     file: InputFile
     found: Recognised
     encoding: str
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: InputFile, found: Recognised, encoding: str) -> "ChatFile":
-        """Takes the encoding that a mark in the file tells, where `encoding` is UTF-8."""
-        return cls(file, found, (marked_encoding(found.head) if is_utf8(encoding) else None) or encoding)
+    def of(cls, file: InputFile, found: Recognised, asked: CsvFormat) -> "ChatFile":
+        """Takes the encoding that a mark in the file tells, where UTF-8 is asked for."""
+        marked = marked_encoding(found.head) if is_utf8(asked.encoding) else None
+        return cls(file, found, marked or asked.encoding, asked.named_columns)
 
     @property
     def name(self) -> str:
@@ -169,11 +173,3 @@ class ChatFormat:
     read: Callable[[ChatFile, Notes], Iterator[tuple[str, str]]]
     kind: Literal["chat", "rows", "prose"] = "chat"
     pick: Callable[[list[InputFile]], list[InputFile]] = field(default=list)
-
-
-class NoMessagesError(UserError):
-    """A file is in a known format, and no message is in it."""
-
-    def __init__(self, name: str, title: str, notes: Notes) -> None:
-        why = ", ".join(counted(left.count, left.reason) for left in notes.left_out.values())
-        super().__init__(f"{name} is a chat of {title} without a message{f' ({why} left out)' if why else ''}.")

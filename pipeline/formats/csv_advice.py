@@ -14,8 +14,9 @@ from typing import Any
 
 from charflow.pipeline.errors import UserError, quoted, quoted_list
 from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.csv_lines import DELIMITERS, default_delimiter, excel_hint, lines_of, read_rows
 from charflow.pipeline.formats.csv_repair import BadRowsError
-from charflow.pipeline.formats.csv_source import LayoutError, default_delimiter, excel_hint, lines_of, read_rows
+from charflow.pipeline.formats.csv_source import LayoutError
 from charflow.pipeline.formats.encodings import guess_encoding, guess_wide, is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile
@@ -25,7 +26,6 @@ from charflow.pipeline.sentences import Sentence
 Read = Callable[[InputFile, CsvFormat], object]
 Changes = dict[str, Any]
 
-_DELIMITERS = (",", ";", "\t", "|")
 _BACKSLASH = "\\"
 _SAMPLE = 1 << 18  # bytes of lines beyond ASCII that an encoding is guessed from
 _MOST_LINES = 1 << 20  # read for that sample, or to see how quotes are written
@@ -175,7 +175,7 @@ def _layout(failure: LayoutError, csv_format: CsvFormat) -> Changes:
 def _layouts(failure: LayoutError, csv_format: CsvFormat) -> Iterator[tuple[int, Changes]]:
     now = csv_format.delimiter
     spaces = [csv_format.skip_initial_space] if csv_format.skip_initial_space else [False, True]
-    for delimiter, space in product([now, *(mark for mark in _DELIMITERS if mark != now)], spaces):
+    for delimiter, space in product([now, *(mark for mark in DELIMITERS if mark != now)], spaces):
         names = _names(failure, csv_format, delimiter, space)
         columns = _columns(names, csv_format)
         if columns is not None:
@@ -203,7 +203,7 @@ def _split_otherwise(failure: LayoutError, csv_format: CsvFormat) -> Sentence | 
     def names(mark: str) -> list[str]:
         return _names(failure, csv_format, mark, csv_format.skip_initial_space)
 
-    best = max(_DELIMITERS, key=lambda mark: len(names(mark)))
+    best = max(DELIMITERS, key=lambda mark: len(names(mark)))
     if len(names(csv_format.delimiter)) != 1 or len(names(best)) < 2:
         return None
     return Sentence(

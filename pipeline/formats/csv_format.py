@@ -1,13 +1,17 @@
 """How the rows of CSV files are written: what `csv_source` is told, and `csv_advice` tries out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from charflow.pipeline.bounds import shown
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.formats.encodings import is_encoding
+from charflow.pipeline.formats.known_formats import FormatName, names
 from charflow.pipeline.option import Option
 from charflow.pipeline.settings import check
+
+_OF_ROWS = ("delimiter", "header", "escape", "skip_initial_space")  # settings that CSV files alone have
 
 
 def _delimiter(typed: str) -> dict[str, Any]:
@@ -19,6 +23,8 @@ class CsvFormat:
     r"""How the rows of the files are written.
 
     Attributes:
+        format: of the files; "auto" sees it by how each begins. All other settings but the encoding are of formats that
+            have rows and columns, and make "auto" look for no other.
         user_column: without a header its position, counted from 0.
         text_column: likewise.
         delimiter: one character; empty picks what a first line `sep=;` says, a tab for `.tsv` and `.tab` files, and a
@@ -30,6 +36,7 @@ class CsvFormat:
         skip_bad_rows: leave out, count and report the rows that cannot be read, instead of refusing the file.
     """
 
+    format: Annotated[FormatName, Option(f"{', '.join(names())}. [default: auto, by content]", "NAME")] = "auto"
     user_column: Annotated[str, Option("Column of the user id. [default: fromUser.id]")] = "fromUser.id"
     text_column: Annotated[str, Option("Column of the message. [default: text]")] = "text"
     delimiter: Annotated[str, Option("Field delimiter. [default: comma; tab for .tsv]", "C", read=_delimiter)] = ""
@@ -68,6 +75,12 @@ class CsvFormat:
             raise SettingError("{user_column} and {text_column} cannot both be {found}.", found=shown(self.user_column))
 
     @property
+    def named_columns(self) -> Mapping[str, str]:
+        """The columns that are not those of the default, by role."""
+        named = {"user_column": self.user_column, "text_column": self.text_column}
+        return {role: name for role, name in named.items() if name != getattr(CsvFormat, role)}
+
+    @property
     def names_rows(self) -> bool:
-        """Whether somebody said how rows are written, so that a file must be CSV."""
-        return self != CsvFormat(encoding=self.encoding, skip_bad_rows=self.skip_bad_rows)
+        """Whether it says how rows are written, as only CSV files have them."""
+        return any(getattr(self, name) != getattr(CsvFormat, name) for name in _OF_ROWS)

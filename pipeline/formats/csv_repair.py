@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from charflow.pipeline.errors import UserError, counted
-from charflow.pipeline.formats import csv_source
+from charflow.pipeline.formats import csv_lines
 from charflow.pipeline.formats.clean_copy import CleanCopy
 from charflow.pipeline.formats.csv_source import CsvSource
 from charflow.pipeline.formats.encodings import is_utf8
@@ -184,9 +184,9 @@ def _explain(error: csv.Error) -> str:
 
 
 def _too_long() -> str:
-    return f"a field has more than {csv_source.LONGEST_FIELD:,} bytes, or its quote is not closed"
+    return f"a field has more than {csv_lines.LONGEST_FIELD:,} bytes, or its quote is not closed"
 
 
 def _is_too_long(field: str) -> bool:
-    limit = csv_source.LONGEST_FIELD
+    limit = csv_lines.LONGEST_FIELD
     return len(field) * 4 > limit and len(field.encode()) > limit

@@ -5,7 +5,6 @@ closer when that fails, and `csv_advice` says with which other `CsvFormat` a fil
 """
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,18 @@ from itertools import islice
 
 from charflow.pipeline.errors import UserError, counted, quoted, quoted_list, reason
 from charflow.pipeline.formats.csv_format import CsvFormat
-from charflow.pipeline.formats.encodings import MARKING, UTF_8_MARK, guess_wide, is_utf8, marked_encoding
-from charflow.pipeline.formats.file_types import UNREADABLE, Recognised, recognise, text_type, uncovered
+from charflow.pipeline.formats.csv_lines import default_delimiter, excel_hint, is_table, lines_of, read_rows
+from charflow.pipeline.formats.encodings import UTF_8_MARK, guess_wide, is_utf8, marked_encoding
+from charflow.pipeline.formats.file_types import UNREADABLE, Recognised, recognise, text_type
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
+from charflow.pipeline.formats.known_formats import titles
 from charflow.pipeline.formats.long_messages import LINE_BREAK
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths
 
-_TAB_SUFFIXES = (".tsv", ".tab")
-_EXCEL_HINT = re.compile('"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
+_LINES = 20  # that tell whether a file looks like rows
 _SHOWN = 20  # characters of what is no text
-LONGEST_FIELD = 1 << 26  # bytes as UTF-8; bounds how far an unclosed quote is followed, and the memory for that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +124,14 @@ def find_sources(paths: Paths, csv_format: CsvFormat) -> tuple[CsvSource, ...]:
     return tuple(open_source(file, csv_format) for file in find_inputs(paths))
 
 
-def open_source(file: InputFile, csv_format: CsvFormat) -> CsvSource:
-    """Reads the first row of a file, and finds the columns in it.
+def open_source(file: InputFile, csv_format: CsvFormat, found: Recognised | None = None) -> CsvSource:
+    """Reads the first row of a file, which `recognise` perhaps found something in, and finds the columns in it.
 
     Raises:
         LayoutError: a column is missing.
         UserError: the file is empty, cannot be read, or is no CSV file.
     """
-    found = recognise(file)
+    found = found or recognise(file)
     encoding = csv_format.encoding
     if is_utf8(encoding):
         encoding = marked_encoding(found.head) or "utf-8"
@@ -169,56 +168,6 @@ def open_source(file: InputFile, csv_format: CsvFormat) -> CsvSource:
     )
 
 
-def lines_of(
-    file: InputFile, layers: tuple[str, ...] = (), encoding: str = "utf-8", longest: int = -1
-) -> Iterator[str]:
-    """Yields the physical lines of a file with their line ends, without a byte order mark.
-
-    Lines of more than `longest` characters come in pieces; -1 is no bound.
-
-    Bytes that are not in the encoding become lone surrogates.
-    """
-    errors = "surrogateescape" if is_utf8(encoding) else MARKING
-    with (
-        uncovered(file, layers) as stream,
-        io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text,  # type: ignore[type-var]
-    ):
-        lines = text if longest < 0 else iter(lambda: text.readline(longest), "")
-        yield from (line.removeprefix("\ufeff") for line in islice(lines, 1))
-        yield from lines
-
-
-def read_rows(
-    lines: Iterator[str], delimiter: str, escape: str, skip_initial_space: bool, *, strict: bool
-) -> Iterator[list[str]]:
-    """Reads lines as CSV, with the standard library's reader."""
-    csv.field_size_limit(LONGEST_FIELD)
-    return csv.reader(
-        _without_nulls(lines, delimiter, escape) if escape else lines,
-        delimiter=delimiter,
-        escapechar=escape or None,
-        skipinitialspace=skip_initial_space,
-        strict=strict,
-    )
-
-
-def _without_nulls(lines: Iterator[str], delimiter: str, escape: str) -> Iterator[str]:
-    r"""Empties the fields that databases which write with escapes mean as missing: `\N`."""
-    missing = re.compile(rf"(^|{re.escape(delimiter)}){re.escape(escape)}N(?={re.escape(delimiter)}|[\r\n]|$)")
-    return (missing.sub(r"\1", line) for line in lines)
-
-
-def excel_hint(first_line: str) -> str:
-    """The delimiter that a first line `sep=;` tells Excel; empty where the line is none."""
-    hint = _EXCEL_HINT.fullmatch(first_line)
-    return hint[1] if hint else ""
-
-
-def default_delimiter(name: str) -> str:
-    """Guesses what stands between the fields of a file from its name."""
-    return "\t" if name.endswith(_TAB_SUFFIXES) else ","
-
-
 def _first_row(file: InputFile, lines: Iterator[str], delimiter: str, csv_format: CsvFormat) -> list[str]:
     rows = read_rows(lines, delimiter, csv_format.escape, csv_format.skip_initial_space, strict=False)
     try:
@@ -246,6 +195,8 @@ def _column_indices(file: InputFile, found: Recognised, names: list[str], csv_fo
 def _layout_error(
     file: InputFile, found: Recognised, names: list[str], missing: list[str], csv_format: CsvFormat
 ) -> LayoutError:
+    if csv_format.format == "auto" and not (csv_format.names_rows or _may_be_table(found)):
+        return _unknown(file, found)
     if other := text_type(found.head):
         return LayoutError(f"{file.name} is {other[0]}, not CSV: {other[1]}.", file, found)
     unmarked = is_utf8(csv_format.encoding) and not marked_encoding(found.head)
@@ -280,4 +231,26 @@ def _layout_error(
             "Pass {user_column} and {text_column} with two of them, or {headless} with their positions from 0.",
             headless={"header": False},
         ),
+    )
+
+
+def _may_be_table(found: Recognised) -> bool:
+    head = found.head
+    if text_type(head):
+        return False
+    text = head.decode(marked_encoding(head) or guess_wide(head) or "utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    return _CONTROLS.search(text) is not None or is_table(lines[:_LINES])
+
+
+def _unknown(file: InputFile, found: Recognised) -> LayoutError:
+    what, advice = text_type(found.head) or ("", "write its messages to a CSV file")
+    text = found.head.decode(marked_encoding(found.head) or "utf-8", errors="replace")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return LayoutError(
+        f"{file.name} is {f'{what}, but ' if what else ''}in no format that charflow reads ({titles()}): its first "
+        f"line is {quoted(first)}.",
+        file,
+        found,
+        advice=f"{advice[0].upper()}{advice[1:]}.",
     )

@@ -15,7 +15,7 @@ from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.file_types import recognise
 from charflow.pipeline.formats.folders import files_in, is_folder
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.known_formats import FORMATS, recognised
+from charflow.pipeline.formats.known_formats import format_of, formats
 
 _TABLES = (".csv", ".tsv", ".tab")
 _KINDS = ("chat", "rows", "prose")  # only files of the first kind that is there are read
@@ -39,7 +39,7 @@ def unfolded(file: InputFile, csv_format: CsvFormat) -> list[InputFile]:
         if known or is_table:
             found[known].append(member)
     for kind in _KINDS:
-        if some := [(known, found[known]) for known in (*FORMATS, None) if known in found and _kind(known) == kind]:
+        if some := [(known, found[known]) for known in (*formats(), None) if known in found and _kind(known) == kind]:
             return [one for known, files in some for one in _grouped(file, known, files)]
     names = [member.name.removeprefix(file.name).lstrip("/") for member in members]
     held = (
@@ -69,8 +69,9 @@ def _look(file: InputFile, csv_format: CsvFormat) -> tuple[ChatFormat | None, bo
             raise
         return None, False
     is_table = found.inner_name.lower().endswith(_TABLES)
-    known = None if csv_format.names_rows else recognised(ChatFile.of(file, found, csv_format.encoding))
-    return known, is_table
+    chat = ChatFile.of(file, found, csv_format)
+    known = format_of(chat, csv_format)
+    return known if known and known.recognises(chat) else None, is_table
 
 
 def _kind(known: ChatFormat | None) -> str:

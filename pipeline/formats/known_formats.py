@@ -1,22 +1,44 @@
-"""The list of chat formats, in the order in which they are tried; CSV is tried after them.
+"""The list of chat formats, in the order in which they are tried.
 
-Plain text is the last: it takes whatever is neither a chat nor looks like a table.
+CSV comes after them, for it is what a file may be that looks like rows; plain text is the last of those before it, and
+takes what is neither a chat nor looks like a table.
 
-A new format is a file beside this one, a line here, and a test.
+A new format is a module beside this one, called as here but for its dashes, a name here, and a test. Nothing is loaded
+before a file is looked at: the command line reads the names.
 """
 
-from charflow.pipeline.formats import discord, json_lines, plain_text, telegram, whatsapp
-from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, get_args
 
-FORMATS: tuple[ChatFormat, ...] = (
-    whatsapp.FORMAT,
-    telegram.FORMAT,
-    discord.FORMAT,
-    json_lines.FORMAT,
-    plain_text.FORMAT,
-)
+if TYPE_CHECKING:
+    from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
+    from charflow.pipeline.formats.csv_format import CsvFormat
+
+FormatName = Literal["auto", "whatsapp", "telegram", "discord", "json-lines", "plain-text", "csv"]
+_AUTO, *_CHATS, _CSV = get_args(FormatName)
 
 
-def recognised(chat: ChatFile) -> ChatFormat | None:
-    """The first format that a file is in; None where it may be CSV."""
-    return next((one for one in FORMATS if one.recognises(chat)), None)
+@cache
+def formats() -> "tuple[ChatFormat, ...]":
+    """All of them but CSV."""
+    return tuple(import_module(f"{__package__}.{name.replace('-', '_')}").FORMAT for name in _CHATS)
+
+
+def format_of(chat: "ChatFile", asked: "CsvFormat") -> "ChatFormat | None":
+    """The format that is asked for, or the first that a file is in; None for CSV, and what may be CSV."""
+    if asked.format != _AUTO:
+        return next((one for one in formats() if one.name == asked.format), None)
+    if asked.names_rows:
+        return None
+    return next((one for one in formats() if (one.kind == "rows" or not chat.columns) and one.recognises(chat)), None)
+
+
+def names() -> tuple[str, ...]:
+    """What the formats are asked for by."""
+    return (*_CHATS, _CSV)
+
+
+def titles() -> str:
+    """What people call the formats, in a list."""
+    return f"{', '.join(one.title for one in formats())} or CSV"

@@ -1,18 +1,15 @@
 """Plain text, such as a book: one author, called after the file; a message a paragraph, whose line breaks stay."""
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
-from charflow.pipeline.formats.csv_source import read_rows
+from charflow.pipeline.formats.csv_lines import is_table
 from charflow.pipeline.formats.file_types import text_type
 
 _TABLES = (".csv", ".tsv", ".tab")
-_DELIMITERS = ",;\t|"
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_SHARE = 0.8  # of the lines have as many fields as the first
 _LOGGED = re.compile(r"[\W_]{0,3}\d{1,4}[:./-]\d{1,2}[:./-]?\d*|<[^<>\s]{1,40}> ")  # a time, or who speaks: of a log
 _LOG = 0.5  # of the lines begin so
 _LONGEST = 1 << 16  # characters; a longer paragraph is cut at a blank, which stands between messages anyway
@@ -23,26 +20,12 @@ def _recognises(chat: ChatFile) -> bool:
     if chat.found.inner_name.lower().endswith(_TABLES) or head.lstrip()[:1] in ("", "{"):
         return False
     lines = chat.head_lines()
-    return not (text_type(chat.found.head) or _CONTROLS.search(head) or _is_table(lines) or _is_log(lines))
+    return not (text_type(chat.found.head) or _CONTROLS.search(head) or is_table(lines) or _is_log(lines))
 
 
 def _is_log(lines: list[str]) -> bool:
     """Says whether the lines look like a chat's that no format knows: its people are not one author."""
     return sum(bool(_LOGGED.match(line)) for line in lines) >= _LOG * len(lines)
-
-
-def _is_table(lines: list[str]) -> bool:
-    """Says whether the lines look like rows: prose has commas too, but not as many in each line."""
-    lines = [line.strip() for line in lines]
-    for delimiter in _DELIMITERS:
-        try:
-            fields = [len(row) for row in read_rows(iter(lines), delimiter, "", False, strict=False)]
-        except csv.Error:
-            return True
-        is_header = fields[0] > 1 and (delimiter != "," or " " not in lines[0])
-        if is_header or (len(fields) > 1 and fields[0] > 1 and fields.count(fields[0]) >= _SHARE * len(fields)):
-            return True
-    return False
 
 
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
@@ -70,4 +53,4 @@ def _without_ends(paragraph: str) -> str:
     return paragraph.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 
-FORMAT = ChatFormat(name="text", title="plain text", recognises=_recognises, read=_read, kind="prose")
+FORMAT = ChatFormat(name="plain-text", title="plain text", recognises=_recognises, read=_read, kind="prose")

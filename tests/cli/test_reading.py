@@ -44,7 +44,7 @@ def test_what_is_advised_works_when_it_is_typed(
     message = refused("explore", chat)
     advised = message.replace(" Or pass", "\0Pass").replace(" Pass", "\0Pass").split("\0")[1:]
     if content.startswith(b"Author"):
-        assert message.endswith(" Write a text without columns as CSV, such as a row for each of its paragraphs.")
+        assert message.endswith(" Write its messages to a CSV file.")
         return
     assert advised
     for advice in advised:

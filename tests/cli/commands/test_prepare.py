@@ -9,7 +9,7 @@ import pytest
 
 from charflow.pipeline.corpus.corpus import build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
-from charflow.pipeline.formats import messages as messages_module
+from charflow.pipeline.formats import csv_rows
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.sample_chat import write_sample_chat
@@ -65,7 +65,7 @@ def test_prepare_passes_every_setting_on(call: Callable, tmp_path: Path) -> None
 def test_prepare_interrupted_goes_on_by_the_same_command(
     call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", 50)
+    monkeypatch.setattr(csv_rows, "_ROWS_PER_BATCH", 50)
     arguments = ["prepare", sample_chat, "--to", tmp_path / "to", "--shard-size", 5000]
 
     def press(self: object, doing: str, share: float) -> None:

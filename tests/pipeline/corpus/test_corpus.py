@@ -12,7 +12,7 @@ import pytest
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats import messages as messages_module
+from charflow.pipeline.formats import csv_rows
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.sample_chat import SAMPLE_BOT, SAMPLE_USERS, write_sample_chat
 from charflow.pipeline.text_settings import TextSettings
@@ -115,7 +115,7 @@ def test_corpus_does_not_depend_on_the_batch(
 ) -> None:
     texts = ["", "", "One", "", "Two", "three", "", "", "", "4", "five", "", ""]
     chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
-    monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr(csv_rows, "_ROWS_PER_BATCH", rows_per_batch)
     corpus = Corpus.from_csv(chat, fraction=fraction, held_out=0.5)
     kept = ["one", "two", "three", "4", "five"][: int(5 * fraction)]
     assert text_of(corpus.ids, corpus) == " ".join(kept)

@@ -100,15 +100,15 @@ def test_advice_works_when_it_is_followed(content: bytes, expected: str, tmp_pat
         (b"id,when,what\n1,now,hi\n", "Pass --user-column and --text-column with two of them, or --no-header with "),
         (b"mira,hi\nada,ok\n", "Pass --user-column and --text-column with two of them, or --no-header with "),
         (b"\x00\x01\x02binary\x03", "Name a CSV file."),
-        (b'[{"text": "hi"}]', ""),
+        (b'[{"text": "hi"}]', "Write its messages to a CSV file, such as with pandas.read_json(…).to_csv(…)."),
         (
             b"fromUser.id;text\nmira;hi;x\nada;ok;y\n",
             "Pass --delimiter ';' for the columns 'fromUser.id', 'text', and ",
         ),
         (b"Von;Nachricht;x\nmira;hi;\n", "Pass --delimiter ';' for the columns 'Von', 'Nachricht', 'x', and --user-"),
         (b"sep=|\nVon|Was\nmira|hi\n", "Pass --user-column and --text-column with two of them, or --no-header with "),
-        (b"It was night.\n\nThen rain.\n", "Write a text without columns as CSV, such as a row for each of its "),
-        (b"text\nhi\n", "Write a text without columns as CSV, such as a row for each of its paragraphs."),
+        (b"It was night.\n\nThen rain.\n", "Write its messages to a CSV file."),
+        (b"text\nhi\n", "Write its messages to a CSV file."),
     ],
     ids=[
         "names that tell nothing",

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats import csv_source
+from charflow.pipeline.formats import csv_lines
 from charflow.pipeline.formats.csv_format import CsvFormat
-from charflow.pipeline.formats.csv_source import CsvSource, find_sources, lines_of
-from charflow.pipeline.formats.inputs import InputFile
+from charflow.pipeline.formats.csv_source import CsvSource, find_sources
 
 HEADER = b"fromUser.id,text\n"
 
@@ -101,24 +100,6 @@ def test_find_sources_opens_every_file_of_a_glob(tmp_path: Path) -> None:
     assert [(source.name, source.text_index) for source in sources] == [(first, 1), (second, 0)]
 
 
-def test_lines_of_yields_physical_lines_with_their_ends(tmp_path: Path) -> None:
-    file = write(tmp_path / "chat.csv", 'a,"b\r\nc"\né\u2028\x85😀\r\n\rlast'.encode())
-    assert list(lines_of(InputFile(file, file))) == ['a,"b\r\n', 'c"\n', "é\u2028\x85😀\r\n", "\r", "last"]
-
-
-def test_lines_of_shows_undecodable_bytes_as_lone_surrogates(tmp_path: Path) -> None:
-    file = write(tmp_path / "chat.csv", b"caf\xe9\n\xff")
-    assert list(lines_of(InputFile(file, file))) == ["caf\udce9\n", "\udcff"]
-    file = write(tmp_path / "wide.csv", "a\n".encode("utf-16-le") + b"\x00\xd8" + "b".encode("utf-16-le"))
-    assert list(lines_of(InputFile(file, file), encoding="utf-16-le")) == ["a\n", "\udcffb"]
-
-
-def test_lines_of_decompresses_gzip_of_several_members(tmp_path: Path) -> None:
-    (tmp_path / "chat.csv.gz").write_bytes(gzip.compress(b"a\nb") + gzip.compress(b"c\n"))
-    file = str(tmp_path / "chat.csv.gz")
-    assert list(lines_of(InputFile(file, file), ("gzip",))) == ["a\n", "bc\n"]
-
-
 @pytest.mark.parametrize("name", ["empty.csv", "empty.csv.gz"])
 @pytest.mark.parametrize("content", [b"", b"\n\r\n\n"], ids=["no byte", "blank lines"])
 def test_find_sources_refuses_an_empty_file(name: str, content: bytes, tmp_path: Path) -> None:
@@ -173,7 +154,7 @@ def test_find_sources_refuses_a_position_beyond_the_row(tmp_path: Path) -> None:
 
 
 def test_find_sources_refuses_a_first_row_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_source, "LONGEST_FIELD", 1 << 10)
+    monkeypatch.setattr(csv_lines, "LONGEST_FIELD", 1 << 10)
     file = write(tmp_path / "chat.csv", b'fromUser.id,"text' + b"x" * (1 << 10))
     assert refusal(file).startswith(f"{file}: the first row cannot be read as CSV (field larger than field limit")
 

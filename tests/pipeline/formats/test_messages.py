@@ -15,8 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats import csv_source, encodings
-from charflow.pipeline.formats import messages as messages_module
+from charflow.pipeline.formats import csv_lines, csv_rows, encodings
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
 from charflow.pipeline.formats.csv_source import find_sources
@@ -225,7 +224,7 @@ def test_read_messages_joins_several_files_in_order(tmp_path: Path) -> None:
 def test_read_messages_does_not_depend_on_the_batch(
     rows_per_batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr(csv_rows, "_ROWS_PER_BATCH", rows_per_batch)
     files = [write(tmp_path / name, HEADER + b"a,1\nb,2\na,3\nb,4\n") for name in ("a.csv", "b.csv")]
     read = read_messages(files)
     assert [text for _, text in rows_of(read)] == list("12341234")
@@ -387,15 +386,15 @@ def test_slow_reader_takes_what_the_fast_one_takes(folder: Path, body: str, colu
     header = ",".join(["fromUser.id", "text", "sent"][:columns])
     file = write(folder / "chat.csv", f"{header}\n{body}".encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_source, "LONGEST_FIELD", 64)
+        patch.setattr(csv_lines, "LONGEST_FIELD", 64)
         (source,) = find_sources(file, CsvFormat())
-        fast = messages_module._survey(source, source) if source.plain else None
+        fast = csv_rows.survey(source, source) if source.plain else None
         slow = clean_copy(source, folder / "clean.csv", skip_bad_rows=True)
     if fast is None:
         return
     assert slow.bad_rows == []
     copy = Messages((slow.copy,), slow.rows, ())
-    assert rows_of(copy) == rows_of(fast)
+    assert rows_of(copy) == rows_of(Messages((fast.source,), fast.rows, ()))
     assert (slow.rows, slow.repeated_headers, slow.noticed) == (fast.rows, fast.repeated_headers, fast.noticed)
 
 
@@ -404,7 +403,7 @@ def test_slow_reader_takes_what_the_fast_one_takes(folder: Path, body: str, colu
 def test_both_readers_have_one_rule_for_long_fields(
     length: int, after: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_source, "LONGEST_FIELD", 64)
+    monkeypatch.setattr(csv_lines, "LONGEST_FIELD", 64)
     file = write(tmp_path / "chat.csv", HEADER + b'mira,"' + b"x" * length + b'"\nada,ok\n' + after)
     read = read_messages(file, CsvFormat(skip_bad_rows=True))
     assert (("mira", "x" * length) in rows_of(read)) == (length == 64)

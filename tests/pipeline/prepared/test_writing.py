@@ -16,7 +16,7 @@ import pytest
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats import messages as messages_module
+from charflow.pipeline.formats import csv_rows
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.prepared import writing as prepare_module
 from charflow.pipeline.prepared.corpus import PreparedCorpus
@@ -57,7 +57,7 @@ def chat(tmp_path: Path) -> str:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 50 rows, so that the sample chat has many."""
-    monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", 50)
+    monkeypatch.setattr(csv_rows, "_ROWS_PER_BATCH", 50)
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_prepare_does_not_depend_on_batches_and_shards(
     texts = ["", "One", "", "Two", "three", "", "", "4", "five", "", ""]
     chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
     settings = CorpusSettings(fraction=fraction, held_out=0.5)
-    monkeypatch.setattr(messages_module, "_ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr(csv_rows, "_ROWS_PER_BATCH", rows_per_batch)
     prepared = prepare_corpus(chat, settings, tmp_path / "to", shard_characters=shard_characters)
     assert_equal(prepared, build_corpus(chat, settings))
     assert len(prepared.shards) == -(-prepared.characters // shard_characters)
@@ -230,7 +230,7 @@ def test_prepare_goes_on_and_does_not_begin_anew(sample_chat: str, tmp_path: Pat
 
 KILLED = """
 import sys, time
-from charflow.pipeline.formats import messages
+from charflow.pipeline.formats import csv_rows
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.prepared.writing import prepare_corpus
 
@@ -238,7 +238,7 @@ def tell(doing, share):
     print(doing, share, flush=True)
     time.sleep(0.01)
 
-messages._ROWS_PER_BATCH = 50
+csv_rows._ROWS_PER_BATCH = 50
 prepare_corpus(sys.argv[1], CorpusSettings(), sys.argv[2], shard_characters=2000, progress=tell)
 """
 
