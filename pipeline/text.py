@@ -6,6 +6,7 @@ into every signature, so a served prompt is treated exactly as the training text
 
 import tensorflow as tf
 
+from charflow.pipeline.scrub import scrub
 from charflow.pipeline.settings import checked
 from charflow.pipeline.text_settings import TextSettings
 
@@ -39,7 +40,7 @@ def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
             text = tensorflow_text.case_fold_utf8(text)
     if settings.lowercase and not settings.case_fold:
         text = _lower(text)
-    return text
+    return scrub(text) if settings.scrub else text
 
 
 def _lower(text: tf.Tensor) -> tf.Tensor:
