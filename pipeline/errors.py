@@ -168,10 +168,10 @@ def not_utf8(text: str) -> str | None:
 def counted(number: int, noun: str) -> str:
     """Writes a number with its noun.
 
-    >>> counted(1, "window"), counted(2_000, "window")
-    ('1 window', '2,000 windows')
+    >>> counted(1, "window"), counted(2_000, "window"), counted(2, "address")
+    ('1 window', '2,000 windows', '2 addresses')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def _escape(char: str) -> str:

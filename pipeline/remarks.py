@@ -12,7 +12,8 @@ from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.kept_texts import LITTLE
 from charflow.pipeline.errors import counted
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.sentences import Sentence
+from charflow.pipeline.scrub import count_finds
+from charflow.pipeline.sentences import Sentence, listed
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 
 _AT_ONCE = 1 << 20  # ids
@@ -20,6 +21,7 @@ _MIN_COUNTS = (2, 3, 5, 10, 20, 50, 100)
 _MOST_LOST = 1 / 2000  # of the text, to characters that are rarer
 _FEWEST_RARE, _LEAST_RARE = 64, 1 / 4  # characters worth a word: so many, and this much of the distinct ones
 _MOST_UNKNOWN = 1 / 100  # of the text
+_SEARCHED = 1 << 21  # characters looked through for what tells who somebody is: half a second
 _MOST_DIGITS = 2 / 5  # of what is no blank; hexadecimal ids and dates have more, talk has less
 
 
@@ -42,6 +44,7 @@ def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[Sen
         _on_unknown(counts),
         _on_digits(counts, corpus.vocabulary),
         _on_sameness(corpus),
+        _on_secrets(corpus),
     ]
     return [remark for remark in found if remark]
 
@@ -109,3 +112,18 @@ def _on_sameness(corpus: Corpus | PreparedCorpus) -> Sentence | None:
     if rest or corpus.messages < 3 or 2 * period > len(first) or not np.array_equal(first[period:], first[:-period]):
         return None
     return Sentence("All messages are the same: is this the column of the messages? Name another with {text_column}.")
+
+
+def _on_secrets(corpus: Corpus | PreparedCorpus) -> Sentence | None:
+    length, read = 0, []
+    for ids in _pieces(corpus):
+        read.append(corpus.vocabulary.decode(ids))
+        length += len(ids)
+        if length >= _SEARCHED:
+            break
+    found = count_finds("".join(read))
+    if not found:
+        return None
+    where = "The text holds" if length == _length(corpus) else f"The first {length:,} characters of the text hold"
+    what = listed([counted(count, noun) for noun, count in found.items()])
+    return Sentence(f"{where} {what}: {{scrub}} puts placeholders in their place.")

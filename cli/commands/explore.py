@@ -18,6 +18,7 @@ from charflow.pipeline.tables import override
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.explore import ChatSummary, UserSummary
+    from charflow.pipeline.corpus.secrets import Found
     from charflow.pipeline.formats.messages import Messages
 
 _MOST_ACTIVE = 10
@@ -43,6 +44,7 @@ def explore(
     load_tensorflow()
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.corpus.explore import check_plot, plot_users, summarise_chat, summarise_user
+    from charflow.pipeline.corpus.secrets import find_secrets
     from charflow.pipeline.formats.inputs import find_inputs
     from charflow.pipeline.formats.messages import read_messages
     from charflow.pipeline.remarks import remarks
@@ -56,6 +58,7 @@ def explore(
         files = find_inputs(data)
         messages = read_messages(files, settings.csv)
         chat = summarise_chat(messages, drop_users=settings.drop_users)
+        secrets, own_secrets = find_secrets(messages, user)
         if wanted and user is not None:
             corpus = build_corpus(files, wanted, read=lambda: messages)
             described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
@@ -68,16 +71,23 @@ def explore(
             console.remark([f"no font here has {quoted_list(sorted(lacking))}: {boxes}"])
     noticed.warn(messages.noticed)
     if json:
-        console.print_json(_figures(messages, chat, described))
+        console.print_json(_figures(messages, chat, described, secrets, own_secrets))
         return
     _show(messages, chat)
+    _show_secrets(secrets, own_secrets, user)
     if described:
         _show_user(described, window_length, window_shift)
     if plot:
         console.out.print(f"\nBar chart: {plot}")
 
 
-def _figures(messages: "Messages", chat: "ChatSummary", user: "UserSummary | None") -> dict[str, Any]:
+def _figures(
+    messages: "Messages",
+    chat: "ChatSummary",
+    user: "UserSummary | None",
+    secrets: "list[Found]",
+    own_secrets: "list[Found]",
+) -> dict[str, Any]:
     return {
         "rows": chat.rows,
         "users": len(chat.users),
@@ -89,7 +99,8 @@ def _figures(messages: "Messages", chat: "ChatSummary", user: "UserSummary | Non
         "chats": [asdict(chat) for chat in messages.chats],
         "empty_messages": chat.empty,
         "most_active": chat.users.head(_MOST_ACTIVE).to_dict("records"),
-        **({"user": asdict(user)} if user else {}),
+        "secrets": [asdict(found) for found in secrets],
+        **({"user": {**asdict(user), "secrets": [asdict(found) for found in own_secrets]}} if user else {}),
     }
 
 
@@ -120,6 +131,24 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
             for row in chat.users.head(_MOST_ACTIVE).itertuples()
         ],
         right=2,
+    )
+
+
+def _show_secrets(everybody: "list[Found]", own: "list[Found]", user: str | None) -> None:
+    """Shows what --scrub would replace, or has replaced: the chat itself is looked at."""
+    if not any(found.count for found in everybody):
+        console.out.print("\nNothing that --scrub replaces was found.")
+        return
+    console.out.print("\nWhat --scrub replaces:")
+    console.columns(
+        console.out,
+        ["kind", "such as", *(["of the user"] if user else []), "of everybody"],
+        [
+            (found.kind, ", ".join(found.examples), *([f"{mine.count:,}"] if user else []), f"{found.count:,}")
+            for found, mine in zip(everybody, own, strict=True)
+            if found.count
+        ],
+        right=2 if user else 1,
     )
 
 

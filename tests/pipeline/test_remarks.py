@@ -10,6 +10,7 @@ from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.remarks import remarks
+from charflow.pipeline.text_settings import TextSettings
 
 RARE = [chr(0x4E00 + index) for index in range(300)]  # Chinese characters
 TALK = ["oh my dears, the toad is asleep again"] * 20_000
@@ -33,6 +34,12 @@ CHATS = {
         {"min_count": 4},
         ["76% of the text reads as [UNK], which the model then writes as well: lower min_count."],
     ),
+    "secrets": (
+        ["@mira: http://a.example", "or http://b.example, mira@example.com"],
+        {},
+        ["The text holds 2 links, 1 e-mail address and 1 mention: scrub puts placeholders in their place."],
+    ),
+    "secrets, scrubbed": (["@mira: http://a.example"], {"text": TextSettings(scrub=True)}, []),
     "dates": (
         ["2014-07-20T22:14:20.114Z", "2014-07-21T08:01:59.001Z", "2015-01-01T00:00:00.000Z"],
         {},
@@ -90,7 +97,6 @@ def test_remarks_name_a_tail_that_is_too_short_to_judge_by(
 
 
 def test_remarks_on_the_real_chat(gitter_csv: str) -> None:
-    (remark,) = remarks(Corpus.from_csv(gitter_csv))
-    assert str(remark).startswith(
-        "809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text:"
-    )
+    rare, secrets = map(str, remarks(Corpus.from_csv(gitter_csv)))
+    assert rare.startswith("809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text:")
+    assert secrets.startswith("The first 2,097,152 characters of the text hold 2,131 links, 29 e-mail addresses,")

@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from charflow.pipeline.formats.messages import read_messages
+from charflow.pipeline.scrub import KINDS
 
 
 def counted(table: pd.DataFrame) -> list[dict]:
@@ -26,6 +27,11 @@ def longest(table: pd.DataFrame, path: str) -> dict:
     return {"path": path, "line": above.count("\n") + 1, "lines": text.count("\n") + 1, "characters": len(text)}
 
 
+NO_SECRETS = [
+    {"kind": noun, "count": 0, "messages": 0, "examples": []} for noun in dict.fromkeys(kind.noun for kind in KINDS)
+]
+
+
 def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
     done = call("explore", sample_chat, "--json")
     assert (done.status, done.err) == (0, "")
@@ -40,6 +46,7 @@ def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_tab
         "chats": [],
         "empty_messages": int((sample_table["text"] == "").sum()),
         "most_active": counted(sample_table),
+        "secrets": NO_SECRETS,
     }
 
 
@@ -79,6 +86,7 @@ def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_tab
         "corpus_bytes": len(" ".join(told)),
         "one_hot_bytes": windows * 31 * len(set(" ".join(told))),
         "first": texts[:20],
+        "secrets": NO_SECRETS,
     }
 
 
@@ -92,6 +100,33 @@ def test_explore_user_is_shown_with_the_first_messages(
     assert "First 20 messages:\n  1  " + texts[0].replace("\n", "\n     ") in done.out
     assert " 20  " + texts[19].split("\n")[0] in done.out
     assert " 21  " not in done.out
+
+
+def test_explore_shows_masked_what_scrub_replaces(call: Callable, write_chat: Callable) -> None:
+    chat = write_chat("mira,see http://a.example or http://b.example @ada", "ada,mira@example.com it is", "ada,@ada")
+    done = call("explore", chat, "--user", "mira", "--window-length", 5)
+    words = [line.split() for line in done.out.splitlines()]
+    assert ["link", "ht•••••••••e", "2", "2"] in words
+    assert ["e-mail", "address", "mi•••••••••m", "0", "1"] in words
+    assert ["mention", "@•••", "1", "2"] in words
+    assert max(map(cell_len, done.out.partition("What --scrub")[2].splitlines())) <= 80
+    assert "\nWhat --scrub replaces:\n" in done.out
+
+
+@pytest.mark.parametrize("options", [[], ["--scrub"]], ids=["as it is", "scrubbed"])
+def test_explore_counts_what_scrub_replaces_either_way(call: Callable, write_chat: Callable, options: list) -> None:
+    chat = write_chat("mira,see http://a.example/x @ada @ada now", "ada,call me", "ada,@ada")
+    done = call("explore", chat, "--user", "mira", "--window-length", 5, *options, "--json")
+    found = {each["kind"]: each for each in done.json["secrets"] if each["count"]}
+    own = {each["kind"]: each["count"] for each in done.json["user"]["secrets"] if each["count"]}
+    assert (found["mention"]["count"], found["mention"]["messages"], found["link"]["count"]) == (3, 2, 1)
+    assert own == {"link": 1, "mention": 2}
+    remark = "The text holds 1 link and 2 mentions: --scrub puts placeholders in their place."
+    assert (remark in " ".join(done.err.split())) == (not options)
+
+
+def test_explore_says_where_there_is_nothing_to_replace(call: Callable, sample_chat: str) -> None:
+    assert "\nNothing that --scrub replaces was found.\n" in call("explore", sample_chat).out
 
 
 @pytest.mark.parametrize("name", ["users.png", "users.PNG"], ids=["png", "PNG"])
