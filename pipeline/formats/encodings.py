@@ -98,7 +98,7 @@ def guess_encoding(lines: list[bytes]) -> str | None:
     ascii_letters = sum(char.isalpha() for char in shown if char < "\x80")
     if damaged_bytes >= ascii_letters:
         return _best(raw, _OTHER)
-    return next((encoding for encoding in _WESTERN if _is_plausible(raw, encoding)), None) or _best(raw, _LATIN)
+    return next((encoding for encoding in _WESTERN if is_plausible(raw, encoding)), None) or _best(raw, _LATIN)
 
 
 def _best(raw: bytes, encodings: tuple[str, ...]) -> str | None:
@@ -110,7 +110,8 @@ def _best(raw: bytes, encodings: tuple[str, ...]) -> str | None:
     return next((name for name in encodings if codecs.lookup(name) == codecs.lookup(best.encoding)), best.encoding)
 
 
-def _is_plausible(raw: bytes, encoding: str) -> bool:
+def is_plausible(raw: bytes, encoding: str) -> bool:
+    """Says whether nearly all beyond ASCII are letters and signs of Western languages, where these stand."""
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import tensorflow as tf
 
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.errors import UserError, quoted, reason
 from charflow.pipeline.formats.chat_copy import copy_chat
 from charflow.pipeline.formats.chat_format import Chat, ChatFile
 from charflow.pipeline.formats.csv_advice import advice_for
@@ -18,6 +18,7 @@ from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
 from charflow.pipeline.formats.csv_rows import rows_of, survey
 from charflow.pipeline.formats.csv_source import CsvSource, open_source
+from charflow.pipeline.formats.csv_trials import Reading, other_reading
 from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
 from charflow.pipeline.formats.file_types import check_end, recognise, uncovered
 from charflow.pipeline.formats.folder_chats import unfolded
@@ -26,6 +27,8 @@ from charflow.pipeline.formats.known_formats import format_of
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Natural, Paths, Texts, checked
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 # Why a row is kept or not; the index is the code `judge` gives.
 VERDICTS = ("kept", "dropped user", "other user", "empty", "too short")
@@ -88,9 +91,12 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
         try:
             read.append(_read_file(file, csv_format))
         except UserError as error:
-            others = [other for other in files if other.path != file.path]
-            error.advice = error.advice or advice_for(error, file, csv_format, _read_file, others)
-            raise
+            found = other_reading(error, file, csv_format, _read_file)
+            if not (found and found.is_certain):
+                others = [other for other in files if other.path != file.path]
+                error.advice = error.advice or advice_for(error, found, csv_format, _read_file, others)
+                raise
+            read.append(_told(file, replace(csv_format, **found.changes), found))
     if not any(one.rows for one in read):
         names = ", ".join(file.name for file in files)
         raise UserError(f"{names}: there is no readable row{' below the header' if csv_format.header else ''}.")
@@ -116,6 +122,21 @@ def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
         return Messages((good.source,), good.rows, (), good.repeated_headers, good.noticed)
     clean = clean_copy(source, scratch_file("clean.csv"), skip_bad_rows=csv_format.skip_bad_rows)
     return Messages((clean.copy,), clean.rows, tuple(clean.bad_rows), clean.repeated_headers, clean.noticed)
+
+
+def _told(file: InputFile, taken: CsvFormat, found: Reading[Messages]) -> Messages:
+    """Says of a file that was read otherwise than asked for what was taken."""
+    read, changes = found.result, found.changes
+    encoding = f", in {taken.encoding}{found.shown}" if "encoding" in changes else ""
+    if read.chats:
+        chats = tuple(replace(chat, format=f"{chat.format}{encoding}") for chat in read.chats)
+    else:
+        split = f" split at {_DELIMITERS[taken.delimiter]}" if "delimiter" in changes else ""
+        columns = f"columns {quoted(taken.user_column)} and {quoted(taken.text_column)}"
+        people = len(count_users(read))
+        chats = (Chat(file.name, f"CSV{split}{encoding}, {columns}", read.rows, people, left_out=()),)
+    lines = tuple(f"{chat.path} is {chat}" for chat in chats)
+    return replace(read, chats=chats, noticed=replace(read.noticed, formats=lines))
 
 
 def _fast(source: CsvSource) -> CsvSource:

@@ -1,6 +1,6 @@
 """The usual names of what a chat's rows are made of: who wrote, and what.
 
-`csv_advice` offers such columns, `json_lines` reads such fields.
+`csv_trials` finds such columns, `json_lines` reads such fields.
 """
 
 import re
@@ -23,6 +23,15 @@ USUAL: Mapping[str, tuple[str, ...]] = {
         "authorname",
         "displayname",
         "speaker",
+        "fromid",
+        "fromname",
+        "fromuser",
+        "fromusername",
+        "senderid",
+        "screenname",
+        "nickname",
+        "handle",
+        "participant",
     ),
     "text_column": (
         "text",
@@ -36,6 +45,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
         "comment",
     ),
 }
+
+_WHO = re.compile("id$|name$")  # of a person
 
 
 def plain(name: str) -> str:
@@ -55,3 +66,13 @@ def usual(role: str, names: Iterable[str]) -> str | None:
     """
     found = {plain(name): name for name in reversed(list(names))}
     return next((found[name] for name in USUAL[role] if name in found), None)
+
+
+def is_only_usual(role: str, names: Iterable[str]) -> bool:
+    """Says whether the usual one can be told: there is no other, but the id of the same as `Author`, `AuthorID`.
+
+    >>> is_only_usual("user_column", ["Author", "AuthorID"]), is_only_usual("user_column", ["from", "name"])
+    (True, False)
+    """
+    found = [plain(name) for name in names if plain(name) in USUAL[role]]
+    return len({_WHO.sub("", name) or name for name in found}) == 1 and len(set(found)) == len(found)

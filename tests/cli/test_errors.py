@@ -29,9 +29,9 @@ CHATS = {
     "empty file": ([], [], "{chat} is empty: it has no header and no rows."),
     "header only": (["fromUser.id,text"], [], "{chat}: there is no readable row below the header."),
     "wrong text column": (
-        ["id,fromUser.id,message", "1,mira,hi"],
+        ["id,fromUser.id,texts", "1,mira,hi"],
         [],
-        "{chat}: no column 'text'. Columns are: 'id', 'fromUser.id', 'message'. Pass --text-column message.",
+        "{chat}: no column 'text'. Columns are: 'id', 'fromUser.id', 'texts'. Pass --text-column texts.",
     ),
     "wrong user column": (
         ["who,text", "mira,hi"],
@@ -65,10 +65,10 @@ CHATS = {
         "{chat}, line 3: the row has 1 field where 2 are expected. Pass --skip-bad-rows to leave it out.",
     ),
     "not UTF-8": (
-        ["fromUser.id,text", "mira,hi", b"ada,caf\xe9 au lait"],
+        ["fromUser.id,text", "mira,hi", b"ada,caf\xf0\x9f au lait"],
         [],
-        "{chat}, line 3: the row has bytes that are not UTF-8. Pass --encoding cp1252 (it then reads 'café'). Or pass "
-        "--skip-bad-rows to leave it out.",
+        "{chat}, line 3: the row has bytes that are not UTF-8. Pass --encoding cp1250 (it then reads 'cafđź'). Or "
+        "pass --skip-bad-rows to leave it out.",
     ),
     "UTF-16": (
         ["fromUser.id,text".encode("utf-16-le")],
