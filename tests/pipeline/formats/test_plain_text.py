@@ -57,10 +57,16 @@ def test_plain_text_is_not_what_looks_like_something_else(tmp_path: Path, name: 
         read_chat(tmp_path / name, content)
 
 
+def test_plain_text_in_cp1252_is_read_and_told(tmp_path: Path) -> None:
+    messages = read_chat(tmp_path / "book.txt", "Très bien, dit-il, et le café déjà là\n".encode("cp1252"))
+    assert pairs(messages) == [("book", "Très bien, dit-il, et le café déjà là")]
+    assert messages.chats[0].format == "plain text, in cp1252 (it then reads 'Très')"
+
+
 def test_plain_text_in_another_encoding_is_told_with_the_option_that_reads_it(tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
-    book.write_bytes("Très bien, dit-il, et le café déjà là\nencore une fois\n".encode("cp1252"))
-    with pytest.raises(UserError, match=r"line 1: the line has bytes that are not UTF-8\. .*encoding='cp1252'"):
+    book.write_bytes(("příliš žluťoučký kůň úpěl ďábelské ódy\n" * 9).encode("cp1250"))
+    with pytest.raises(UserError, match=r"line 1: the line has bytes that are not UTF-8\. .*encoding='cp1250'"):
         read_messages(str(book))
 
 
