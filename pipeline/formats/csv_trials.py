@@ -28,6 +28,7 @@ Changes = dict[str, Any]
 
 _BACKSLASH = "\\"
 _CERTAIN_GUESS = "cp1252"  # Excel's in the West
+_IN_WORD = re.compile("(?<=[a-zA-Z])[À-ÿ]|[À-ÿ](?=[a-zA-Z])")
 _SAMPLE = 1 << 18  # bytes of lines beyond ASCII that an encoding is guessed from
 _MOST_LINES = 1 << 20  # read for that sample, or to see how quotes are written
 _LONGEST_NAME = 80  # characters of a column's name that is worth typing
@@ -132,8 +133,14 @@ def _encoding(failure: BadRowsError) -> Step:
     guess = guess_encoding(sample)
     if not guess:
         return Step()
-    is_certain = guess == _CERTAIN_GUESS and is_plausible(b"\n".join(sample), guess)
-    return Step({"encoding": guess}, _example(sample, guess), is_certain)
+    return Step({"encoding": guess}, _example(sample, guess), _is_certain(b"\n".join(sample), guess))
+
+
+def _is_certain(raw: bytes, guess: str) -> bool:
+    """Says whether most of what is beyond ASCII are letters inside words; what damage leaves stands alone."""
+    text = raw.decode(guess, errors="replace")
+    others = sum(not char.isascii() for char in text)
+    return guess == _CERTAIN_GUESS and is_plausible(raw, guess) and 2 * len(_IN_WORD.findall(text)) > others
 
 
 def _example(lines: list[bytes], encoding: str) -> str:

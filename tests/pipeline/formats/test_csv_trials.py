@@ -71,6 +71,12 @@ def test_csv_is_read_by_every_usual_name_of_messages(text: str, tmp_path: Path) 
     assert pairs(read_chat(tmp_path / "chat.tsv", f"id\tSender\t{text}\n1\tmira\thi\n")) == [("mira", "hi")]
 
 
+@pytest.mark.parametrize("content", [b"mira,caf\xe9\n", b"caf\xe9,hi\n"], ids=["text", "user"])
+def test_cp1252_is_read_in_either_column(content: bytes, tmp_path: Path) -> None:
+    messages = read_chat(tmp_path / "chat.csv", b"fromUser.id,text\n" + content)
+    assert pairs(messages) == [tuple(content.decode("cp1252").strip().split(","))]
+
+
 def test_ids_of_discord_are_text(tmp_path: Path) -> None:
     (tmp_path / "chat.csv").write_bytes(READ["of DiscordChatExporter"][0])
     read = read_messages(str(tmp_path / "chat.csv"), CsvFormat(user_column="AuthorID"))
