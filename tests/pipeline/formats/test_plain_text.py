@@ -44,9 +44,9 @@ TABLES = {
     "a table of Excel": ("chat.txt", "who;what\nmira;hi, you\n"),
     "a table with blanks": ("chat.txt", "the user,the words\nmira,hi you\nbo,oh yes\n"),
     "a file called CSV": ("chat.csv", "Well I never\nsaw such a thing\n"),
-    "a log with times": ("log.txt", "[12:34] <mira> hi you\n[12:35] <bo> oh yes\n[12:35] * bo waves\n"),
-    "a log with dates": ("log.txt", "2024-01-31 12:34:56\tmira\thi you\n2024-01-31 12:34:57\tbo\toh yes\n"),
-    "a log of speakers": ("log.txt", "<mira> hi you\n<bo> oh yes\n"),
+    "a log with times": ("log.txt", "[12:34] mira - hi you\n[12:35] bo - oh yes\n[12:35] bo waves\n"),
+    "a log with dates": ("log.txt", "2024-01-31 12:34:56 mira hi you\n2024-01-31 12:34:57 bo oh yes\n"),
+    "a log of speakers": ("log.txt", "<mira> hi you\n<bo> oh yes\nall laugh\n"),
     "JSON that is no chat": ("chat.json", '{"a": [1, 2]}'),
 }
 
