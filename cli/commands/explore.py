@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_ACTIVE = 10
 _FIRST = 20
 _WIDEST_ID = 58  # columns of 80, beside the figures; --json has ids whole
+_WIDEST_BESIDE = 27  # of an id, and of its names, where there are both
 _SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 
 
@@ -31,7 +32,10 @@ _SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 @options.settings(CorpusSettings, only=("drop_users", "min_count", "text", "csv"))
 def explore(
     data: options.Data,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Describe this user too.")] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Describe this user too, by id or name; several as one person."),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the most active users here.")] = None,
     window_length: Annotated[
         int, typer.Option(metavar="N", help="Characters in a training window."), Bounds(at_least=1)
@@ -45,6 +49,7 @@ def explore(
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.corpus.explore import check_plot, plot_users, summarise_chat, summarise_user
     from charflow.pipeline.corpus.secrets import find_secrets
+    from charflow.pipeline.corpus.users import with_ids
     from charflow.pipeline.formats.inputs import find_inputs
     from charflow.pipeline.formats.messages import read_messages
     from charflow.pipeline.remarks import remarks
@@ -52,16 +57,16 @@ def explore(
     settings = override(CorpusSettings(), changes)
     if plot:
         check_plot(plot)
-    wanted = None if user is None else replace(settings, users=(user,))
     described, odd = None, []
     with waiting("reading"):
         files = find_inputs(data)
         messages = read_messages(files, settings.csv)
-        chat = summarise_chat(messages, drop_users=settings.drop_users)
-        secrets, own_secrets = find_secrets(messages, user)
-        if wanted and user is not None:
-            corpus = build_corpus(files, wanted, read=lambda: messages)
-            described = summarise_user(messages, corpus, user, length=window_length, shift=window_shift, first=_FIRST)
+        own = with_ids(replace(settings, users=tuple(user or ())), messages)
+        chat = summarise_chat(messages, drop_users=own.drop_users)
+        secrets, own_secrets = find_secrets(messages, own.users)
+        if ids := own.users:
+            corpus = build_corpus(files, own, read=lambda: messages)
+            described = summarise_user(messages, corpus, ids, length=window_length, shift=window_shift, first=_FIRST)
             odd = remarks(corpus, judged=False)
     console.remark(odd)
     if plot:
@@ -74,7 +79,7 @@ def explore(
         console.print_json(_figures(messages, chat, described, secrets, own_secrets))
         return
     _show(messages, chat)
-    _show_secrets(secrets, own_secrets, user)
+    _show_secrets(secrets, own_secrets, of_one=bool(described))
     if described:
         _show_user(described, window_length, window_shift)
     if plot:
@@ -123,18 +128,27 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
         for left in chat_file.left_out:
             console.out.print(f"  left out: {counted(left.count, left.reason)}, such as {quoted(left.example)}")
     console.out.print("\nMost active:")
-    console.columns(
-        console.out,
-        ["user", "messages", "characters"],
-        [
-            (_named(row.user), f"{row.messages:,}", f"{row.characters:,}")
-            for row in chat.users.head(_MOST_ACTIVE).itertuples()
-        ],
-        right=2,
-    )
+    most = list(chat.users.head(_MOST_ACTIVE).itertuples())
+    have_names = any(row.names for row in most)
+    heads = ["user", *(["called"] if have_names else []), "messages", "characters"]
+    rows = (_identity(row.user, row.names if have_names else None) for row in most)
+    figures = ([f"{row.messages:,}", f"{row.characters:,}"] for row in most)
+    console.columns(console.out, heads, [[*who, *counts] for who, counts in zip(rows, figures, strict=True)], right=2)
 
 
-def _show_secrets(everybody: "list[Found]", own: "list[Found]", user: str | None) -> None:
+def _identity(user: str, names: list[str] | None) -> list[str]:
+    """The id, and its names if the chat has names at all."""
+    if names is None:
+        return [_named(user)]
+    return [console.cut(text, _WIDEST_BESIDE) for text in (_whole(user), ", ".join(map(_whole, names)))]
+
+
+def _whole(user: str) -> str:
+    """Quotes an id or a name where blanks or what cannot be seen would go unnoticed."""
+    return user if is_plain(user) else quoted(user, len(user))
+
+
+def _show_secrets(everybody: "list[Found]", own: "list[Found]", *, of_one: bool) -> None:
     """Shows what --scrub would replace, or has replaced: the chat itself is looked at."""
     if not any(found.count for found in everybody):
         console.out.print("\nNothing that --scrub replaces was found.")
@@ -142,26 +156,25 @@ def _show_secrets(everybody: "list[Found]", own: "list[Found]", user: str | None
     console.out.print("\nWhat --scrub replaces:")
     console.columns(
         console.out,
-        ["kind", "such as", *(["of the user"] if user else []), "of everybody"],
+        ["kind", "such as", *(["of the user"] if of_one else []), "of everybody"],
         [
-            (found.kind, ", ".join(found.examples), *([f"{mine.count:,}"] if user else []), f"{found.count:,}")
+            (found.kind, ", ".join(found.examples), *([f"{mine.count:,}"] if of_one else []), f"{found.count:,}")
             for found, mine in zip(everybody, own, strict=True)
             if found.count
         ],
-        right=2 if user else 1,
+        right=2 if of_one else 1,
     )
 
 
 def _named(user: str) -> str:
-    """Quotes an id where blanks or what cannot be seen would go unnoticed, or where it would fill the screen."""
-    whole = user if is_plain(user) else quoted(user, len(user))
-    if console.cell_len(whole) <= _WIDEST_ID:
-        return whole
+    """An id, quoted and cut where it would fill the screen."""
+    if console.cell_len(_whole(user)) <= _WIDEST_ID:
+        return _whole(user)
     return quoted(user, _SHOWN_OF_ID if console.cell_len(user[:_SHOWN_OF_ID]) <= _SHOWN_OF_ID else _SHOWN_OF_ID // 2)
 
 
 def _show_user(user: "UserSummary", length: int, shift: int) -> None:
-    console.out.print(f"\nUser {_named(user.user)}:")
+    console.out.print(f"\nUser {', '.join(map(_named, user.ids))}:")
     console.pairs(
         console.out,
         [

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TextIO
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
@@ -228,6 +228,15 @@ def columns(screen: Screen, names: Sequence[str], rows: Iterable[Sequence[str]],
     for row in cells:
         table.add_row(*map(Text, row))
     screen.table(table)
+
+
+def cut(text: str, width: int) -> str:
+    """Shortens a text to so many columns of a terminal.
+
+    >>> cut("mira", 4), cut("miranda", 4)
+    ('mira', 'mir…')
+    """
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1).rstrip()}…"
 
 
 def wrapped(text: str, width: int) -> str:

@@ -4,15 +4,18 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from charflow.model.config import Config, load_toml
 from charflow.model.presets import continued, preset, with_limits
 from charflow.model.run.run_dir import RunDir
+from charflow.pipeline.corpus.settings import USERS
+from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError
-from charflow.pipeline.formats.inputs import lasting_name
+from charflow.pipeline.formats.inputs import is_read_once, lasting_name
+from charflow.pipeline.formats.messages import read_messages
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.tables import names, override
 
@@ -48,9 +51,21 @@ def configure(
     if resumed:
         if given := tuple(key for key, value in {"preset": name, "config": file}.items() if value is not None):
             raise SettingError("A resumed run keeps its settings: leave {given} out.", given=given)
-        return continued(resumed.load()[0], changes)
+        saved = resumed.load()[0]
+        return continued(saved, _by_ids(changes, saved, data))
     config = preset(name or "default")
     if file:
         config = override(config, with_limits(load_toml(file)), source=str(file))
     corpus = {"corpus": asdict(prepared.settings)} if prepared else {}
     return override(config, {**with_limits(changes), **corpus, "data": [lasting_name(path) for path in data]})
+
+
+def _by_ids(changes: Mapping[str, Any], saved: Config, data: Sequence[str]) -> Mapping[str, Any]:
+    """Puts the ids that a run has saved in the place of the names that were typed once more, if they mean the same."""
+    corpus = changes.get("corpus", {})
+    named: dict[str, Any] = {name: tuple(corpus[name]) for name in USERS if name in corpus}
+    wanted = replace(saved.corpus, **named)
+    if wanted == saved.corpus or any(map(is_read_once, data)):
+        return changes
+    own = with_ids(wanted, read_messages(data, saved.corpus.csv))
+    return {**changes, "corpus": {**corpus, **{name: getattr(own, name) for name in named}}}

@@ -4,7 +4,7 @@
 """
 
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import tensorflow as tf
 
@@ -31,7 +31,8 @@ def start_run(
     Nothing is written before it is certain that the settings fit the text, the machine and the folder.
 
     Args:
-        config: what to do; of a resumed run what `presets.continued` gives.
+        config: what to do; of a resumed run what `presets.continued` gives. What is written down names users as the
+            corpus of the text does, by their ids.
         text: what to learn.
         run_dir: where to write; the chief locks it.
         strategy: where to compute.
@@ -43,6 +44,7 @@ def start_run(
             as `Trainer`.
         DivergedError, PeerError: as `Trainer.train`.
     """
+    config = replace(config, corpus=text.corpus.settings or config.corpus)
     here = placement(strategy)
     with run_dir.locked() if here.chief else nullcontext():
         if resume:

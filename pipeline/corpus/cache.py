@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from charflow.pipeline.corpus.settings import USERS
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import find_inputs
@@ -21,7 +22,7 @@ from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
-FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"})
+FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"}) | set(USERS)
 _IDS, _FACTS = "ids.npy", "facts.json"
 _FORMAT = 3  # raise it when what `corpus` computes from the same input changes
 

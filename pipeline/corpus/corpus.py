@@ -6,7 +6,7 @@ result. N is the number of characters. Everything is decided by `CorpusSettings`
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,8 @@ from charflow.pipeline.corpus.kept_texts import (
     separated,
     tail_start,
 )
-from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut
+from charflow.pipeline.corpus.settings import USERS, CorpusSettings, Fraction, HeldOut
+from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.inputs import find_inputs
@@ -47,6 +48,7 @@ class Corpus:
         messages: messages in the text; `rows` minus all that were dropped.
         held_out_messages: how many of them are that share; the tail begins in an earlier one if they are too short.
         noticed: the longest message of the files, and fields of them that may have swallowed rows.
+        settings: those that it was read with, the ids of users in the place of their names; None where it was not read.
         fingerprint: SHA-256 of vocabulary, ids and split, in hexadecimal: equal for equal training data.
     """
 
@@ -58,6 +60,7 @@ class Corpus:
     messages: int
     held_out_messages: int
     noticed: Noticed = field(default_factory=Noticed, kw_only=True)
+    settings: CorpusSettings | None = field(default=None, kw_only=True)
 
     @classmethod
     @checked
@@ -79,8 +82,8 @@ class Corpus:
 
         Args:
             paths: files or globs, in the order their messages are to be read.
-            user: one id or several to keep; None keeps everybody.
-            drop_users: one id or several to leave out.
+            user: one id or name, or several, to keep, as one person in the order of the messages; None keeps everybody.
+            drop_users: one id or name, or several, to leave out.
             cache: where encoded corpora are kept, so that the same files and settings are not read twice.
 
         >>> corpus = Corpus.from_csv("chat.csv", user="mira", fraction=0.2)  # doctest: +SKIP
@@ -166,20 +169,29 @@ def build_corpus(
     key = cache.key(files, json.dumps(asdict(settings), sort_keys=True)) if cache else ""
     if cache and (stored := cache.load(key)):
         ids, vocabulary, facts = stored
+        users: dict[str, Any] = {name: tuple(facts.pop(name)) for name in USERS}
+        own = replace(settings, **users)
         noticed = Noticed.from_table(facts.pop("noticed"))
-        return Corpus(ids, facts.pop("split"), vocabulary, **facts, noticed=noticed)
-    corpus = _read(read() if read else read_messages(files, settings.csv), settings)
+        return Corpus(ids, facts.pop("split"), vocabulary, **facts, noticed=noticed, settings=own)
+    messages = read() if read else read_messages(files, settings.csv)
+    own = with_ids(settings, messages)
+    corpus = _read(messages, own)
     if cache:
-        facts = {name: getattr(corpus, name) for name in FACTS} | {"noticed": asdict(corpus.noticed)}
+        users = {name: getattr(own, name) for name in USERS}
+        facts = (
+            {name: getattr(corpus, name) for name in FACTS.difference(USERS)}
+            | {"noticed": asdict(corpus.noticed)}
+            | users
+        )
         cache.store(key, corpus.ids, corpus.vocabulary, facts)
     return corpus
 
 
 def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
     tally, kept = Tally(messages, settings), []
-    for texts, verdicts, seen in kept_texts(messages, settings):
+    for texts, verdicts in kept_texts(messages, settings):
         kept.append(texts)
-        tally.add(verdicts, seen)
+        tally.add(verdicts)
     n_used, n_tail = tally.shares()
     pieces = list(separated(kept, n_used, settings.text))
     del kept
@@ -195,6 +207,7 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
         messages=n_used,
         held_out_messages=n_tail,
         noticed=messages.noticed,
+        settings=settings,
     )
 
 

@@ -3,7 +3,6 @@
 Reads the same `messages` as `corpus` does; `charflow explore` prints what these functions return.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,11 @@ import pandas as pd
 import tensorflow as tf
 
 from charflow.pipeline.corpus.corpus import Corpus
-from charflow.pipeline.corpus.users import refuse_absent
+from charflow.pipeline.corpus.settings import CorpusSettings
+from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.files import replacing
 from charflow.pipeline.fonts import drawable, fonts_for, one_line
-from charflow.pipeline.formats.messages import Messages
+from charflow.pipeline.formats.messages import Messages, is_one_of
 from charflow.pipeline.places import check_file
 from charflow.pipeline.settings import Count, Natural, Texts, checked
 from charflow.pipeline.windows import count_windows
@@ -33,7 +33,8 @@ class ChatSummary:
         bad_rows: rows that were skipped because they cannot be read.
         empty: readable rows without text.
         characters: code points of all messages, separators not counted.
-        users: a table of `user`, `messages`, `characters`, most messages first (ties in order of appearance).
+        users: a table of `user`, `names` (a list, the most frequent first), `messages`, `characters`; most messages
+            first, ties in order of appearance.
     """
 
     rows: int
@@ -45,11 +46,12 @@ class ChatSummary:
 
 @dataclass(frozen=True)
 class UserSummary:
-    """Figures of one user's messages; the corpus figures after normalisation.
+    """Figures of one person's messages; the corpus figures after normalisation.
 
     Attributes:
-        user: the id.
-        messages: the user's messages, empty ones included.
+        user: the id; several are listed.
+        ids: of the person.
+        messages: the person's messages, empty ones included.
         characters: code points of the messages, separators not counted.
         distinct_characters: size of the vocabulary without `[UNK]`; the separator counts.
         windows: training windows of the corpus (without its held-out tail).
@@ -59,6 +61,7 @@ class UserSummary:
     """
 
     user: str
+    ids: list[str]
     messages: int
     characters: int
     distinct_characters: int
@@ -70,11 +73,12 @@ class UserSummary:
 
 @checked
 def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary:
-    """Reads all rows once and counts them; `drop_users` are left out of the table of users only.
+    """Reads all rows once and counts them; `drop_users`, ids or names, are left out of the table of users only.
 
     Raises:
-        UserError: one of `drop_users` wrote nothing.
+        UserError: one of `drop_users` wrote nothing, or has the name of another.
     """
+    dropped = with_ids(CorpusSettings(drop_users=tuple(drop_users)), messages).drop_users
     tables = [
         pd.DataFrame({"user": users, "characters": lengths})
         for users, lengths in messages.dataset()
@@ -93,9 +97,9 @@ def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary
         .reset_index()
     )
     users["user"] = users["user"].str.decode("utf-8")
-    counts = Counter(dict(zip(users["user"], users["messages"].tolist(), strict=True)))
-    refuse_absent([user for user in drop_users if user not in counts], counts, left_out=True)
-    users = users[~users["user"].isin(drop_users)]
+    names = messages.all_names()
+    users.insert(1, "names", users["user"].map(names.of))
+    users = users[~users["user"].isin(dropped)]
     return ChatSummary(
         rows=messages.rows,
         bad_rows=len(messages.bad_rows),
@@ -107,15 +111,15 @@ def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary
 
 @checked
 def summarise_user(
-    messages: Messages, corpus: Corpus, user: str, *, length: Count, shift: Count, first: Natural = 20
+    messages: Messages, corpus: Corpus, ids: Texts, *, length: Count, shift: Count, first: Natural = 20
 ) -> UserSummary:
-    """Describes one user, and the windows that training on the user's `corpus` would see.
+    """Describes one person, by one id or several, and the windows that training on the person's `corpus` would see.
 
     Raises:
         UserError: the training part is shorter than one window.
     """
     n_messages, n_characters, shown = 0, 0, []
-    for text in _texts_of(messages, user):
+    for text in _texts_of(messages, tuple(ids)):
         n_messages += 1
         n_characters += len(text)
         if n_messages <= first:
@@ -123,7 +127,8 @@ def summarise_user(
     windows = count_windows(corpus.split, length=length, shift=shift)
     size = len(corpus.vocabulary.chars)
     return UserSummary(
-        user=user,
+        user=", ".join(ids),
+        ids=list(ids),
         messages=n_messages,
         characters=n_characters,
         distinct_characters=size,
@@ -179,9 +184,9 @@ def _label(user: str) -> str:
     return one_line(user, _LABEL_LENGTH)
 
 
-def _texts_of(messages: Messages, user: str) -> Iterator[str]:
+def _texts_of(messages: Messages, ids: tuple[str, ...]) -> Iterator[str]:
     batches = messages.dataset().map(
-        tf.autograph.experimental.do_not_convert(lambda users, texts: tf.boolean_mask(texts, users == user))
+        tf.autograph.experimental.do_not_convert(lambda users, texts: tf.boolean_mask(texts, is_one_of(users, ids)))
     )
     for batch in batches.as_numpy_iterator():
         yield from (text.decode() for text in batch)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.code_points import points_of
-from charflow.pipeline.corpus.users import most_active, refuse_absent
+from charflow.pipeline.corpus.users import most_active
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
 from charflow.pipeline.marks import END, NAMES
@@ -36,14 +36,12 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
     """Filters and normalises, in file and row order; the first `skip` batches are read and left out.
 
     Returns:
-        A dataset of `(texts, verdicts, seen)`: texts string [K], how many rows got each of `VERDICTS` int32
-        [len(VERDICTS)], and how many each user that the settings name wrote int64 [users and drop_users].
+        A dataset of `(texts, verdicts)`: texts string [K], and how many rows got each of `VERDICTS`, int32
+        [len(VERDICTS)].
     """
-    named_users = [*settings.users, *settings.drop_users]
-    wanted = tf.constant(named_users, tf.string, shape=[len(named_users)])
 
     @tf.autograph.experimental.do_not_convert
-    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         verdicts = judge(
             users,
             texts,
@@ -57,8 +55,7 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
         left = normalised != ""  # some are made of nothing but what normalisation leaves out
         emptied = tf.size(left) - tf.math.count_nonzero(left, dtype=tf.int32)
         counts = tf.math.bincount(verdicts, minlength=len(VERDICTS)) + emptied * tf.constant(_EMPTIED)
-        seen = tf.reduce_sum(tf.cast(users[:, tf.newaxis] == wanted, tf.int64), axis=0)
-        return tf.boolean_mask(normalised, left), counts, seen
+        return tf.boolean_mask(normalised, left), counts
 
     return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -69,31 +66,28 @@ class Tally:
     def __init__(self, messages: Messages, settings: "CorpusSettings") -> None:
         self._messages, self._settings = messages, settings
         self._verdicts = np.zeros(len(VERDICTS), np.int64)
-        self._seen = np.zeros(len(settings.users) + len(settings.drop_users), np.int64)
 
     @property
     def rows(self) -> int:
         """Rows counted so far."""
         return int(self._verdicts.sum())
 
-    def add(self, verdicts: tf.Tensor, seen: tf.Tensor) -> None:
+    def add(self, verdicts: tf.Tensor) -> None:
         """Adds a batch of `kept_texts`."""
         self._verdicts += verdicts.numpy()
-        self._seen += seen.numpy()
 
     def shares(self) -> tuple[int, int]:
         """Says, when all rows are counted, how many messages are used and how many of these are held out.
 
         Raises:
-            UserError: a user has no row, or no message is left.
+            UserError: no message is left.
         """
-        self._check_users()
         settings, n_kept = self._settings, int(self._verdicts[0])
         if not n_kept:
             why = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped(0).items())
             raise UserError(
                 f"No message is left of {counted(self._messages.rows, 'row')} ({why}). "
-                f"Most active: {most_active(count_users(self._messages))}."
+                f"Most active: {most_active(count_users(self._messages), self._messages.all_names())}."
             )
         n_used = int(n_kept * settings.fraction)
         if not n_used:
@@ -109,14 +103,6 @@ class Tally:
             _BEYOND: int(self._verdicts[0]) - n_used,
         }
         return {reason: count for reason, count in counts.items() if count}
-
-    def _check_users(self) -> None:
-        """Refuses user ids without a row: a misspelt id would go unnoticed."""
-        if self._seen.all():
-            return
-        settings, counts = self._settings, count_users(self._messages)
-        refuse_absent([user for user in settings.users if user not in counts], counts)
-        refuse_absent([user for user in settings.drop_users if user not in counts], counts, left_out=True)
 
 
 def tail_start(characters: int, by_messages: int, share: float) -> int:

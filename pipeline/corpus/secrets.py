@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from charflow.pipeline.formats.messages import Messages
 from charflow.pipeline.scrub import KINDS, finds_in
-from charflow.pipeline.settings import checked
+from charflow.pipeline.settings import Texts, checked
 
 _EXAMPLES = 2  # of each kind, different ones
 _LONGEST_SHOWN = 12  # characters of a masked example
@@ -44,14 +44,14 @@ class Found:
 
 
 @checked
-def find_secrets(messages: Messages, user: str | None = None) -> tuple[list[Found], list[Found]]:
-    """Reads all messages once; gives what was found of each kind in them, and in those of one user."""
+def find_secrets(messages: Messages, ids: Texts = ()) -> tuple[list[Found], list[Found]]:
+    """Reads all messages once; gives what was found of each kind in them, and in those of one person, by their ids."""
     nouns = dict.fromkeys(kind.noun for kind in KINDS)
     everybody, own = ({noun: Found(noun) for noun in nouns} for _ in range(2))
-    wanted = None if user is None else user.encode()
+    wanted = {user.encode() for user in ids}
     for noun, by, finds in _finds(messages):
         everybody[noun].add(finds)
-        if by == wanted:
+        if by in wanted:
             own[noun].add(finds)
     return list(everybody.values()), list(own.values())
 

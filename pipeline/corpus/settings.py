@@ -13,14 +13,16 @@ from charflow.pipeline.text_settings import TextSettings
 Fraction: TypeAlias = Annotated[float, Bounds(above=0, at_most=1)]
 HeldOut: TypeAlias = Annotated[float, Bounds(at_least=0, below=1)]
 
+USERS = ("users", "drop_users")  # the settings that name people; which ids these have stands in the files
+
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusSettings:
     """Which messages count and how they become text.
 
     Attributes:
-        users: ids to keep; empty keeps everybody.
-        drop_users: ids to leave out.
+        users: ids or names to keep, as one person; empty keeps everybody. A corpus that was read has the ids.
+        drop_users: ids or names to leave out.
         fraction: the first `int(n * fraction)` of the n messages kept so far are used.
         min_length: least code points in a message; empty messages never count.
         min_count: characters that occur less often become `[UNK]`.
@@ -31,7 +33,8 @@ class CorpusSettings:
     """
 
     users: Annotated[
-        tuple[str, ...], Option("Keep this user; repeat for several. [default: all]", "ID", name="user")
+        tuple[str, ...],
+        Option("Keep this user, by id or name; repeat to join several. [default: all]", "ID", name="user"),
     ] = ()
     drop_users: Annotated[
         tuple[str, ...], Option("Leave this user out, such as a bot; repeatable.", "ID", name="drop-user")

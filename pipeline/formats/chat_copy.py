@@ -12,6 +12,7 @@ from charflow.pipeline.formats.csv_source import CsvSource
 from charflow.pipeline.formats.file_types import UNREADABLE
 from charflow.pipeline.formats.known_formats import names
 from charflow.pipeline.formats.long_messages import LongMessages, Noticed
+from charflow.pipeline.formats.names import Names
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.sentences import Sentence
 
@@ -24,11 +25,13 @@ class CopiedChat:
         source: the copy.
         seen: what was copied, and what was not.
         noticed: the format, and the longest message.
+        names: of the users.
     """
 
     source: CsvSource
     seen: Chat
     noticed: Noticed
+    names: Names
 
 
 def copy_chat(chat: ChatFile, known: ChatFormat) -> CopiedChat:
@@ -52,7 +55,8 @@ def copy_chat(chat: ChatFile, known: ChatFormat) -> CopiedChat:
         raise _no_messages(chat, known, notes)
     title = f"{known.title}, {notes.kind}" if notes.kind else known.title
     seen = Chat(chat.name, title, rows, len(people), tuple(notes.left_out.values()))
-    return CopiedChat(copy.source, seen, replace(long.noticed(), formats=(f"{chat.name} is {seen}",)))
+    noticed = replace(long.noticed(), formats=(f"{chat.name} is {seen}",))
+    return CopiedChat(copy.source, seen, noticed, notes.names)
 
 
 def _no_messages(chat: ChatFile, known: ChatFormat, notes: Notes) -> UserError:

@@ -17,6 +17,7 @@ from charflow.pipeline.formats.csv_repair import BadRow, BadRowsError
 from charflow.pipeline.formats.encodings import is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import Recognised, recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile
+from charflow.pipeline.formats.names import Names
 
 _EXAMPLE = 200  # characters that are kept of a line that was left out
 _DAMAGED = re.compile("[\udc80-\udcff]")  # how `lines_of` shows bytes that are not in the encoding
@@ -70,10 +71,12 @@ class Notes:
     Attributes:
         kind: of the format, such as "iOS, day first"; empty where there is one kind only.
         left_out: count and first example, by reason.
+        names: what users are called whom `read` tells by an id: `notes.names.add(user, name)` for each message.
     """
 
     kind: str = ""
     left_out: dict[str, LeftOut] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
 
     def leave_out(self, reason: str, example: str) -> None:
         """Counts something that is no message; `reason` is a noun in the singular."""
@@ -162,7 +165,8 @@ class ChatFormat:
         name: how it is asked for.
         title: what people call it.
         recognises: says by its beginning whether a file is such a chat.
-        read: yields `(user, text)` in the file's order, in bounded memory.
+        read: yields `(user, text)` in the file's order, in bounded memory; the user by what never changes, such as an
+            id, where there is that.
         kind: what such a file holds: a chat, rows of any kind, or prose. Where a folder has chats, only they are read.
         pick: says which files of a folder are read, and in which order; it is given them sorted, part 2 before part 10.
     """

@@ -20,6 +20,7 @@ from charflow.pipeline.formats.csv_source import CsvSource
 from charflow.pipeline.formats.encodings import is_utf8
 from charflow.pipeline.formats.inputs import InputFile
 from charflow.pipeline.formats.long_messages import FEWEST_BREAKS, LongMessages, Noticed
+from charflow.pipeline.formats.names import Names
 
 _UNDECODABLE = re.compile("[\udc80-\udcff]")  # how `lines_of` shows bytes that are not in the encoding
 
@@ -85,6 +86,7 @@ class Cleaned:
         bad_rows: those that cannot be read.
         repeated_headers: rows that are the header again.
         noticed: what was noticed about the messages.
+        names: of the users.
     """
 
     copy: CsvSource
@@ -92,6 +94,7 @@ class Cleaned:
     bad_rows: list[BadRow]
     repeated_headers: int
     noticed: Noticed
+    names: Names
 
 
 def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned:
@@ -102,7 +105,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
     """
     bad: list[BadRow] = []
     good = repeated = 0
-    long = LongMessages(source.name, source.delimiter, source.columns)
+    long, names = LongMessages(source.name, source.delimiter, source.columns), Names()
     with CleanCopy(source.name, path) as copy:
         for row in _rows(source):
             if isinstance(row, BadRow):
@@ -110,8 +113,10 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
             elif source.is_header(row.fields):
                 repeated += 1
             else:
-                text = row.fields[source.text_index]
-                copy.write(row.fields[source.user_index], text)
+                user, text = row.fields[source.user_index], row.fields[source.text_index]
+                copy.write(user, text)
+                for index in source.name_indices:
+                    names.add(user, row.fields[index])
                 good += 1
                 long.see(row.line, text)
                 if row.lines > FEWEST_BREAKS:
@@ -119,7 +124,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
     if bad and not skip_bad_rows:
         raise BadRowsError(source, bad, good, sum(isinstance(row, _Undecodable) for row in bad))
     bad = [BadRow(row.path, row.line, row.reason) for row in bad]
-    return Cleaned(copy.source, good, bad, repeated, long.noticed())
+    return Cleaned(copy.source, good, bad, repeated, long.noticed(), names)
 
 
 def _rows(source: CsvSource) -> Iterator[_Row | BadRow]:

@@ -4,6 +4,7 @@
 batch, C that of columns.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import tensorflow as tf
@@ -36,25 +37,24 @@ class Survey:
 
 
 @tf.autograph.experimental.do_not_convert
-def rows_of(source: CsvSource) -> tf.data.Dataset:
-    """Reads the two columns of a file that is known to be well-formed."""
+def columns_of(source: CsvSource, *indices: int) -> tf.data.Dataset:
+    """Reads some columns of a file that is known to be well-formed: tuples of string [B], of one column a string [B]."""
     if source.repeats_header:
         fields = _csv_dataset(source, source.columns).batch(_ROWS_PER_BATCH)
-        return fields.map(lambda *fields: _without_headers(source, tf.stack(fields)))
-    order = sorted((source.user_index, source.text_index))  # select_cols must increase
-    rows = _csv_dataset(source, 2, select_cols=order).batch(_ROWS_PER_BATCH)
-    swapped = order[0] != source.user_index
-
-    def in_order(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (second, first) if swapped else (first, second)
-
-    return rows.map(in_order)
+        return fields.map(lambda *fields: _in_order(_without_headers(source, tf.stack(fields)), indices))
+    order = sorted(indices)  # select_cols must increase
+    rows = _csv_dataset(source, len(order), select_cols=order).batch(_ROWS_PER_BATCH)
+    return rows.map(lambda *fields: _in_order(fields, [order.index(index) for index in indices]))
 
 
-def _without_headers(source: CsvSource, fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes users and texts out of the fields [C, B], and leaves out the rows that are the header again."""
-    kept = tf.boolean_mask(fields, ~_are_headers(fields, tf.constant(source.names)), axis=1)
-    return kept[source.user_index], kept[source.text_index]
+def _in_order(columns: Sequence[tf.Tensor], indices: Sequence[int]) -> tf.Tensor | tuple[tf.Tensor, ...]:
+    chosen = tuple(columns[index] for index in indices)
+    return chosen if len(chosen) > 1 else chosen[0]
+
+
+def _without_headers(source: CsvSource, fields: tf.Tensor) -> tf.Tensor:
+    """Leaves out of the fields [C, B] the rows that are the header again."""
+    return tf.boolean_mask(fields, ~_are_headers(fields, tf.constant(source.names)), axis=1)
 
 
 def _are_headers(fields: tf.Tensor, names: tf.Tensor) -> tf.Tensor:

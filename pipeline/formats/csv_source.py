@@ -18,6 +18,7 @@ from charflow.pipeline.formats.file_types import UNREADABLE, Recognised, recogni
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
 from charflow.pipeline.formats.known_formats import titles
 from charflow.pipeline.formats.long_messages import LINE_BREAK
+from charflow.pipeline.formats.usual_columns import names_beside
 from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths
 
@@ -71,6 +72,14 @@ class CsvSource:
     def columns(self) -> int:
         """How many fields a row has."""
         return len(self.names)
+
+    @property
+    def name_indices(self) -> tuple[int, ...]:
+        """Where names of the users stand, beside their ids."""
+        if not self.header:
+            return ()
+        beside = names_beside(self.names[self.user_index], self.names)
+        return tuple(self.names.index(name) for name in beside if name != self.names[self.text_index])
 
     @property
     def first_line(self) -> int:

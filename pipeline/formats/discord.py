@@ -17,7 +17,8 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
     for message in records(chat, notes, "messages.item"):
         author = message.get("author")
         author = author if isinstance(author, Mapping) else {}
-        text, user = text_of(message.get("content")), _user(author)
+        names = [_name(author), text_of(author.get("nickname"))]
+        text, user = text_of(message.get("content")), name_of(author.get("id"), *names)
         if message.get("type", "Default") not in _OF_PEOPLE:
             notes.leave_out("system message", f"{message.get('type')}: {text}")
         elif author.get("isBot"):
@@ -27,13 +28,15 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
         elif not user:
             notes.leave_out("unsigned message", text)
         else:
+            for name in dict.fromkeys(names):
+                notes.names.add(user, name)
             yield user, text
 
 
-def _user(author: Mapping[str, Any]) -> str:
+def _name(author: Mapping[str, Any]) -> str:
     """The name that is the same on every server; once it had four digits after it, now they are "0000"."""
     name, digits = name_of(author.get("name")), text_of(author.get("discriminator"))
-    return f"{name}#{digits}" if name and digits.strip("0") else name or name_of(author.get("id"))
+    return f"{name}#{digits}" if name and digits.strip("0") else name
 
 
 FORMAT = ChatFormat(name="discord", title="Discord", recognises=_recognises, read=_read)

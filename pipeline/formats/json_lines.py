@@ -6,7 +6,7 @@ from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.json_records import name_of
-from charflow.pipeline.formats.usual_columns import usual
+from charflow.pipeline.formats.usual_columns import names_beside, usual
 
 
 def _recognises(chat: ChatFile) -> bool:
@@ -38,6 +38,9 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
             continue
         if not notes.kind:
             notes.kind = f"users in {fields[0]!r}, messages in {fields[1]!r}"
+        for beside in names_beside(fields[0], row):
+            if beside != fields[1]:
+                notes.names.add(user, name_of(row[beside]))
         yield user, text
 
 

@@ -4,8 +4,9 @@
 consume the messages. B is the number of rows in a batch, C that of columns.
 """
 
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import tensorflow as tf
@@ -16,7 +17,7 @@ from charflow.pipeline.formats.chat_format import Chat, ChatFile
 from charflow.pipeline.formats.csv_advice import advice_for
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.csv_repair import BadRow, clean_copy
-from charflow.pipeline.formats.csv_rows import rows_of, survey
+from charflow.pipeline.formats.csv_rows import columns_of, survey
 from charflow.pipeline.formats.csv_source import CsvSource, open_source
 from charflow.pipeline.formats.csv_trials import Reading, other_reading
 from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
@@ -25,6 +26,7 @@ from charflow.pipeline.formats.folder_chats import unfolded
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
 from charflow.pipeline.formats.known_formats import format_of
 from charflow.pipeline.formats.long_messages import Noticed
+from charflow.pipeline.formats.names import Names
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Natural, Paths, Texts, checked
 
@@ -45,6 +47,7 @@ class Messages:
         repeated_headers: rows that were left out because they are the header again.
         noticed: the longest message, and fields that may have swallowed rows.
         chats: what those files are that are no CSV, and what was left out of them.
+        names: of the users of files that were copied; those of others are read when they are asked for.
     """
 
     sources: tuple[CsvSource, ...]
@@ -53,6 +56,7 @@ class Messages:
     repeated_headers: int = 0
     noticed: Noticed = field(default_factory=Noticed)
     chats: tuple[Chat, ...] = ()
+    names: Names = field(default_factory=Names)
 
     @property
     def all_rows(self) -> int:
@@ -61,11 +65,21 @@ class Messages:
 
     def dataset(self) -> tf.data.Dataset:
         """Yields `(users, texts)`: string tensors of shape [B], as they stand in the files."""
-        parts = [rows_of(source) for source in self.sources]
-        rows = parts[0]
-        for part in parts[1:]:
-            rows = rows.concatenate(part)
-        return rows.prefetch(tf.data.AUTOTUNE)
+        return _joined(columns_of(source, source.user_index, source.text_index) for source in self.sources)
+
+    def users(self) -> tf.data.Dataset:
+        """Yields user ids alone: string tensors of shape [B]."""
+        return _joined(columns_of(source, source.user_index) for source in self.sources)
+
+    def all_names(self) -> Names:
+        """Reads what the users are called, where the files have names beside their ids."""
+        found = Names.of_all([self.names])
+        for source in self.sources:
+            if source.name_indices:
+                for users, *columns in columns_of(source, source.user_index, *source.name_indices).as_numpy_iterator():
+                    for names in columns:
+                        found.add_columns(users, names)
+        return found
 
 
 @checked
@@ -107,6 +121,7 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
         repeated_headers=sum(one.repeated_headers for one in read),
         noticed=Noticed.of_all([one.noticed for one in read]),
         chats=tuple(chat for one in read for chat in one.chats),
+        names=Names.of_all(one.names for one in read),
     )
 
 
@@ -114,14 +129,16 @@ def _read_file(file: InputFile, csv_format: CsvFormat) -> Messages:
     chat = ChatFile.of(file, recognise(file), csv_format)
     if known := format_of(chat, csv_format):
         copied = copy_chat(chat, known)
-        return Messages((copied.source,), copied.seen.messages, (), noticed=copied.noticed, chats=(copied.seen,))
+        chats = (copied.seen,)
+        return Messages((copied.source,), copied.seen.messages, (), 0, copied.noticed, chats, copied.names)
     source = open_source(file, csv_format, chat.found)
     if source.layers:
         check_end(file, source.layers)
     if good := survey(_fast(source), source) if source.plain else None:
         return Messages((good.source,), good.rows, (), good.repeated_headers, good.noticed)
     clean = clean_copy(source, scratch_file("clean.csv"), skip_bad_rows=csv_format.skip_bad_rows)
-    return Messages((clean.copy,), clean.rows, tuple(clean.bad_rows), clean.repeated_headers, clean.noticed)
+    bad = tuple(clean.bad_rows)
+    return Messages((clean.copy,), clean.rows, bad, clean.repeated_headers, clean.noticed, names=clean.names)
 
 
 def _told(file: InputFile, taken: CsvFormat, found: Reading[Messages]) -> Messages:
@@ -155,7 +172,7 @@ def _fast(source: CsvSource) -> CsvSource:
 def count_users(messages: Messages) -> Counter[str]:
     """Counts rows by user id."""
     counts: Counter[str] = Counter()
-    for users, _ in messages.dataset().as_numpy_iterator():
+    for users in messages.users().as_numpy_iterator():
         counts.update(user.decode() for user in users)
     return counts
 
@@ -184,11 +201,16 @@ def judge(
     length = tf.strings.length(texts, unit="UTF8_CHAR")  # [B]
     verdict = tf.where(length == 0, 3, tf.where(length < min_length, 4, 0))
     if keep_users:
-        verdict = tf.where(_is_one_of(users, keep_users), verdict, 2)
+        verdict = tf.where(is_one_of(users, keep_users), verdict, 2)
     if drop_users:
-        verdict = tf.where(_is_one_of(users, drop_users), 1, verdict)
+        verdict = tf.where(is_one_of(users, drop_users), 1, verdict)
     return verdict
 
 
-def _is_one_of(users: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+def is_one_of(users: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+    """Says which of user ids, string [B], are among some: bool [B]."""
     return tf.reduce_any(users[:, tf.newaxis] == tf.constant(list(names)), axis=1)  # [B]
+
+
+def _joined(parts: Iterable[tf.data.Dataset]) -> tf.data.Dataset:
+    return functools.reduce(tf.data.Dataset.concatenate, parts).prefetch(tf.data.AUTOTUNE)

@@ -20,7 +20,7 @@ def _is_whole(head: str) -> bool:
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
     for message in records(chat, notes, "chats.list.item.messages.item" if _is_whole(chat.head) else "messages.item"):
         text = _text(message.get("text"))
-        user = name_of(message.get("from"), message.get("from_id"))
+        user = name_of(message.get("from_id"), message.get("from"))
         if message.get("type") != "message":
             notes.leave_out("service message", name_of(message.get("action"), message.get("type")))
         elif message.get("forwarded_from") is not None or message.get("forwarded_from_id") is not None:
@@ -32,6 +32,7 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
         elif not user:
             notes.leave_out("unsigned message", text)
         else:
+            notes.names.add(user, name_of(message.get("from")))
             yield user, text
 
 

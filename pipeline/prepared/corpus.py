@@ -77,8 +77,8 @@ class PreparedCorpus:
 
     @property
     def settings(self) -> CorpusSettings:
-        """The settings it was prepared with."""
-        return override(CorpusSettings(), self.manifest.origin.settings)
+        """The settings it was prepared with, the ids of users in the place of their names."""
+        return override(CorpusSettings(), {**self.manifest.origin.settings, **self.manifest.users})
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -207,6 +207,7 @@ class PreparedCorpus:
             messages=self.messages,
             held_out_messages=self.held_out_messages,
             noticed=self.noticed,
+            settings=self.settings,
             whole=self,
         )
 

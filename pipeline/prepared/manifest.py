@@ -93,6 +93,7 @@ class Manifest:
         split: None while it is in a shard that is not written yet.
         fingerprint: None until all shards are written.
         noticed: about the messages, as a table.
+        users: the settings `users` and `drop_users` with ids in the place of names.
         shards: those written so far, in order.
     """
 
@@ -107,6 +108,7 @@ class Manifest:
     split: int | None = None
     fingerprint: str | None = None
     noticed: dict[str, Any] = field(default_factory=dict)
+    users: dict[str, Sequence[str]] = field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
 
     @property

@@ -26,7 +26,8 @@ from charflow.pipeline.corpus.kept_texts import (
     separator,
     tail_start,
 )
-from charflow.pipeline.corpus.settings import CorpusSettings
+from charflow.pipeline.corpus.settings import USERS, CorpusSettings
+from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, replacing
 from charflow.pipeline.formats.inputs import find_inputs
@@ -86,8 +87,9 @@ def prepare_corpus(
         if not begun or not begun.fingerprint:
             progress("checking", 0.0)
             messages = read_messages(files, settings.csv)
-            begun = begun or _survey(messages, settings, origin, folder, progress)
-            finished = _write_shards(messages, settings, begun, folder, progress)
+            own = with_ids(settings, messages)
+            begun = begun or _survey(messages, own, origin, folder, progress)
+            finished = _write_shards(messages, own, begun, folder, progress)
             if changed := Origin.of(files, settings, shard_characters).differences(origin):
                 raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
             finished.save(folder / MANIFEST)
@@ -132,8 +134,8 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
     tally, counts = Tally(messages, settings), np.zeros(CODE_POINTS, np.int64)
     whole = settings.fraction == 1
     after = separator(settings.text)
-    for batch, verdicts, seen in kept_texts(messages, settings):
-        tally.add(verdicts, seen)
+    for batch, verdicts in kept_texts(messages, settings):
+        tally.add(verdicts)
         if whole:
             count_points(counts, _decode(batch, after)[0].numpy())
         progress("counting", tally.rows / messages.rows)
@@ -152,6 +154,7 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
         dtype=vocabulary.dtype.name,
         rows=messages.all_rows,
         noticed=asdict(messages.noticed),
+        users={name: getattr(settings, name) for name in USERS},
         dropped=tally.dropped(n_used),
         messages=n_used,
         held_out_messages=n_tail,

@@ -16,7 +16,7 @@ def counted(table: pd.DataFrame) -> list[dict]:
     """The most active users, most messages first, as a list of rows."""
     groups = table.assign(characters=table["text"].str.len()).groupby("fromUser.id", sort=False)["characters"]
     users = groups.agg(messages="size", characters="sum").sort_values("messages", ascending=False, kind="stable")
-    return users.reset_index(names="user").head(10).to_dict("records")
+    return users.reset_index(names="user").head(10).assign(names=[[]] * min(len(users), 10)).to_dict("records")
 
 
 def longest(table: pd.DataFrame, path: str) -> dict:
@@ -79,6 +79,7 @@ def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_tab
     windows = len(range(0, len(train_text) - 30, 7))
     assert user == {
         "user": "mira",
+        "ids": ["mira"],
         "messages": len(texts),
         "characters": sum(map(len, texts)),
         "distinct_characters": len(set(" ".join(told))),
@@ -171,14 +172,14 @@ def test_explore_reads_other_forms(
     chat = write_chat(row, header=header)
     messages = 2 if "--no-header" in options else 1
     figures = call("explore", chat, *options, "--json").json
-    assert figures["most_active"] == [{"user": "mira", "messages": messages, "characters": 2 * messages}]
+    assert figures["most_active"] == [{"user": "mira", "names": [], "messages": messages, "characters": 2 * messages}]
 
 
 def test_explore_reads_many_files(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
     write_chat("mira,hi", name="a.csv")
     write_chat("mira,there", "ada,yes", name="b.csv")
     figures = call("explore", tmp_path / "*.csv", "--json").json
-    assert figures["most_active"][0] == {"user": "mira", "messages": 2, "characters": 7}
+    assert figures["most_active"][0] == {"user": "mira", "names": [], "messages": 2, "characters": 7}
 
 
 def test_explore_bounds_what_it_shows_of_a_long_message(call: Callable, write_chat: Callable) -> None:
@@ -257,3 +258,26 @@ def test_explore_reads_whatsapp_and_shows_what_was_left_out(call: Callable, tmp_
     assert "left out: 1 system line, such as 'Mira joined'" in done.out
     chats = call("explore", str(chat), "--json").json["chats"]
     assert chats[0]["left_out"] == [{"reason": "system line", "count": 1, "example": "Mira joined"}]
+
+
+@pytest.mark.parametrize("names", [["mira", "Mira"], ["m" * 80, "x"], ["", ""], ["界" * 40, "mira ", "b"]])
+def test_explore_shows_names_beside_ids_in_80_columns(
+    call: Callable, terminal: Callable, write_chat: Callable, names: list[str]
+) -> None:
+    rows = [f'"{"54ee77ff15522ed4b3dc7cbb"}","{name}",{"oh my dears " * 40}' for name in names] * 40
+    chat = write_chat(*rows, "ada,Ada,hi", header="fromUser.id,fromUser.username,text")
+    shown = call("explore", chat, "--json").json["most_active"]
+    assert [row["names"] for row in shown] == [[name for name in names if name], ["Ada"]]
+    _, screen = terminal(80)
+    assert call("explore", chat).status == 0
+    table = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).partition("Most active:")[2].splitlines()
+    assert max(map(cell_len, table)) <= 80
+    assert table[1].split() == ["user", "called", "messages", "characters"]
+    assert table[2].startswith("54ee77ff15522ed4b3dc7cbb ")
+    assert ("mira, Mira" in table[2]) == (names == ["mira", "Mira"])
+
+
+def test_explore_joins_users_and_takes_names(call: Callable, write_chat: Callable) -> None:
+    chat = write_chat(*["id7,mira,hello there", "id8,bo,hi", "id9,mira2,bye"] * 9, header="fromUser.id,name,text")
+    done = call("explore", chat, "--user", "mira", "--user", "id9", "--window-length", 5, "--drop-user", "bo")
+    assert (done.status, "\nUser id7, id9:\nmessages             18\n" in done.out) == (0, True)

@@ -34,6 +34,7 @@ def test_summarise_chat_sorts_by_messages_and_ties_by_appearance(tmp_path: Path)
     summary = summarise_chat(read_messages(str(tmp_path / "chat.csv")))
     assert summary.users.to_dict("list") == {
         "user": ["bo", "жук", "ada", ""],
+        "names": [[], [], [], []],
         "messages": [2, 1, 1, 1],
         "characters": [2, 1, 0, 1],
     }
@@ -51,7 +52,7 @@ def test_summarise_user_equals_pandas_and_the_recipe(sample_chat: str, sample_ta
     corpus = Corpus.from_csv(sample_chat, user="mira")
     summary = summarise_user(read_messages(sample_chat), corpus, "mira", length=40, shift=3)
     texts = sample_table["text"][sample_table["fromUser.id"] == "mira"].tolist()
-    assert summary.user == "mira"
+    assert (summary.user, summary.ids) == ("mira", ["mira"])
     assert summary.messages == len(texts)
     assert summary.characters == sum(map(len, texts))
     assert summary.first == texts[:20]
@@ -73,6 +74,25 @@ def test_summarise_user_shows_the_first_messages_as_they_stand(first: int, tmp_p
     summary = summarise_user(messages, corpus, "ada", length=2, shift=1, first=first)
     assert summary.first == ["One", "", "Thr\nee"][:first]
     assert summary.messages == 3
+
+
+def test_summarise_user_joins_several_ids(tmp_path: Path) -> None:
+    (tmp_path / "chat.csv").write_text("fromUser.id,text\nada,One\nbo,Two\neve,Three\nada,Four\n")
+    corpus = Corpus.from_csv(str(tmp_path / "chat.csv"), user=["eve", "ada"], held_out=0)
+    messages = read_messages(str(tmp_path / "chat.csv"))
+    summary = summarise_user(messages, corpus, ["eve", "ada"], length=2, shift=1)
+    assert (summary.user, summary.ids, summary.messages) == ("eve, ada", ["eve", "ada"], 3)
+    assert summary.first == ["One", "Three", "Four"]
+
+
+def test_summarise_chat_has_names_beside_ids(tmp_path: Path) -> None:
+    (tmp_path / "chat.csv").write_text("user_id,user_name,text\nid7,mira,hi\nid8,bo,hi\nid7,mira,ho\nid7,m,ho\n")
+    messages = read_messages(str(tmp_path / "chat.csv"), CsvFormat(user_column="user_id"))
+    assert summarise_chat(messages).users[["user", "names"]].to_numpy().tolist() == [
+        ["id7", ["mira", "m"]],
+        ["id8", ["bo"]],
+    ]
+    assert summarise_chat(messages, drop_users="mira").users["user"].tolist() == ["id8"]
 
 
 def test_summarise_user_of_a_stranger_has_no_messages(sample_chat: str) -> None:
@@ -135,7 +155,7 @@ def test_summarise_chat_equals_pandas_on_the_real_chat(gitter_csv: str, gitter_t
     counts = gitter_table["fromUser.id"].value_counts()
     assert summary.users["messages"].tolist() == counts.tolist()
     assert dict(zip(summary.users["user"], summary.users["messages"])) == counts.to_dict()
-    assert summary.users.loc[0].tolist() == ["54ee77ff15522ed4b3dc7cbb", 6_860, 557_591]
+    assert summary.users.loc[0].tolist() == ["54ee77ff15522ed4b3dc7cbb", [], 6_860, 557_591]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def found(tmp_path: Path) -> Callable[[list[tuple[str, str]], str | None], tuple
     def find(rows: list[tuple[str, str]], user: str | None) -> tuple[list[Found], list[Found]]:
         chat = tmp_path / "chat.csv"
         chat.write_text("fromUser.id,text\n" + "".join(f'{user},"{text}"\n' for user, text in rows))
-        everybody, own = find_secrets(read_messages(str(chat)), user)
+        everybody, own = find_secrets(read_messages(str(chat)), user or ())
         return [each for each in everybody if each.count], [each for each in own if each.count]
 
     return find

@@ -26,15 +26,15 @@ EXPORT = {
         message("Pinned a message.", OLD, "ChannelPinnedMessage"),
         message("", MIRA),
         message('\ud83d\ude00 {"a": [1]}', {"id": 90071992547409934}),
-        message("tea?", MIRA, "Reply"),
+        message("tea?", MIRA | {"nickname": "Admiral"}, "Reply"),
     ],
     "messageCount": 8,
 }
 PAIRS = [
-    ("mira", "good evening\nall"),
-    ("mira#4321", "same name, other person"),
+    (MIRA["id"], "good evening\nall"),
+    (OLD["id"], "same name, other person"),
     ("90071992547409934", '\U0001f600 {"a": [1]}'),
-    ("mira", "tea?"),
+    (MIRA["id"], "tea?"),
 ]
 
 
@@ -43,6 +43,9 @@ def test_discord_reads_what_people_wrote(tmp_path: Path) -> None:
         messages = read_chat(tmp_path / "harbour.json", content)
         assert pairs(messages) == PAIRS
         assert left_out(messages) == {"system message": 2, "bot message": 1, "empty message": 1}
+    names = messages.all_names()
+    assert names.of(str(MIRA["id"])) == ["mira", "Captain", "Admiral"]
+    assert names.of(str(OLD["id"])) == ["mira#4321", "Cook"]
     assert str(messages.chats[0]) == (
         "Discord: 4 messages of 3 people, 2 system messages, 1 bot message and 1 empty message left out"
     )

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tests.pipeline.formats.chats import left_out, pairs, read_chat
 
+IDS = {"Mira": "user7", "Miranda": "user7", "Bo": "user8"}
+
 
 def message(text: object, user: str | None = "Mira", **more: object) -> dict:
     return {
@@ -17,7 +19,7 @@ def message(text: object, user: str | None = "Mira", **more: object) -> dict:
         "date": "2024-01-02T10:00:00",
         "date_unixtime": "1704189600",
         "from": user,
-        "from_id": "user7",
+        "from_id": IDS.get(user or ""),
         "text": text,
         **more,
     }
@@ -27,19 +29,21 @@ MESSAGES = [
     {"id": 0, "type": "service", "date_unixtime": "1", "actor": "Mira", "action": "create_group", "text": ""},
     message("good evening"),
     message(["see ", {"type": "link", "text": "boats.example"}, {"type": "bold", "text": "now"}, "!"], "Bo"),
-    message("who am I?", None),
+    message("who am I?", None, from_id="user9"),
     message("", media_type="sticker"),
     message("old words", forwarded_from="Zoe"),
     message("hidden words", forwarded_from=None, forwarded_from_id=None),
-    message("two\nlines, a \\ and a \\x1f"),
+    message("two\nlines, a \\ and a \\x1f", "Miranda"),
+    message("from an old export", "Zoe"),
     message("a picture of the bot", via_bot="@pic"),
 ]
 PAIRS = [
-    ("Mira", "good evening"),
-    ("Bo", "see boats.examplenow!"),
-    ("user7", "who am I?"),
-    ("Mira", "hidden words"),
-    ("Mira", "two\nlines, a \\ and a \\x1f"),
+    ("user7", "good evening"),
+    ("user8", "see boats.examplenow!"),
+    ("user9", "who am I?"),
+    ("user7", "hidden words"),
+    ("user7", "two\nlines, a \\ and a \\x1f"),
+    ("Zoe", "from an old export"),
 ]
 ONE = {"name": "Boats", "type": "private_group", "id": 9007199254740993, "messages": MESSAGES}
 ALL = {
@@ -60,7 +64,13 @@ def test_telegram_reads_what_people_wrote(tmp_path: Path, content: dict, indent:
         "forwarded message": 1,
         "bot message": 1,
     }
-    assert str(messages.chats[0]).startswith("Telegram: 5 messages of 3 people, 1 service message, ")
+    assert str(messages.chats[0]).startswith("Telegram: 6 messages of 4 people, 1 service message, ")
+    assert [messages.all_names().of(user) for user in ("user7", "user8", "user9", "Zoe")] == [
+        ["Mira", "Miranda"],
+        ["Bo"],
+        [],
+        [],
+    ]
 
 
 def test_telegram_reads_controls_that_are_no_json(tmp_path: Path) -> None:
@@ -72,7 +82,7 @@ def test_telegram_reads_controls_that_are_no_json(tmp_path: Path) -> None:
 def test_telegram_reads_an_interrupted_export_up_to_its_end(tmp_path: Path) -> None:
     whole = json.dumps({**ONE, "messages": [message("good evening"), message("lost")]})
     messages = read_chat(tmp_path / "result.json", whole[: whole.index("lost")])
-    assert pairs(messages) == [("Mira", "good evening")]
+    assert pairs(messages) == [("user7", "good evening")]
     assert left_out(messages) == {"broken end": 1}
 
 
