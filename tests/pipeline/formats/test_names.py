@@ -93,7 +93,7 @@ def test_all_names_joins_those_of_several_files(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("fromUser.id,text\nid1,hi\n")
     (tmp_path / "c.jsonl").write_text(json.dumps({"userId": "id7", "username": "miranda", "text": "hi"}))
     found = read_messages([str(tmp_path / name) for name in ("a.csv", "b.csv", "c.jsonl")]).all_names()
-    assert (found.of("id7"), found.of("id1")) == ([*NAMES["id7"], "miranda"], [])
+    assert (found.of("id7"), found.of("id1")) == (["mira", "Mira of the boats", "miranda", "Mira"], [])
 
 
 def test_names_of_json_lines_stand_beside_the_id(tmp_path: Path) -> None:
