@@ -38,7 +38,7 @@ class Survey:
 
 @tf.autograph.experimental.do_not_convert
 def columns_of(source: CsvSource, *indices: int) -> tf.data.Dataset:
-    """Reads some columns of a file that is known to be well-formed: tuples of string [B], of one column a string [B]."""
+    """Reads some columns of a file that is known to be well-formed: tuples of [B], of one column [B]."""
     if source.repeats_header:
         fields = _csv_dataset(source, source.columns).batch(_ROWS_PER_BATCH)
         return fields.map(lambda *fields: _in_order(_without_headers(source, tf.stack(fields)), indices))
