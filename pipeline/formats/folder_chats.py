@@ -8,14 +8,14 @@ import os
 from collections import defaultdict
 from dataclasses import replace
 
-from charflow.pipeline.errors import UserError, counted, quoted_list
+from charflow.pipeline.errors import UserError, quoted_list
 from charflow.pipeline.formats.archives import unpacked
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.file_types import recognise
 from charflow.pipeline.formats.folders import files_in, is_folder
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.known_formats import format_of, formats
+from charflow.pipeline.formats.known_formats import format_of, formats, titles
 
 _TABLES = (".csv", ".tsv", ".tab")
 _KINDS = ("chat", "rows", "prose")  # only files of the first kind that is there are read
@@ -41,11 +41,12 @@ def unfolded(file: InputFile, csv_format: CsvFormat) -> list[InputFile]:
     for kind in _KINDS:
         if some := [(known, found[known]) for known in (*formats(), None) if known in found and _kind(known) == kind]:
             return [one for known, files in some for one in _grouped(file, known, files)]
-    names = [member.name.removeprefix(file.name).lstrip("/") for member in members]
-    held = (
-        f"of its {counted(len(names), 'file')} ({quoted_list(names, most=5)}) none is one" if names else "it is empty"
+    texts = quoted_list((member.name.removeprefix(file.name).lstrip("/") for member in members), most=5)
+    raise UserError(
+        f"{file.name} holds no file in a format that charflow reads ({titles()}): "
+        f"{f'its texts are {texts}' if members else 'it has no text'}.",
+        advice="Export the chat as JSON, text or CSV.",
     )
-    raise UserError(f"{file.name}: no chat was found in it; {held}.")
 
 
 def _members(file: InputFile) -> list[InputFile] | None:

@@ -15,7 +15,20 @@ if TYPE_CHECKING:
     from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
     from charflow.pipeline.formats.csv_format import CsvFormat
 
-FormatName = Literal["auto", "whatsapp", "telegram", "discord", "irc", "json-lines", "plain-text", "csv"]
+FormatName = Literal[
+    "auto",
+    "signal",
+    "whatsapp",
+    "telegram",
+    "discord",
+    "irc",
+    "slack",
+    "facebook",
+    "matrix",
+    "json-lines",
+    "plain-text",
+    "csv",
+]
 _AUTO, *_CHATS, _CSV = get_args(FormatName)
 
 

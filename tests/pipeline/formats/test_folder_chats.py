@@ -11,6 +11,7 @@ from charflow.pipeline import Corpus, CorpusSettings, prepare_corpus
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
+from charflow.pipeline.formats.known_formats import titles
 from charflow.pipeline.formats.messages import Messages, read_messages
 from tests.pipeline.formats.chats import pairs
 from tests.pipeline.formats.test_discord import EXPORT, MIRA, message
@@ -93,15 +94,18 @@ def test_a_folder_whose_columns_are_named_is_one_of_tables(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("tree", "held"),
     [
-        ({}, "it is empty"),
-        ({"a.json": "{}", "b.html": "<html>"}, "of its 1 file ('a.json') none is one"),
+        ({"b.html": "<html>"}, "it has no text"),
+        ({"a.json": "{}", "b.html": "<html>", "c/d.json": "[]"}, "its texts are 'a.json', 'c/d.json'"),
     ],
 )
 def test_a_folder_without_a_chat_is_refused_in_a_sentence(tree: dict[str, str], held: str, tmp_path: Path) -> None:
     written(tmp_path, tree)
     with pytest.raises(UserError) as error:
         read_messages(str(tmp_path))
-    assert str(error.value).startswith(f"{tmp_path}: no chat was found in it; {held}")
+    assert str(error.value) == (
+        f"{tmp_path} holds no file in a format that charflow reads ({titles()}): {held}. "
+        "Export the chat as JSON, text or CSV."
+    )
 
 
 def test_a_damaged_file_of_a_folder_is_named(tmp_path: Path) -> None:
