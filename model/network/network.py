@@ -42,7 +42,8 @@ class Network:
         self.config = config
         self._seed = seed
         # XLA compiles Keras's LSTM poorly, and Keras reaches cuDNN only uncompiled: hence two ways.
-        self._fused = config.cell == "lstm" and precision == "float32" and not tf.config.list_logical_devices("GPU")
+        on_gpus = _computes_on_gpus()
+        self._fused = config.cell == "lstm" and precision == "float32" and not on_gpus
         self._compute_dtype = precision
         layer_class = keras.layers.LSTM if config.cell == "lstm" else keras.layers.GRU
         self._recurrent = [
@@ -52,6 +53,7 @@ class Network:
                 kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
                 dtype="float32" if precision == "float32" else f"mixed_{precision}",
+                use_cudnn="auto" if on_gpus else False,  # Keras asks only whether the machine has a GPU
                 name=f"recurrent_{index}",
             )
             for index in range(config.layers)
@@ -145,3 +147,10 @@ def count_weights(network: NetworkConfig, vocabulary_size: int) -> int:
     inputs = [vocabulary_size, *[units] * (network.layers - 1)]
     recurrent = sum(gates * units * (size + units + biases) for size in inputs)
     return recurrent + (units + 1) * vocabulary_size
+
+
+def _computes_on_gpus() -> bool:
+    """Whether the strategy in scope does; outside of any, TensorFlow takes the GPU where there is one."""
+    if tf.distribute.has_strategy():
+        return any("GPU" in device for device in tf.distribute.get_strategy().extended.worker_devices)
+    return bool(tf.config.list_logical_devices("GPU"))

@@ -1,6 +1,7 @@
 """The network's shapes, weights and dropout."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,6 +106,33 @@ def test_gradients_are_those_of_the_weighted_sum(make_network: Callable, cell: s
     assert float(same) == float(loss)
     for gradient, quarter in zip(gradients, weighted, strict=True):
         np.testing.assert_array_equal(quarter, 0.25 * gradient)
+
+
+@pytest.fixture
+def gpu_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes TensorFlow name a GPU; tracing for one needs none."""
+    listed = tf.config.list_logical_devices
+    monkeypatch.setattr(
+        tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"] if kind == "GPU" else listed(kind)
+    )
+
+
+def ops_of_training(network: Network) -> set[str]:
+    train = tf.function(network.loss_and_gradients, autograph=False)
+    graph = train.get_concrete_function(IDS, IDS, tf.constant(0, tf.int64)).graph.as_graph_def()
+    return {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
+
+
+@pytest.mark.usefixtures("gpu_beside")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@each_cell
+def test_network_calls_cudnn_where_its_strategy_computes_on_a_gpu_only(cell: str, precision: str) -> None:
+    """cuDNN's op has no CPU kernel: TensorFlow would take it to the GPU, and each step there and back."""
+    make = partial(Network, NetworkConfig(cell=cell, units=4), 5, targets="all", seed=1, precision=precision)
+    assert "CudnnRNNV3" in ops_of_training(make())
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        on_cpu = make()
+    assert not {op for op in ops_of_training(on_cpu) if "Cudnn" in op}
 
 
 @pytest.mark.slow
