@@ -120,7 +120,7 @@ def chat(tmp_path: Path) -> str:
 
 
 def text_of(chat: str, **settings: object) -> str:
-    corpus = Corpus.from_csv(chat, held_out=0, **settings)  # type: ignore[arg-type]
+    corpus = Corpus.from_csv(chat, held_out=0, **settings)
     return corpus.vocabulary.decode(corpus.ids)
 
 
@@ -152,7 +152,7 @@ def test_a_name_that_several_have_is_refused_with_their_ids(chat: str) -> None:
     sentence = "'Ada' is the name of 2 users: 'id8' (1), 'id9' (1). Pass {} with one of these ids, or once for each if "
     for given, setting in ({"user": "Ada"}, "users"), ({"drop_users": ["bot", "Ada"]}, "drop_users"):
         with pytest.raises(UserError) as error:
-            Corpus.from_csv(chat, **given)  # type: ignore[arg-type]
+            Corpus.from_csv(chat, **given)
         assert str(error.value) == f"{sentence.format(setting)}they are one person."
 
 

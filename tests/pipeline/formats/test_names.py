@@ -18,7 +18,7 @@ from tests.pipeline.formats.chats import pairs
 
 @pytest.mark.parametrize("tested", [module, usual_columns])
 def test_examples_of_the_docstrings_hold(tested: object) -> None:
-    assert doctest.testmod(tested).failed == 0  # type: ignore[arg-type]
+    assert doctest.testmod(tested).failed == 0
 
 
 @pytest.mark.parametrize(
