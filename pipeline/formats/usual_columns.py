@@ -6,14 +6,16 @@
 import re
 from collections.abc import Iterable, Mapping
 
-# Without blanks and signs, in small letters; likely ones first.
+# Without blanks and signs, in small letters; likely ones first, ids before the names that stand beside them.
 USUAL: Mapping[str, tuple[str, ...]] = {
     "user_column": (
         "fromuserid",
         "userid",
+        "authorid",
+        "senderid",
+        "fromid",
         "user",
         "author",
-        "authorid",
         "sender",
         "from",
         "username",
@@ -23,11 +25,9 @@ USUAL: Mapping[str, tuple[str, ...]] = {
         "authorname",
         "displayname",
         "speaker",
-        "fromid",
         "fromname",
         "fromuser",
         "fromusername",
-        "senderid",
         "screenname",
         "nickname",
         "handle",
@@ -64,7 +64,7 @@ def usual(role: str, names: Iterable[str]) -> str | None:
     """The most usual of some names for such a column; of names that are written alike the first.
 
     >>> usual("user_column", ["Date", "Author", "AuthorID", "Content"])
-    'Author'
+    'AuthorID'
     """
     found = {plain(name): name for name in reversed(list(names))}
     return next((found[name] for name in USUAL[role] if name in found), None)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.messages import read_messages
@@ -44,12 +45,6 @@ READ = {
         ("\ufeff" + CHAT.replace("fromUser.id,text", "FROMUSER_ID,Text")).encode(),
         "CSV, columns 'FROMUSER_ID' and 'Text'",
     ),
-    "of DiscordChatExporter": (
-        "AuthorID,Author,Date,Content,Attachments,Reactions\n"
-        '"9007199254740993","mira","2024-05-06T07:08:09.0000000+00:00","café","",""\n'
-        '"9007199254740994","ada","2024-05-06T07:08:10.0000000+00:00","ok","https://files/a.png","+1 (2)"\n'.encode(),
-        "CSV, columns 'Author' and 'Content'",
-    ),
 }  # fmt: skip
 
 
@@ -77,14 +72,23 @@ def test_cp1252_is_read_in_either_column(content: bytes, tmp_path: Path) -> None
     assert pairs(messages) == [tuple(content.decode("cp1252").strip().split(","))]
 
 
-def test_ids_of_discord_are_text(tmp_path: Path) -> None:
-    (tmp_path / "chat.csv").write_bytes(READ["of DiscordChatExporter"][0])
-    read = read_messages(str(tmp_path / "chat.csv"), CsvFormat(user_column="AuthorID"))
-    assert [user for user, _ in pairs(read)] == ["9007199254740993", "9007199254740994"]
+def test_csv_of_discord_is_read_by_ids_that_are_text_with_names_beside(tmp_path: Path) -> None:
+    content = (
+        "AuthorID,Author,Date,Content,Attachments,Reactions\n"
+        '"9007199254740993","mira","2024-05-06T07:08:09.0000000+00:00","café","",""\n'
+        '"9007199254740994","ada","2024-05-06T07:08:10.0000000+00:00","ok","https://files/a.png","+1 (2)"\n'
+        '"9007199254740993","miranda","2024-05-07T07:08:09.0000000+00:00","tea","",""\n'
+    )
+    messages = read_chat(tmp_path / "chat.csv", content)
+    assert str(messages.chats[0]) == "CSV, columns 'AuthorID' and 'Content': 3 messages of 2 people"
+    assert pairs(messages) == [("9007199254740993", "café"), ("9007199254740994", "ok"), ("9007199254740993", "tea")]
+    assert messages.all_names().of("9007199254740993") == ["mira", "miranda"]
+    corpus = Corpus.from_csv(str(tmp_path / "chat.csv"), user="miranda", held_out=0)
+    assert corpus.vocabulary.decode(corpus.ids) == "café tea"
 
 
 def test_each_file_is_read_in_its_own_way(tmp_path: Path) -> None:
-    for name, kind in {"a": "semicolons in cp1252", "b": "UTF-16", "c": "of DiscordChatExporter"}.items():
+    for name, kind in {"a": "semicolons in cp1252", "b": "UTF-16", "c": "capitals, a mark"}.items():
         (tmp_path / f"{name}.csv").write_bytes(READ[kind][0])
     (tmp_path / "d.csv").write_text("\ufeff" + CHAT)
     messages = read_messages(str(tmp_path / "*.csv"))
