@@ -347,3 +347,21 @@ def test_resume_refuses_a_folder_without_a_run(refused: Callable, sample_chat: s
     message = refused("train", sample_chat, "--out", tmp_path / "none", "--resume")
     assert message == f"{tmp_path}/none holds no run: it has no config.toml. Make one with charflow train."
     assert not (tmp_path / "none").exists()
+
+
+# --- users by their names
+
+
+def test_run_of_a_name_keeps_the_id_and_goes_on_by_either(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
+    chat = write_chat(*["id7,mira,oh my dears", "id8,ada,a plan", "bot,helper,passed"] * 20, header="userid,name,text")
+    run, columns = tmp_path / "run", ["--user-column", "userid", "--text-column", "text"]
+    tiny = ["--units", 4, "--layers", 1, "--window-length", 10, "--batch-size", 4, "--sample-every", 0, "--no-cache"]
+    named = ["--user", "mira", "--drop-user", "helper"]
+    assert call("train", chat, "--out", run, *columns, *named, *tiny, "--steps", 1).status == 0
+    assert (config_of(run).corpus.users, config_of(run).corpus.drop_users) == (("id7",), ("bot",))
+    renamed = Path(str(chat))
+    renamed.write_text(chat.read_text().replace("mira", "moira"))
+    done = call("train", renamed, "--out", run, "--resume", "--user", "moira", "--drop-user", "helper", "--steps", 2)
+    assert (done.status, config_of(run).corpus.users) == (0, ("id7",)), done.err
+    other = call("train", chat, "--out", run, "--resume", "--user", "ada", "--steps", 9)
+    assert (other.status, "leave --user out" in other.err) == (2, True)
