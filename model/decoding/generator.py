@@ -26,6 +26,8 @@ _CHUNK = 256  # characters a call; longer texts carry the state from call to cal
 _STATES = 3  # before, after, and on the way
 _PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
+# The ops of one character are too small for a GPU, whose rounding would change texts besides.
+_DEVICE = "/cpu:0"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Generator:
     def __init__(self, text_model: TextModel, vocabulary: Vocabulary) -> None:
         self.text_model = text_model
         self.vocabulary = vocabulary
-        self._complete = tf.function(text_model.complete, reduce_retracing=True, autograph=False)
+        self._complete = tf.function(self._complete_on_cpu, reduce_retracing=True, autograph=False)
 
     @classmethod
     @checked
@@ -76,7 +78,8 @@ class Generator:
         """
         run = RunDir(run_dir)
         config, vocabulary = run.load()
-        decoder = make_decoder(load_network(run), context, config.training.window_length)
+        with tf.device(_DEVICE):
+            decoder = make_decoder(load_network(run), context, config.training.window_length)
         limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
         return cls(TextModel(decoder, CharacterLookup(vocabulary), config.corpus.text, limits), vocabulary)
 
@@ -155,6 +158,10 @@ class Generator:
             if not tf.reduce_any(left > 0):
                 return
             state, position, prompt = chunk.state, chunk.position, tf.fill([rows], "")
+
+    def _complete_on_cpu(self, *arguments: Any) -> Completions:
+        with tf.device(_DEVICE):
+            return self.text_model.complete(*arguments)
 
     def _check_memory(self, rows: int, longest: int) -> None:
         """Refuses a batch whose ids and states, of which a step holds a few, are more than there is room for."""

@@ -36,7 +36,8 @@ def draw(probabilities: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Takes the first id whose cumulative probability exceeds the uniform number.
 
     Args:
-        probabilities: float32 [B, V], non-negative, in any scale; ids of probability 0 are never drawn.
+        probabilities: float32 [B, V], non-negative, in any scale; ids of probability 0 are never drawn on a CPU. The
+            running sum of a GPU is rounded in another order, and may rise there by its last bit.
         uniform: float32 [B] in [0, 1).
 
     Returns:

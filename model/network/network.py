@@ -25,8 +25,8 @@ class Network:
 
     Attributes:
         model: the Keras model without dropout, ids int32 [B, T] to logits [B, V] (targets "next") or [B, T, V]
-            ("all"). Its layers are the way through on a GPU, where they call cuDNN, and the reference for the CPU's
-            faster way.
+            ("all"). Its layers are the way through on a GPU, where they call cuDNN unless in bfloat16, and the
+            reference for the CPU's faster way.
     """
 
     @checked
@@ -53,7 +53,8 @@ class Network:
                 kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
                 dtype="float32" if precision == "float32" else f"mixed_{precision}",
-                use_cudnn="auto" if on_gpus else False,  # Keras asks only whether the machine has a GPU
+                # Keras asks only whether the machine has a GPU; in bfloat16 cuDNN gave the weights no gradient.
+                use_cudnn="auto" if on_gpus and precision != "bfloat16" else False,
                 name=f"recurrent_{index}",
             )
             for index in range(config.layers)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.settings import SamplingSettings
+from charflow.model.decoding.text_model import Completions
 from charflow.model.network.network import Network
 from charflow.model.run.checkpoints import Checkpoints
 from charflow.model.run.run_dir import RunDir
@@ -66,6 +68,18 @@ def test_generate_goes_on_after_unknown_characters(cab: Generator) -> None:
     assert texts(cab, "ca☃", max_chars=5) == ["b cab"]
     assert cab.unknown_chars("Ca☃Ж☃b") == ["☃", "Ж"]
     assert cab.unknown_chars("CAB") == []
+
+
+def test_generate_computes_on_the_cpu_wherever_a_gpu_is(cab: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete, devices = cab.text_model.complete, []
+
+    def noting(*arguments: tf.Tensor) -> Completions:
+        devices.append(tf.identity(0.0).device)
+        return complete(*arguments)
+
+    monkeypatch.setattr(cab.text_model, "complete", noting)
+    assert texts(Generator(cab.text_model, cab.vocabulary), "c", max_chars=3) == ["ab "]
+    assert set(devices) == {"/device:CPU:0"}
 
 
 def test_generate_of_no_prompts_is_no_texts(cab: Generator) -> None:
