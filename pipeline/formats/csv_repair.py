@@ -106,6 +106,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
     bad: list[BadRow] = []
     good = repeated = 0
     long, names = LongMessages(source.name, source.delimiter, source.columns), Names()
+    beside = source.name_indices
     with CleanCopy(source.name, path) as copy:
         for row in _rows(source):
             if isinstance(row, BadRow):
@@ -115,7 +116,7 @@ def clean_copy(source: CsvSource, path: Path, *, skip_bad_rows: bool) -> Cleaned
             else:
                 user, text = row.fields[source.user_index], row.fields[source.text_index]
                 copy.write(user, text)
-                for index in source.name_indices:
+                for index in beside:
                     names.add(user, row.fields[index])
                 good += 1
                 long.see(row.line, text)

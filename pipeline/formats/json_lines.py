@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.json_records import name_of
 from charflow.pipeline.formats.usual_columns import names_beside, usual
+
+_names_beside = lru_cache(maxsize=128)(names_beside)  # rows have few sets of keys, and a file has many rows
 
 
 def _recognises(chat: ChatFile) -> bool:
@@ -38,7 +41,7 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
             continue
         if not notes.kind:
             notes.kind = f"users in {fields[0]!r}, messages in {fields[1]!r}"
-        for beside in names_beside(fields[0], row):
+        for beside in _names_beside(fields[0], tuple(row)):
             if beside != fields[1]:
                 notes.names.add(user, name_of(row[beside]))
         yield user, text
