@@ -84,6 +84,20 @@ class Notes:
         shown = before.example if before else example[:_EXAMPLE]
         self.left_out[reason] = LeftOut(reason, before.count + 1 if before else 1, shown)
 
+    def signed(self, user: str, text: str, *names: str, wordless: str) -> Iterator[tuple[str, str]]:
+        """Yields a message, and learns what its writer is called; leaves it out without a text, or without a writer.
+
+        `wordless` says what stands there in place of a text.
+        """
+        if not text:
+            self.leave_out("empty message", wordless)
+        elif not user:
+            self.leave_out("unsigned message", text)
+        else:
+            for name in names:
+                self.names.add(user, name)
+            yield user, text
+
 
 @dataclass(frozen=True)
 class ChatFile:
@@ -129,11 +143,6 @@ class ChatFile:
     def parts(self) -> Iterator["ChatFile"]:
         """Yields the files that are the chat together, or the one that it is."""
         return (replace(self, file=part, found=recognise(part)) for part in self.file.parts or (self.file,))
-
-    def beside(self, *places: str) -> "ChatFile | None":
-        """Another file of the same export, by its path from the folder of this one; None where there is none."""
-        other = self.file.beside(*places)
-        return replace(self, file=other, found=recognise(other)) if other else None
 
     def stream(self) -> "io.BufferedIOBase":
         """Opens its bytes, uncompressed; a context manager."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
-from charflow.pipeline.formats.json_records import has_keys, name_of, records, text_of
+from charflow.pipeline.formats.json_records import has_keys, name_of, object_of, records, text_of
 
 _OF_PEOPLE = ("Default", "Reply")  # of the types of messages; others are written by Discord
 
@@ -15,22 +15,15 @@ def _recognises(chat: ChatFile) -> bool:
 
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
     for message in records(chat, notes, "messages.item"):
-        author = message.get("author")
-        author = author if isinstance(author, Mapping) else {}
+        author = object_of(message.get("author"))
         names = [_name(author), text_of(author.get("nickname"))]
         text, user = text_of(message.get("content")), name_of(author.get("id"), *names)
         if message.get("type", "Default") not in _OF_PEOPLE:
             notes.leave_out("system message", f"{message.get('type')}: {text}")
         elif author.get("isBot"):
             notes.leave_out("bot message", text)
-        elif not text:
-            notes.leave_out("empty message", "an attachment or a sticker")
-        elif not user:
-            notes.leave_out("unsigned message", text)
         else:
-            for name in dict.fromkeys(names):
-                notes.names.add(user, name)
-            yield user, text
+            yield from notes.signed(user, text, *dict.fromkeys(names), wordless="an attachment or a sticker")
 
 
 def _name(author: Mapping[str, Any]) -> str:

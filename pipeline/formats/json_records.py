@@ -43,6 +43,11 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def object_of(value: Any) -> Mapping[str, Any]:
+    """Gives an object, or an empty one for whatever else stands in its place."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def name_of(*values: Any) -> str:
     """The first of some names and ids that is there; ids may be numbers."""
     for value in values:

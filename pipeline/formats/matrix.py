@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
-from charflow.pipeline.formats.json_records import has_keys, name_of, records, text_of
+from charflow.pipeline.formats.json_records import has_keys, name_of, object_of, records, text_of
 
 _EVENT = re.compile(r'"type"\s*:\s*"m\.[a-z.]+"')
 _OF_PEOPLE = ("m.text", "m.emote")
@@ -39,39 +39,35 @@ def _recognises(chat: ChatFile) -> bool:
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
     changes = _changes(chat)
     for event in records(chat, notes, "messages.item"):
-        user, content = text_of(event.get("sender")), _object(event.get("content"))
+        user, content = text_of(event.get("sender")), object_of(event.get("content"))
         text = changes.edited.get((user, text_of(event.get("event_id")))) or _text(content)
         if reason := _no_message(event, content, changes):
             notes.leave_out(reason, text or text_of(event.get("type")))
-        elif not text.strip():
-            notes.leave_out("empty message", text_of(content.get("msgtype")))
-        elif not user:
-            notes.leave_out("unsigned message", text)
         else:
-            notes.names.add(user, changes.names.get(user, ""))
-            yield user, text
+            wordless = text_of(content.get("msgtype"))
+            yield from notes.signed(user, text if text.strip() else "", changes.names.get(user, ""), wordless=wordless)
 
 
 def _changes(chat: ChatFile) -> _Changes:
     changes = _Changes()
     for event in records(chat, Notes(), "messages.item"):
-        kind, user, content = event.get("type"), text_of(event.get("sender")), _object(event.get("content"))
-        relation = _object(content.get("m.relates_to"))
+        kind, user, content = event.get("type"), text_of(event.get("sender")), object_of(event.get("content"))
+        relation = object_of(content.get("m.relates_to"))
         if kind == "m.room.member":
             changes.names[name_of(event.get("state_key"), user)] = text_of(content.get("displayname"))
         elif kind == "m.room.redaction":
             changes.redacted.add(name_of(event.get("redacts"), content.get("redacts")))
         elif relation.get("rel_type") == "m.replace" and not _is_redacted(event):
             changes.edited[user, text_of(relation.get("event_id"))] = _new_text(content)
-        bundled = _object(_object(_object(event.get("unsigned")).get("m.relations")).get("m.replace"))
-        if edit := _object(bundled.get("content")):
+        bundled = object_of(object_of(object_of(event.get("unsigned")).get("m.relations")).get("m.replace"))
+        if edit := object_of(bundled.get("content")):
             changes.edited[user, text_of(event.get("event_id"))] = _new_text(edit)
     return changes
 
 
 def _new_text(edit: Mapping[str, Any]) -> str:
     """What an edit puts in place of a text; clients that know no edits show it with an asterisk."""
-    return _text(_object(edit.get("m.new_content"))) or _text(edit).removeprefix("* ")
+    return _text(object_of(edit.get("m.new_content"))) or _text(edit).removeprefix("* ")
 
 
 def _no_message(event: Mapping[str, Any], content: Mapping[str, Any], changes: _Changes) -> str:
@@ -83,7 +79,7 @@ def _no_message(event: Mapping[str, Any], content: Mapping[str, Any], changes: _
         return "service event"
     if _is_redacted(event) or text_of(event.get("event_id")) in changes.redacted or not content:
         return "deleted message"
-    if _object(content.get("m.relates_to")).get("rel_type") == "m.replace":
+    if object_of(content.get("m.relates_to")).get("rel_type") == "m.replace":
         return "edit"
     if msgtype == "m.notice":
         return "bot message"
@@ -92,7 +88,7 @@ def _no_message(event: Mapping[str, Any], content: Mapping[str, Any], changes: _
 
 
 def _is_redacted(event: Mapping[str, Any]) -> bool:
-    return "redacted_because" in _object(event.get("unsigned"))
+    return "redacted_because" in object_of(event.get("unsigned"))
 
 
 def _text(content: Mapping[str, Any]) -> str:
@@ -100,10 +96,6 @@ def _text(content: Mapping[str, Any]) -> str:
     body = text_of(content.get("body"))
     found = _FALLBACK.match(body)
     return body[found.end() :] if found else body
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 FORMAT = ChatFormat(name="matrix", title="Matrix", recognises=_recognises, read=_read)

@@ -12,7 +12,7 @@ from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.json_records import has_keys, name_of, text_of
+from charflow.pipeline.formats.json_records import has_keys, name_of, object_of, text_of
 
 _ENTRY = re.compile(r"\[\d{4}-\d{2}-\d{2} \d{2}:\d{2}(?::\d{2})?\] ([^\n]*?):(?: |$)")
 _LOGGED = re.compile(r"\[[^\W\d]{3,9} \d{2}, \d{4} \d{2}:\d{2}:\d{2}\] (?:\*\*\*|<([^>\n]*)>) ")
@@ -54,10 +54,10 @@ def _of_signal(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
     names: dict[str, str] = {}  # people stand above their messages
     own = ""
     for line in _objects(chat, notes):
-        own = _joined(_object(line.get("account")), "givenName", "familyName") or own
-        if recipient := _object(line.get("recipient")):
+        own = _joined(object_of(line.get("account")), "givenName", "familyName") or own
+        if recipient := object_of(line.get("recipient")):
             names[name_of(recipient.get("id"))] = own if "self" in recipient else _called(recipient)
-        if item := _object(line.get("chatItem")):
+        if item := object_of(line.get("chatItem")):
             user, (text, reason) = name_of(item.get("authorId")), _said(item)
             if reason:
                 notes.leave_out(reason, text)
@@ -68,10 +68,10 @@ def _of_signal(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
 
 def _said(item: Mapping[str, Any]) -> tuple[str, str]:
     """The text of an item, and for what reason it is no message; that is empty where it is one."""
-    story = _object(_object(item.get("directStoryReplyMessage")).get("textReply"))
-    text = text_of(_object((_object(item.get("standardMessage")) or story).get("text")).get("body"))
+    story = object_of(object_of(item.get("directStoryReplyMessage")).get("textReply"))
+    text = text_of(object_of((object_of(item.get("standardMessage")) or story).get("text")).get("body"))
     if "updateMessage" in item:
-        return next(iter(_object(item["updateMessage"])), "update"), "service message"
+        return next(iter(object_of(item["updateMessage"])), "update"), "service message"
     if "remoteDeletedMessage" in item:
         return "taken back", "deleted message"
     return (text, "") if text else ("a picture, a sticker or the like", "empty message")
@@ -79,9 +79,9 @@ def _said(item: Mapping[str, Any]) -> tuple[str, str]:
 
 def _called(recipient: Mapping[str, Any]) -> str:
     """How Signal shows a person: by the name one gave, one's address book, or the own."""
-    contact = _object(recipient.get("contact"))
+    contact = object_of(recipient.get("contact"))
     return (
-        _joined(_object(contact.get("nickname")), "given", "family")
+        _joined(object_of(contact.get("nickname")), "given", "family")
         or _joined(contact, "systemGivenName", "systemFamilyName")
         or _joined(contact, "profileGivenName", "profileFamilyName")
         or name_of(contact.get("username"), contact.get("e164"))
@@ -135,17 +135,13 @@ def _told(user: str, text: str, is_deleted: bool, is_service: bool, notes: Notes
 def _objects(chat: ChatFile, notes: Notes) -> Iterator[Mapping[str, Any]]:
     for line in filter(str.strip, chat.lines()):
         try:
-            yield _object(json.loads(line))
+            yield object_of(json.loads(line))
         except (ValueError, RecursionError):
             notes.leave_out("broken line", line)
 
 
 def _joined(table: Mapping[str, Any], *keys: str) -> str:
     return " ".join(filter(None, (text_of(table.get(key)) for key in keys)))
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _once(files: list[InputFile]) -> list[InputFile]:

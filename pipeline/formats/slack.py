@@ -14,7 +14,7 @@ from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.file_types import recognise
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.json_records import name_of, records, text_of
+from charflow.pipeline.formats.json_records import name_of, object_of, records, text_of
 
 _STAMP = re.compile(r'"ts"\s*:\s*"\d{9,}\.\d{6}"')
 _OF_PEOPLE = ("", "thread_broadcast", "me_message", "file_share")  # of the subtypes; others are written by Slack
@@ -42,14 +42,9 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
             notes.leave_out("repeated message", text)
         elif reason := _no_message(message, people.get(user, {})):
             notes.leave_out(reason, f"{text_of(message.get('subtype'))}: {text}".removeprefix(": "))
-        elif not text:
-            notes.leave_out("empty message", "a file or a call")
-        elif not user:
-            notes.leave_out("unsigned message", text)
         else:
-            profile = message.get("user_profile")
-            notes.names.add(user, _called(people.get(user) or (profile if isinstance(profile, Mapping) else {})))
-            yield user, text
+            called = _called(people.get(user) or object_of(message.get("user_profile")))
+            yield from notes.signed(user, text, called, wordless="a file or a call")
         seen.add((stamp, user, text))
 
 
@@ -84,8 +79,7 @@ def _text(
 
 def _called(user: Mapping[str, Any]) -> str:
     """The name that is shown beside a person's messages."""
-    profile = user.get("profile")
-    profile = profile if isinstance(profile, Mapping) else {}
+    profile = object_of(user.get("profile"))
     return name_of(
         profile.get("display_name"),
         user.get("display_name"),

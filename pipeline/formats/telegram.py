@@ -27,13 +27,9 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
             notes.leave_out("forwarded message", text)
         elif message.get("via_bot"):
             notes.leave_out("bot message", text)
-        elif not text:
-            notes.leave_out("empty message", name_of(message.get("media_type"), "a picture or a file"))
-        elif not user:
-            notes.leave_out("unsigned message", text)
         else:
-            notes.names.add(user, name_of(message.get("from")))
-            yield user, text
+            wordless = name_of(message.get("media_type"), "a picture or a file")
+            yield from notes.signed(user, text, name_of(message.get("from")), wordless=wordless)
 
 
 def _text(value: Any) -> str:
