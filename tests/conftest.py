@@ -12,6 +12,7 @@ import hypothesis
 import pandas as pd
 import pytest
 
+from tests import forked
 from tests.support import ROOT, Outcome, made_once, shared_folder, uses
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its start-up lines hide the tests'
@@ -19,8 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loade
 hypothesis.settings.register_profile("untimed", deadline=None)  # an example may take long on a busy machine
 hypothesis.settings.load_profile("untimed")
 
-_SLOW = {"subprocess", "subprocess.run", "subprocess.Popen"} | {
-    f"charflow.model.{name}" for name in ("training.trainer.Trainer", "training.start.start_run", "search.sweep.Sweep")
+_SLOW = frozenset(["subprocess", "subprocess.run", "subprocess.Popen", "tests.forked"]) | {
+    f"charflow.{name}"
+    for name in (
+        *("model.training.trainer.Trainer", "model.training.start.start_run", "model.search.sweep.Sweep"),
+        *("model.distributed.worker_group.run_workers", "serving.launch.backends.start", "export.publish.export_run"),
+    )
 }
 _GITTER = ROOT.parent / "shared" / "data" / "gitter.csv"
 
@@ -78,12 +83,16 @@ def make_pipe(tmp_path: Path) -> Callable[[bytes], Path]:
 
 @pytest.fixture(scope="session")
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the installed command in a process of its own, with TensorFlow's messages not turned off."""
+    """Starts the installed command in a process of its own, with TensorFlow's messages not turned off.
 
-    def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    A real process says how the command starts, too; others are forked (`tests/forked.py`).
+    """
+
+    def start(*arguments: object, real: bool = False, **options: Any) -> subprocess.Popen[str]:
         command = Path(sys.executable).with_name("charflow")
         environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-        return subprocess.Popen(
+        popen = subprocess.Popen if real else forked.Popen
+        return popen(
             [str(command), *map(str, arguments)],
             text=True,
             env=environment,
@@ -106,7 +115,7 @@ def trained(
 
     def train(folder: Path) -> None:
         options = ["--user", "mira", "--units", 24, "--steps", 30, "--window-length", 20, "--json"]
-        process = start("train", sample_chat, "--out", folder / "mira", *options)
+        process = start("train", sample_chat, "--out", folder / "mira", *options, real=True)
         out, err = process.communicate()
         assert process.returncode == 0, err
         (folder / "out").write_text(out, encoding="utf-8")

@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import types
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
+THOROUGH = bool(os.environ.get("CHARFLOW_THOROUGH"))  # take the time for what the suite otherwise does in a short way
 USUAL = {sampler.name: sampler.usual for sampler in SAMPLERS}  # every sampler at work
 
 
@@ -75,7 +77,8 @@ def whole_settings(rows: int = 1, **given: Any) -> dict[str, np.ndarray]:
     }
 
 
-def uses(function: Callable[..., Any], names: Collection[str]) -> bool:
+@cache
+def uses(function: Callable[..., Any], names: frozenset[str]) -> bool:
     """Whether a function names one of these things, or something of the tests that does, through any number of them.
 
     Args:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests import forked
+
 OPTIONS = {
     "explore": ["DATA", "--user", "--drop-user", "--plot", "--skip-bad-rows", "--json"],
     "train": [
@@ -123,7 +125,7 @@ def test_wrong_option_is_named_in_one_line(refused: Callable, arguments: list[st
 
 
 def test_installed_command_ends_with_two_and_one_line(start: Callable) -> None:
-    process = start("explore", "missing.csv")
+    process = start("explore", "missing.csv", real=True)
     out, err = process.communicate()
     assert (process.returncode, out, err) == (2, "", "charflow: missing.csv: no such file.\n")
 
@@ -148,14 +150,14 @@ def test_nobody_needs_to_hear_of_a_mistake(start: Callable) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
 @pytest.mark.parametrize("command", [["--version"], ["--help"], ["explore", "{chat}"], ["explore", "{chat}", "--json"]])
 def test_full_disk_under_standard_output_is_one_sentence(sample_chat: str, command: list[str]) -> None:
-    words = [Path(sys.executable).with_name("charflow"), *(word.format(chat=sample_chat) for word in command)]
+    words = [str(Path(sys.executable).with_name("charflow")), *(word.format(chat=sample_chat) for word in command)]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        done = forked.run(words, stdout=full)
         assert (done.returncode, done.stderr) == (
             2,
             "charflow: No space left on device. Free some room and try again.\n",
         )
-        assert subprocess.run([words[0], "explore", "missing.csv"], stderr=full).returncode == 2
+        assert forked.run([words[0], "explore", "missing.csv"], stderr=full).returncode == 2
 
 
 def test_ctrl_c_ends_a_command_with_130(start: Callable, trained_run: Path) -> None:

@@ -85,7 +85,7 @@ def test_leftovers_are_tidied_up_where_the_process_is_ended() -> None:
 def test_no_moment_of_a_commands_start_has_a_traceback(
     number: signal.Signals, moment: float, sample_chat: str, start: Callable[..., subprocess.Popen]
 ) -> None:
-    with start("explore", sample_chat, "--user", "mira") as process:
+    with start("explore", sample_chat, "--user", "mira", real=True) as process:
         time.sleep(moment)
         process.send_signal(number)
         began = time.monotonic()

@@ -22,6 +22,7 @@ import tensorflow as tf
 from charflow.cli.app import run  # the `charflow` command, which ends its process when it is done
 from charflow.export import export_run
 from charflow.model.decoding.settings import Limits, SamplingSettings
+from tests import forked
 
 USER = "mira"
 SMALL = ("--units", 16, "--steps", 60, "--evaluations", 2, "--user", USER)
@@ -154,7 +155,7 @@ class House:
             "model_config_file": self.config,
         }
         words = [f"--{name}={value}" for name, value in flags.items()]
-        self._server = subprocess.Popen(
+        self._server = forked.Popen(
             [sys.executable, "-m", "charflow", "serve", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         began = time.monotonic()

@@ -3,12 +3,12 @@
 Where a change is meant, `python -m tests.golden.make` writes the files anew.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.golden import comparing
 
 NAMES = sorted(str(path.relative_to(comparing.FILES).with_suffix("")) for path in comparing.FILES.rglob("*.json"))
@@ -19,9 +19,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The documents as they are today, made in a process of their own, as the golden files were."""
     folder = tmp_path_factory.mktemp("golden")
     root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.golden.make", str(folder)], cwd=root, text=True, capture_output=True
-    )
+    done = forked.run([sys.executable, "-m", "tests.golden.make", str(folder)], cwd=root)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -16,6 +16,7 @@ from charflow.cli.exit_status import PEER_LOST
 from charflow.model.distributed.cluster import JOIN_TIMEOUT, free_ports
 from charflow.model.distributed.rendezvous import meet
 from charflow.model.run.run_dir import RunDir
+from tests import forked
 
 STEPS = 300
 
@@ -29,7 +30,7 @@ def train_command(chat: str, out: Path) -> list[str]:
 
 
 def launch(chat: str, out: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, "-m", "charflow", "launch", "--workers", "2", *options, "--", *train_command(chat, out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -83,10 +84,8 @@ def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Pat
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     began = time.monotonic()
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "charflow", *train_command(sample_chat, tmp_path / "run")],
-        capture_output=True,
-        text=True,
         timeout=120,
         env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "6"},
     )
@@ -103,7 +102,7 @@ def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Pat
 def test_a_chief_whose_worker_dies_before_it_registers_still_hears_ctrl_c(sample_chat: str, tmp_path: Path) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
-    with subprocess.Popen(
+    with forked.Popen(
         [sys.executable, "-m", "charflow", *train_command(sample_chat, tmp_path / "run")],
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "100"},

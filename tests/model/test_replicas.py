@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from charflow.model.run.run_dir import RunDir
+from tests import forked
 
 STEPS = 200
 _RUN = """
@@ -36,7 +37,7 @@ def options(chat: str, out: Path) -> list[str]:
 
 
 def train(chat: str, out: Path, *more: str, cpus: int = 1, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, "-c", _RUN, str(cpus), *options(chat, out), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -77,7 +78,7 @@ def test_two_launched_workers_have_the_losses_of_one_device(
 ) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "charflow", "launch", "--workers", "2", "--", *options(sample_chat, out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launch:
+    with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launch:
         found = losses(out, launch)
     np.testing.assert_allclose(found, alone, atol=1e-4)
     placement = json.loads(RunDir(out).placement_file.read_text())

@@ -13,6 +13,7 @@ from charflow.model.config import Config, NetworkConfig
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
+from tests import forked
 
 CONFIG = Config(data=("chat.csv",), network=NetworkConfig(units=3))
 
@@ -120,7 +121,7 @@ with RunDir(sys.argv[1]).locked():
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
     """Another process that holds the lock of tmp_path/a."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "a")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout.readline() == "locked\n"
             yield process

@@ -3,7 +3,6 @@
 import gc
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from charflow.model.training.trainer import Trainer
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.tables import override
+from tests import forked
 
 CONFIG = Config(network=NetworkConfig(units=8), training=TrainingConfig(time_limit=10.0, window_length=8, batch_size=4))
 SEARCH = ["units=4:16", "learning_rate=0.001:0.1"]
@@ -246,7 +246,7 @@ trials.propose().finished(2.0)
 print(trials.propose().values["units"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    killed = forked.run([sys.executable, "-c", code])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     from charflow.model.search.trials import Trials
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from charflow.model.training.trainer import Trainer
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
+from tests import forked
 
 WORDS = "abcd "
 PER_EPOCH = 6  # steps: 48 windows of 8 characters every 3 of 150, in batches of 8
@@ -695,7 +695,7 @@ print(json.dumps(found))
 def mirrored(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """The same runs on one device and on two, in a process of its own: TensorFlow makes devices when it starts."""
     command = [sys.executable, "-c", MIRRORED, str(tmp_path_factory.mktemp("mirrored"))]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    process = forked.run(command)
     assert process.returncode == 0, process.stderr[-3000:]
     return json.loads(process.stdout.splitlines()[-1])
 

@@ -23,6 +23,7 @@ from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.sample_chat import SAMPLE_BOT, write_sample_chat
 from charflow.pipeline.text_settings import TextSettings
+from tests import forked
 
 CHAT = [("ada", "One"), ("bo", "Two"), ("ada", ""), ("ada", "Three"), ("cy", "x"), ("bot", "BEEP"), ("ada", "Four")]
 
@@ -249,7 +250,7 @@ def test_prepare_killed_at_random_moments_goes_on_to_the_same_bytes(sample_chat:
     prepare_corpus(sample_chat, CorpusSettings(), whole, shard_characters=2000)
     moments = random.Random(7)
     for doing, share in (("counting", 0.5), ("encoding", 0.3), ("encoding", 0.7)):
-        process = subprocess.Popen(
+        process = forked.Popen(
             [sys.executable, "-c", KILLED, sample_chat, str(killed)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout

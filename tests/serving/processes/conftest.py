@@ -17,6 +17,7 @@ import pytest
 
 from charflow.export.publish import export_run
 from charflow.model.decoding.settings import SamplingSettings
+from tests import forked
 from tests.serving.processes.server_process import ServerProcess, starting
 from tests.support import made_once
 
@@ -60,7 +61,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Path:
 
 def _make_models(folder: Path, run: Path) -> None:
     script = Path(__file__).with_name("foreign_models.py")
-    foreign = subprocess.Popen(
+    foreign = forked.Popen(
         [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     export_run(run, folder / "chat", settings=SamplingSettings(max_chars=20, temperature=0.9, seed=5))

@@ -29,6 +29,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from tests import forked
+
 PATIENCE = 60.0  # seconds for a server to start, a version to load; the tests end as soon as it has happened
 _POLL = 0.05
 _OPTIONS = [
@@ -81,13 +83,14 @@ class ServerProcess:
         models: stub of the model service.
     """
 
-    def __init__(self, command: list[str], log: Path, *, port: int, rest_api_port: int) -> None:
+    def __init__(self, command: list[str], log: Path, *, port: int, rest_api_port: int, real: bool = False) -> None:
         self._log = log
         self.command = command
         self.port, self.rest_api_port = port, rest_api_port
         self.grpc, self.rest = f"127.0.0.1:{port}", f"127.0.0.1:{rest_api_port}"
         with log.open("wb") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            popen = subprocess.Popen if real else forked.Popen
+            self.process = popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         self.connect(self.grpc)
         self.http = httpx.Client(base_url=f"http://{self.rest}", timeout=60, trust_env=False)
 

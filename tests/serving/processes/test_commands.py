@@ -38,6 +38,7 @@ def serving(models: Path) -> Iterator[ServerProcess]:
             Path(folder) / "log",
             port=port,
             rest_api_port=rest_api_port,
+            real=True,
         )
         yield server.wait_ready()
         server.stop()

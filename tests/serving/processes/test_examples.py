@@ -1,12 +1,12 @@
 """The programs of docs/examples against a server: what a reader copies works, and every one writes the same text."""
 
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 from charflow.serving import Client
+from tests import forked
 from tests.serving.processes.server_process import ServerProcess
 from tests.support import ROOT
 
@@ -20,7 +20,7 @@ def text(server: ServerProcess) -> str:
 
 
 def printed(*command: object) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=120)
+    done = forked.run([str(word) for word in command], timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

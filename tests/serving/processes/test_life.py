@@ -14,6 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests import forked
 from tests.serving.processes.server_process import ServerProcess, until
 from tests.serving.processes.slow_calls import Call, cpu_seconds, wait_busy
 
@@ -163,12 +164,10 @@ def test_second_signal_ends_the_server_at_once(start_embedded: Callable[..., Ser
 def test_idle_connections_without_descriptors_stop_neither_door(
     start_embedded: Callable[..., ServerProcess], models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    popen = subprocess.Popen
-
     def limited(command: list[str], **options: Any) -> subprocess.Popen:
-        return popen(["bash", "-c", 'ulimit -n 192; exec "$@"', "bash", *command], **options)
+        return subprocess.Popen(["bash", "-c", 'ulimit -n 192; exec "$@"', "bash", *command], **options)
 
-    monkeypatch.setattr(subprocess, "Popen", limited)
+    monkeypatch.setattr(forked, "Popen", limited)
     server = start_embedded(model_name="slow", model_base_path=models / "slow")
     with contextlib.ExitStack() as stack:
         for port in (server.port, server.rest_api_port):
