@@ -8,8 +8,8 @@ did wrong, gives its memory back, writes a bounded log, and ends in time.
 Legal requests are no attack: a completion of 4,096 characters holds one of the threads that run batches for a second,
 and who shares its batch waits for it. So the server has more of those threads than there are senders.
 
-CHARFLOW_HOSTILE_REQUESTS sets how many generated requests are sent; 20,000 unless it says otherwise. Everything stays
-on the loopback interface. With `-s` the report is shown.
+CHARFLOW_HOSTILE_REQUESTS sets how many generated requests are sent; without it they are 3,000, and 20,000 where
+CHARFLOW_THOROUGH is set. Everything stays on the loopback interface. With `-s` the report is shown.
 """
 
 import collections
@@ -41,13 +41,14 @@ from tensorflow_serving.apis import predict_pb2
 from charflow.model.decoding.settings import SETTINGS
 from tests.serving.processes.hostile_requests import STATE_SIZE, generated_calls, generated_posts
 from tests.serving.processes.server_process import ServerProcess, command_of, free_ports, spec_of
+from tests.support import THOROUGH
 
-REQUESTS = int(os.environ.get("CHARFLOW_HOSTILE_REQUESTS", "20000"))
+REQUESTS = int(os.environ.get("CHARFLOW_HOSTILE_REQUESTS", "20000" if THOROUGH else "3000"))
 SEED = 20_000
 SENDERS = 6  # threads of generated requests, half of them on each door
 DESCRIPTORS = 400  # that the server may open
 SLOW, IDLE = 40, 500  # connections that say something now and then, and that say nothing
-QUIET_SECONDS = 8.0  # some 400 calls of the bystander
+QUIET_SECONDS = 4.0  # some 200 calls of the bystander
 FLOOR = 0.25  # seconds of the bystander's p99 that are no failure: two test processes share two cores
 MEMORY = 300 * 2**20  # bytes above the start that may stay
 LOG = 200_000  # bytes
