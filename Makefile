@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 # A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick check docs protos format clean
 
 demo: $(READY)

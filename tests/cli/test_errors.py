@@ -410,6 +410,7 @@ def test_damaged_file_of_a_run_is_named(
 # --- what goes wrong underway
 
 
+@pytest.mark.slow
 def test_loss_that_diverges_gives_advice(refused: Callable, sample_chat: str, tmp_path: Path) -> None:
     hopeless = ["--optimizer", "sgd", "--learning-rate", 1e38, "--clip-norm", 0, "--schedule", "constant"]
     message = refused(
@@ -441,6 +442,7 @@ def test_loss_that_diverges_does_not_replace_the_latest_checkpoint(
     assert call("generate", own_run, "--length", 50).out == before
 
 
+@pytest.mark.slow
 def test_first_checkpoint_on_a_full_disk_leaves_no_half_of_it(
     refused: Callable, full_disk: Callable, sample_chat: str, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_remarks_name_a_tail_that_is_too_short_to_judge_by(
     assert list(map(str, remarks(corpus))) == ([remark] if characters else [])
 
 
+@pytest.mark.slow
 def test_remarks_on_the_real_chat(gitter_csv: str) -> None:
     rare, secrets = map(str, remarks(Corpus.from_csv(gitter_csv)))
     assert rare.startswith("809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text:")

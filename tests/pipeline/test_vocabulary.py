@@ -257,6 +257,7 @@ def test_vocabulary_refuses(chars: str | list[str], message: str) -> None:
 EVERY_CHARACTER = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
 
 
+@pytest.mark.slow
 def test_every_character_of_unicode_comes_back(tmp_path: Path) -> None:
     every = Vocabulary(EVERY_CHARACTER)
     assert every.decode(every.encode(EVERY_CHARACTER)) == EVERY_CHARACTER
