@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share, and which tests are slow."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -139,6 +140,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Has the garbage collector leave out what is loaded by now, TensorFlow's objects among it: it looks often."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_slow(item: pytest.Function) -> bool:
