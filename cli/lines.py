@@ -28,7 +28,7 @@ def read_input_lines() -> list[str]:
     Raises:
         UserError: it cannot be read, or is not text.
     """
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # the line is told below
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # the line is told below
     try:
         return lines_of(sys.stdin.read(), source="Standard input")
     except OSError as error:

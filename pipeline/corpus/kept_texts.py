@@ -16,6 +16,7 @@ from charflow.pipeline.corpus.users import most_active
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
 from charflow.pipeline.marks import END, NAMES
+from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.text import normalise
 
 if TYPE_CHECKING:
@@ -91,7 +92,10 @@ class Tally:
             )
         n_used = int(n_kept * settings.fraction)
         if not n_used:
-            raise UserError(f"A fraction of {settings.fraction:g} leaves none of the {counted(n_kept, 'message')}.")
+            raise UserError(
+                f"A fraction of {settings.fraction:g} leaves none of the {counted(n_kept, 'message')}.",
+                advice=Sentence("Take more messages, or a larger {fraction}."),
+            )
         return n_used, int(n_used * settings.held_out)
 
     def dropped(self, n_used: int) -> dict[str, int]:

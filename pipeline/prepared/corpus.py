@@ -4,8 +4,8 @@
 into a `Corpus` in memory. N is the number of characters; a shard holds S of them, the last one the rest.
 """
 
+import os
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, is_prepared
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.prepared.manifest import Manifest, Shard, sha256_of
-from charflow.pipeline.settings import Count, Natural, Total, checked
+from charflow.pipeline.settings import Count, Natural, Paths, Total, checked
 from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import count_windows
@@ -71,9 +71,11 @@ class PreparedCorpus:
         return prepared
 
     @classmethod
-    def among(cls, data: Sequence[str]) -> "PreparedCorpus | None":
+    @checked
+    def among(cls, data: Paths) -> "PreparedCorpus | None":
         """Opens what a command was given, if that is a prepared folder; None where it is files of messages."""
-        return cls.open(data[0]) if len(data) == 1 and is_prepared(data[0]) else None
+        paths = [os.fspath(path) for path in ([data] if isinstance(data, str | os.PathLike) else data)]
+        return cls.open(paths[0]) if len(paths) == 1 and is_prepared(paths[0]) else None
 
     @property
     def settings(self) -> CorpusSettings:

@@ -57,6 +57,16 @@ def test_read_refuses_what_is_not_in_the_text(alphabet: PreparedCorpus, start: i
         alphabet.read(start, stop)
 
 
+def test_among_finds_the_folder_by_its_name_and_in_a_list(alphabet: PreparedCorpus) -> None:
+    folder = str(alphabet.folder)
+    for data in (folder, alphabet.folder, [folder], (alphabet.folder,)):
+        found = PreparedCorpus.among(data)
+        assert found is not None, data
+        assert found.folder == alphabet.folder
+    for data in ([], [folder, folder], f"{folder}/chat.csv"):
+        assert PreparedCorpus.among(data) is None
+
+
 def test_prepared_knows_its_parts(alphabet: PreparedCorpus) -> None:
     again = PreparedCorpus.open(str(alphabet.folder))
     assert (again.characters, again.split, again.messages, again.dtype) == (27, 20, 2, np.uint8)
