@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first. Three
+# workers have two processors busy: tests of time limits and of lost connections wait.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,7 +19,7 @@ demo: $(READY)
 test: check
 	@$(PYTEST)
 
-# Without what starts processes, and without what takes more than two seconds of a processor.
+# Without what starts processes, trains, or takes more than half a second.
 quick: $(READY)
 	@$(PYTEST) -m "not slow"
 

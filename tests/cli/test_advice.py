@@ -148,6 +148,7 @@ def test_peers_are_told_of_an_option_by_the_command_and_of_a_setting_by_python()
     assert error.told(spelled) == "worker 1 is gone: start all again with --resume."
 
 
+@pytest.mark.slow
 def test_bench_does_not_advise_what_only_train_has(
     refused: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +161,7 @@ def test_bench_does_not_advise_what_only_train_has(
     assert message.endswith("Or name another folder with --cache, or pass --no-cache.")
 
 
+@pytest.mark.slow
 def test_explore_takes_the_min_count_that_it_advises(call: Callable, refused: Callable, sample_chat: str) -> None:
     user = ["--user", "mira", "--window-length", 10, "--json"]
     all_of_them = call("explore", sample_chat, *user).json["user"]["distinct_characters"]

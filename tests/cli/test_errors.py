@@ -121,6 +121,7 @@ def test_folder_without_a_chat_is_refused(
 
 
 @pytest.mark.parametrize("command", ["train", "explore", "prepare"])
+@pytest.mark.slow
 def test_text_column_of_something_else_is_remarked_on(
     call: Callable, untrained: list[Config], write_chat: Callable, tmp_path: Path, command: str
 ) -> None:
@@ -164,6 +165,7 @@ def test_user_of_a_toml_file_whom_nobody_knows_is_refused(
     assert message.endswith("; did you mean 'mira'?")
 
 
+@pytest.mark.slow
 def test_corpus_shorter_than_a_window_is_refused(refused: Callable, write_chat: Callable, tmp_path: Path) -> None:
     chat = write_chat("mira,oh my dears")
     short = "The text has {} characters: too short for one window of {} and the character after it."
@@ -527,6 +529,7 @@ def test_cache_on_a_full_disk_is_named(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_plot_on_a_full_disk_is_named(
     refused: Callable, full_disk: Callable, write_chat: Callable, tmp_path: Path
 ) -> None:

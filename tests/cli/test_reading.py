@@ -112,6 +112,7 @@ def test_standard_input_is_named_in_messages(refused: Callable, piped: Callable)
     assert refused("explore", "-") == "standard input is empty: it has no header and no rows."
 
 
+@pytest.mark.slow
 def test_train_notes_that_its_chat_came_through_a_pipe(
     call: Callable, refused: Callable, piped: Callable, sample_chat: str, untrained: list, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_explore_reads_what_a_shell_substitutes(start: Callable, tmp_path: Path)
     assert '"rows": 2' in done.stdout
 
 
+@pytest.mark.slow
 def test_explore_shows_headers_and_the_longest_message(call: Callable, tmp_path: Path) -> None:
     chat = tmp_path / "chat.csv"
     rows = "".join(f"{i},mira,now,ok\n" for i in range(20))

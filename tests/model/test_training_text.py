@@ -40,6 +40,7 @@ def text(request: pytest.FixtureRequest, chat: str, prepared: PreparedCorpus) ->
     return read_text(data, config(streaming=request.param == "on disk"))
 
 
+@pytest.mark.slow
 def test_every_text_tells_and_gives_what_the_corpus_holds(text: TrainingText, chat: str) -> None:
     corpus = build_corpus(chat, CorpusSettings())
     assert text.corpus.facts() == corpus.facts()

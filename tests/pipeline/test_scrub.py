@@ -189,6 +189,7 @@ PIECES += [kind.placeholder for kind in KINDS]
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=8).map("".join), min_size=20))
+@pytest.mark.slow
 def test_scrub_twice_is_scrub_once(texts: list[str]) -> None:
     once = scrubbed(*texts)
     assert scrubbed(*once) == once

@@ -59,6 +59,7 @@ def test_normalise_keeps_nuls_and_noncharacters(text: str) -> None:
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
 
 
+@pytest.mark.slow
 def test_normalise_changes_nothing_but_case_in_all_of_unicode() -> None:
     texts = [f"a{char}b" for char in EVERY_CHARACTER]
     lowered = normalised(*texts, keep_invisible=True)
@@ -68,6 +69,7 @@ def test_normalise_changes_nothing_but_case_in_all_of_unicode() -> None:
     assert behind < 100  # pairs of letters that are newer than TensorFlow's Unicode
 
 
+@pytest.mark.slow
 def test_normalise_leaves_out_what_is_invisible_in_all_of_unicode() -> None:
     left = normalised(*(f"a{char}b" for char in EVERY_CHARACTER), lowercase=False)
     gone = [char for char, text in zip(EVERY_CHARACTER, left) if text == "ab"]
@@ -134,6 +136,7 @@ def test_normalise_keeps_the_shape(shape: list[int], options: dict) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"unicode_form": "NFKC"}, {"case_fold": True}], ids=["lower", "NFKC", "fold"])
+@pytest.mark.slow
 def test_normalise_traced_into_a_graph_equals_eager(options: dict) -> None:
     traced = tf.function(
         lambda texts: normalise(texts, TextSettings(**options)), input_signature=[tf.TensorSpec([None], tf.string)]

@@ -48,6 +48,7 @@ def stream(chat: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [explore, window, stream], ids=lambda read: read.__name__)
+@pytest.mark.slow
 def test_no_dataset_is_tuned_by_a_thread(
     read: Callable[[str, Path], None], sample_chat: str, tmp_path: Path, tuned: list[bool]
 ) -> None:

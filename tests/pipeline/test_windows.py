@@ -95,6 +95,7 @@ def test_make_windows_equals_the_recipe(cut: tuple[str, int, int, int]) -> None:
 
 @few
 @given(cut=cuts())
+@pytest.mark.slow
 def test_make_windows_one_hot_equals_the_recipe(cut: tuple[str, int, int, int]) -> None:
     text, length, shift, batch_size = cut
     vocabulary = Vocabulary(text)
@@ -111,6 +112,7 @@ def test_make_windows_one_hot_equals_the_recipe(cut: tuple[str, int, int, int]) 
 
 @few
 @given(cut=cuts())
+@pytest.mark.slow
 def test_make_windows_of_all_targets_equals_nested_windows(cut: tuple[str, int, int, int]) -> None:
     text, length, shift, batch_size = cut
     ids = ALPHABET.encode(text)
@@ -124,6 +126,7 @@ def test_make_windows_of_all_targets_equals_nested_windows(cut: tuple[str, int, 
 
 @few
 @given(cut=cuts(), seed=st.integers(-(2**63), 2**63 - 1))
+@pytest.mark.slow
 def test_make_windows_shuffled_is_a_permutation_with_the_right_targets(
     cut: tuple[str, int, int, int], seed: int
 ) -> None:
@@ -166,6 +169,7 @@ def test_make_windows_order_does_not_depend_on_the_batch_size() -> None:
     seed=st.none() | st.integers(0, 9),
     drop_remainder=st.booleans(),
 )
+@pytest.mark.slow
 def test_make_windows_continues_exactly_at_first_step(
     first_step: int, batch_size: int, seed: int | None, drop_remainder: bool
 ) -> None:

@@ -253,6 +253,7 @@ def test_complete_asks_for_the_version(
 
 
 @pytest.mark.parametrize("rest", [[], ["--rest"]], ids=["grpc", "rest"])
+@pytest.mark.slow
 def test_complete_says_how_to_start_a_server(refused: Callable, free_port: int, rest: list[str]) -> None:
     assert refused("complete", "a", "--server", f"127.0.0.1:{free_port}", *rest) == (
         f"127.0.0.1:{free_port}: no server answers there (connection refused). Start one: charflow serve."
@@ -357,6 +358,7 @@ def test_complete_that_is_interrupted_ends_in_good_order(start: Callable, server
     assert (process.returncode, err) == (130, "charflow: interrupted.\n")
 
 
+@pytest.mark.slow
 def test_limit_of_the_served_model_is_said_once(call: Callable, to_server: list[str], client: Client) -> None:
     done = call("complete", PROMPT, "more ", *to_server, "--length", 999_999)
     note = "this model writes at most 50 characters at once, fewer than 999,999: --stream goes on."

@@ -50,6 +50,7 @@ def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_tab
     }
 
 
+@pytest.mark.slow
 def test_explore_shows_the_same_as_a_table(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
     done = call("explore", sample_chat)
     words = [line.split() for line in done.out.splitlines()]
@@ -61,6 +62,7 @@ def test_explore_shows_the_same_as_a_table(call: Callable, sample_chat: str, sam
     assert words[start : start + len(expected)] == expected
 
 
+@pytest.mark.slow
 def test_explore_leaves_dropped_users_out_of_the_table(
     call: Callable, sample_chat: str, sample_table: pd.DataFrame
 ) -> None:
@@ -70,6 +72,7 @@ def test_explore_leaves_dropped_users_out_of_the_table(
     assert done.json["rows"] == len(sample_table)
 
 
+@pytest.mark.slow
 def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
     done = call("explore", sample_chat, "--user", "mira", "--window-length", 30, "--window-shift", 7, "--json")
     texts = sample_table.loc[sample_table["fromUser.id"] == "mira", "text"].tolist()
@@ -91,6 +94,7 @@ def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_tab
     }
 
 
+@pytest.mark.slow
 def test_explore_user_is_shown_with_the_first_messages(
     call: Callable, sample_chat: str, sample_table: pd.DataFrame
 ) -> None:
@@ -103,6 +107,7 @@ def test_explore_user_is_shown_with_the_first_messages(
     assert " 21  " not in done.out
 
 
+@pytest.mark.slow
 def test_explore_shows_masked_what_scrub_replaces(call: Callable, write_chat: Callable) -> None:
     chat = write_chat("mira,see http://a.example or http://b.example @ada", "ada,mira@example.com it is", "ada,@ada")
     done = call("explore", chat, "--user", "mira", "--window-length", 5)
@@ -115,6 +120,7 @@ def test_explore_shows_masked_what_scrub_replaces(call: Callable, write_chat: Ca
 
 
 @pytest.mark.parametrize("options", [[], ["--scrub"]], ids=["as it is", "scrubbed"])
+@pytest.mark.slow
 def test_explore_counts_what_scrub_replaces_either_way(call: Callable, write_chat: Callable, options: list) -> None:
     chat = write_chat("mira,see http://a.example/x @ada @ada now", "ada,call me", "ada,@ada")
     done = call("explore", chat, "--user", "mira", "--window-length", 5, *options, "--json")
@@ -131,6 +137,7 @@ def test_explore_says_where_there_is_nothing_to_replace(call: Callable, sample_c
 
 
 @pytest.mark.parametrize("name", ["users.png", "users.PNG"], ids=["png", "PNG"])
+@pytest.mark.slow
 def test_explore_plot_draws_a_png_where_it_says(call: Callable, sample_chat: str, tmp_path: Path, name: str) -> None:
     plot = tmp_path / name
     done = call("explore", sample_chat, "--plot", plot)
@@ -140,12 +147,14 @@ def test_explore_plot_draws_a_png_where_it_says(call: Callable, sample_chat: str
     assert f"Bar chart: {plot}\n" in done.out
 
 
+@pytest.mark.slow
 def test_explore_plot_and_json_go_together(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     done = call("explore", sample_chat, "--json", "--plot", tmp_path / "users.png")
     assert done.json["users"] == 7
     assert (tmp_path / "users.png").exists()
 
 
+@pytest.mark.slow
 def test_explore_skips_counts_and_names_bad_rows(call: Callable, write_chat: Callable) -> None:
     chat = write_chat("mira,hi", 'ada,"oh no', b"bram,caf\xe9", "tomas", "mira,again")
     figures = call("explore", chat, "--skip-bad-rows", "--json").json
@@ -166,6 +175,7 @@ def test_explore_skips_counts_and_names_bad_rows(call: Callable, write_chat: Cal
     ],
     ids=["columns", "semicolon", "tab", "no header"],
 )
+@pytest.mark.slow
 def test_explore_reads_other_forms(
     call: Callable, write_chat: Callable, header: str, row: str, options: list[object]
 ) -> None:
@@ -175,6 +185,7 @@ def test_explore_reads_other_forms(
     assert figures["most_active"] == [{"user": "mira", "names": [], "messages": messages, "characters": 2 * messages}]
 
 
+@pytest.mark.slow
 def test_explore_reads_many_files(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
     write_chat("mira,hi", name="a.csv")
     write_chat("mira,there", "ada,yes", name="b.csv")
@@ -182,6 +193,7 @@ def test_explore_reads_many_files(call: Callable, write_chat: Callable, tmp_path
     assert figures["most_active"][0] == {"user": "mira", "names": [], "messages": 2, "characters": 7}
 
 
+@pytest.mark.slow
 def test_explore_bounds_what_it_shows_of_a_long_message(call: Callable, write_chat: Callable) -> None:
     chat = write_chat("mira,hi", "mira," + "oh my " * 100_000, "mira,bye")
     done = call("explore", chat, "--user", "mira")
@@ -192,6 +204,7 @@ def test_explore_bounds_what_it_shows_of_a_long_message(call: Callable, write_ch
     assert [len(text) for text in first] == [2, 1000 + len("… (600,000 characters)"), 3]
 
 
+@pytest.mark.slow
 def test_explore_reads_a_chat_once(call: Callable, write_chat: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     chat = write_chat("mira,hi there", 'ada,"oh no', "mira,again and again")
     reads = []
@@ -206,6 +219,7 @@ def test_explore_reads_a_chat_once(call: Callable, write_chat: Callable, monkeyp
     assert (done.status, done.err, len(reads)) == (0, "", 1)
 
 
+@pytest.mark.slow
 def test_explore_plot_names_what_no_font_has(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
     done = call("explore", write_chat("mira \U00030000,hi"), "--plot", tmp_path / "users.png")
     assert done.status == 0
@@ -215,6 +229,7 @@ def test_explore_plot_names_what_no_font_has(call: Callable, write_chat: Callabl
     )
 
 
+@pytest.mark.slow
 def test_explore_shows_a_chat_as_it_stands(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
     ids = ["[/bo]", "[red]", ":smile:", "mira ", "", "\x1b[31mred", "x" * 10_000, "ada"]
     chat = write_chat(*(f'"{user}","[link=x] :tada: \x1b]0;title\x07 \r\nand {"x" * 300}"' for user in ids))
@@ -249,6 +264,7 @@ def test_explore_shows_ids_of_any_length_in_80_columns(
     assert row.startswith(whole) if cell_len(whole) <= 58 else f"({len(user):,} characters)" in row
 
 
+@pytest.mark.slow
 def test_explore_reads_whatsapp_and_shows_what_was_left_out(call: Callable, tmp_path: Path) -> None:
     chat = tmp_path / "chat.txt"
     chat.write_text("24/12/19, 11:23 - Mira joined\n24/12/19, 11:24 - Mira: good evening\n")
@@ -261,6 +277,7 @@ def test_explore_reads_whatsapp_and_shows_what_was_left_out(call: Callable, tmp_
 
 
 @pytest.mark.parametrize("names", [["mira", "Mira"], ["m" * 80, "x"], ["", ""], ["界" * 40, "mira ", "b"]])
+@pytest.mark.slow
 def test_explore_shows_names_beside_ids_in_80_columns(
     call: Callable, terminal: Callable, write_chat: Callable, names: list[str]
 ) -> None:
@@ -277,6 +294,7 @@ def test_explore_shows_names_beside_ids_in_80_columns(
     assert ("mira, Mira" in table[2]) == (names == ["mira", "Mira"])
 
 
+@pytest.mark.slow
 def test_explore_joins_users_and_takes_names(call: Callable, write_chat: Callable) -> None:
     chat = write_chat(*["id7,mira,hello there", "id8,bo,hi", "id9,mira2,bye"] * 9, header="fromUser.id,name,text")
     done = call("explore", chat, "--user", "mira", "--user", "id9", "--window-length", 5, "--drop-user", "bo")

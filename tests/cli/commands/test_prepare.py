@@ -16,6 +16,7 @@ from charflow.pipeline.sample_chat import write_sample_chat
 from charflow.pipeline.text_settings import TextSettings
 
 
+@pytest.mark.slow
 def test_prepare_json_has_the_facts(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     done = call("prepare", sample_chat, "--to", tmp_path / "to", "--shard-size", 20_000, "--json")
     assert (done.status, done.err) == (0, "")
@@ -62,6 +63,7 @@ def test_prepare_passes_every_setting_on(call: Callable, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_prepare_interrupted_goes_on_by_the_same_command(
     call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +84,7 @@ def test_prepare_interrupted_goes_on_by_the_same_command(
     assert PreparedCorpus.open(tmp_path / "to").facts() == build_corpus(sample_chat, CorpusSettings()).facts()
 
 
+@pytest.mark.slow
 def test_prepare_refuses_in_one_sentence(refused: Callable, call: Callable, sample_chat: str, tmp_path: Path) -> None:
     assert refused("prepare", "missing.csv", "--to", tmp_path / "to") == "missing.csv: no such file."
     assert refused("prepare", sample_chat, "--to", tmp_path / "to", "--user", "zoe").startswith(

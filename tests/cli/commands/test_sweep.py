@@ -89,6 +89,7 @@ def test_sweep_prints_a_command_that_train_takes(
     assert (untrained[0].training.window_length, untrained[0].training.time_limit) == (8, 7.0)
 
 
+@pytest.mark.slow
 def test_sweep_tells_each_trial_as_it_ends(call: Callable, scripted: list, chat: Path, tmp_path: Path) -> None:
     scripted[:] = [3.0]
     done = call("sweep", chat, "--out", tmp_path / "s", "--trials", 1, "--time-limit", 30, "--search", "units=256")
@@ -97,6 +98,7 @@ def test_sweep_tells_each_trial_as_it_ends(call: Callable, scripted: list, chat:
     )
 
 
+@pytest.mark.slow
 def test_sweep_says_how_little_its_trials_are_judged_by(
     call: Callable, scripted: list, chat: Path, tmp_path: Path
 ) -> None:

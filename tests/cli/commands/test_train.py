@@ -352,6 +352,7 @@ def test_resume_refuses_a_folder_without_a_run(refused: Callable, sample_chat: s
 # --- users by their names
 
 
+@pytest.mark.slow
 def test_run_of_a_name_keeps_the_id_and_goes_on_by_either(call: Callable, write_chat: Callable, tmp_path: Path) -> None:
     chat = write_chat(*["id7,mira,oh my dears", "id8,ada,a plan", "bot,helper,passed"] * 20, header="userid,name,text")
     run, columns = tmp_path / "run", ["--user-column", "userid", "--text-column", "text"]

@@ -250,6 +250,7 @@ def test_wrapped_keeps_what_is_quoted_whole(text: str, lines: list[str]) -> None
     assert wrapped(text, 20).split("\n") == lines
 
 
+@pytest.mark.slow
 def test_wrapped_takes_long_lines_fast() -> None:
     assert len(wrapped("'oh my 'dears \"" * 10_000, 60)) == 150_000
     assert len(wrapped("oh my dears " * 100_000, 60).split("\n")) == 20_000

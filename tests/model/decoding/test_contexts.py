@@ -127,6 +127,7 @@ def test_window_of_one_character_sees_only_the_last(make_network: Callable) -> N
     np.testing.assert_allclose(found[:, 1:], np.tile(expected[1:], [3, 1]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_window_counts_up_to_its_length_and_from_there_modulo_it(make_network: Callable) -> None:
     decoder = make_decoder(make_network("gru"), "window", 3)
     *_, count = decoder.read(decoder.context.zero_state(1), tf.constant([[1, 2] * 150]), tf.constant([300]))

@@ -114,6 +114,7 @@ def test_write_equals_the_naive_loop(
 
 
 @each_context
+@pytest.mark.slow
 def test_write_gives_the_log_prob_that_score_gives(
     make_network: Callable, write: Callable, cell: str, layers: int, kind: str
 ) -> None:

@@ -55,10 +55,12 @@ def test_generate_spells_what_the_weights_say(cab: Generator) -> None:
     assert row.log_prob == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_generate_of_an_empty_prompt_begins_a_message(cab: Generator) -> None:
     assert texts(cab, "", max_chars=4) == ["cab "]
 
 
+@pytest.mark.slow
 def test_generate_normalises_the_prompt(cab: Generator) -> None:
     assert texts(cab, ["CA", "ca"], max_chars=4) == ["b ca", "b ca"]
     assert cab.normalise("CaÉ") == "caé"
@@ -70,6 +72,7 @@ def test_generate_goes_on_after_unknown_characters(cab: Generator) -> None:
     assert cab.unknown_chars("CAB") == []
 
 
+@pytest.mark.slow
 def test_generate_computes_on_the_cpu_wherever_a_gpu_is(cab: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     complete, devices = cab.text_model.complete, []
 
@@ -110,6 +113,7 @@ def test_generate_in_a_batch_gives_row_i_the_seed_plus_i(random_generator: Gener
     [{"temperature": 1.0, "seed": 2}, {"top_k": 3, "top_p": 0.95, "temperature": 1.0, "seed": 2}],
     ids=["plain", "filtered"],
 )
+@pytest.mark.slow
 def test_a_long_text_over_several_chunks_equals_its_beginnings(random_generator: Generator, settings: dict) -> None:
     (long,) = random_generator.generate("ab", max_chars=LONG, **settings)
     assert long.length == len(long.text) == LONG
@@ -169,6 +173,7 @@ def test_a_stop_string_may_span_two_chunks(random_generator: Generator) -> None:
     assert "".join(random_generator.stream("ab", max_chars=400, stop=stop, **settings)) == whole[:265]
 
 
+@pytest.mark.slow
 def test_a_row_that_stopped_stays_as_it_is_while_others_go_on(random_generator: Generator) -> None:
     settings = {"temperature": 1.0, "seed": 2, "max_chars": 300}
     whole = texts(random_generator, ["ab", "ab"], **settings)
@@ -191,6 +196,7 @@ def test_load_takes_the_best_weights_of_a_run(
     assert loaded.vocabulary == Vocabulary(" abc")
 
 
+@pytest.mark.slow
 def test_load_of_a_moved_run_folder(run_path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     moved = tmp_path / "elsewhere" / "b"

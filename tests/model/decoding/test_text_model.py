@@ -146,6 +146,7 @@ def test_complete_keeps_the_end_of_a_prompt_over_the_limit(make_network: Callabl
 
 
 @pytest.mark.parametrize("context", ["stream", "window"])
+@pytest.mark.slow
 def test_complete_goes_on_from_a_state(make_network: Callable, make_generator: Callable, context: str) -> None:
     model = make_generator(make_network("gru", 2), " abc", context=context).text_model
     options = {"temperature": 1.0, "seed": [3, 9]}
@@ -383,6 +384,7 @@ def test_a_single_prompt_may_be_longer_than_a_request(make_network: Callable, ma
     assert texts_of(complete(model, "b" * 5000 + "ab")) == texts_of(complete(model, "b" * 48 + "ab"))
 
 
+@pytest.mark.slow
 def test_text_model_reads_no_more_of_a_prompt_than_a_window_sees(
     make_generator: Callable, make_network: Callable
 ) -> None:

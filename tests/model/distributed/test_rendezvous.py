@@ -57,6 +57,7 @@ def test_one_worker_alone_does_not_wait() -> None:
     meet(addresses(1), 0, seconds=0)
 
 
+@pytest.mark.slow
 def test_everyone_is_told_who_did_not_come() -> None:
     workers = addresses(4)
     with calling(workers, 0, 1, seconds=1) as here:
@@ -73,6 +74,7 @@ def test_a_chief_that_does_not_come_is_named() -> None:
         assert f"worker 1 of 2 waited 0.3 s for worker 0 ({workers[0]})" in message(future)
 
 
+@pytest.mark.slow
 def test_a_worker_that_went_away_again_is_missing() -> None:
     workers = addresses(3)
     with calling(workers, 0, seconds=2) as (chief,):

@@ -50,6 +50,7 @@ def bits_per_char(train: str, held_out: str, order: int, V: int = 256) -> float:
     order=ORDERS,
     unused=st.integers(0, 2),
 )
+@pytest.mark.slow
 def test_ngram_equals_the_slow_recursion(train: list[int], held_out: list[int], order: int, unused: int) -> None:
     V = 4 + unused
     bits = ngram_bits_per_char(np.array(train, np.uint8), np.array(held_out, np.uint8), order=order, vocabulary_size=V)

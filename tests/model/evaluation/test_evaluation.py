@@ -76,6 +76,7 @@ def test_evaluator_scores_long_texts_piece_by_piece(
     assert_same(evaluate(ids, before=before), slow_evaluation(network, ids, before), tolerance=1e-4)
 
 
+@pytest.mark.slow
 def test_evaluator_reads_on_from_call_to_call(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charflow.model.evaluation.evaluation._COLUMNS", 7)
     ids, before = random_ids(300, seed=3), random_ids(30, seed=4)
@@ -96,6 +97,7 @@ def test_evaluator_ends_where_it_is_told_to(network: Network, monkeypatch: pytes
         Evaluator(make_decoder(network, "stream", 4), enough)(random_ids(300, seed=3), before=NOTHING)
 
 
+@pytest.mark.slow
 def test_evaluator_scores_every_character_once_where_there_is_no_run_up(network: Network, evaluate: Evaluator) -> None:
     ids = random_ids(601, seed=5)  # two rows, from a zero state each
     found = evaluate(ids, before=NOTHING)

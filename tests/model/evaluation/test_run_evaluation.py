@@ -47,6 +47,7 @@ def run_dir(chat: str, make_run: Callable) -> RunDir:
     return make_run(chat, build_corpus(chat, SETTINGS))
 
 
+@pytest.mark.slow
 def test_held_out_text_is_the_tail_of_the_runs_own_data(run_dir: RunDir, chat: str) -> None:
     corpus, text = build_corpus(chat, SETTINGS), held_out_text(run_dir)
     np.testing.assert_array_equal(text.ids, corpus.held_out_ids)
@@ -81,6 +82,7 @@ def test_held_out_text_cannot_be_read_from_a_pipe_again(make_run: Callable, chat
         held_out_text(make_run("-", build_corpus(chat, SETTINGS)))
 
 
+@pytest.mark.slow
 def test_other_text_of_the_runs_own_files_is_its_tail(run_dir: RunDir, chat: str) -> None:
     own, named = held_out_text(run_dir), other_text(run_dir, [chat])
     for name in ("ids", "before", "train_ids"):
@@ -88,6 +90,7 @@ def test_other_text_of_the_runs_own_files_is_its_tail(run_dir: RunDir, chat: str
     assert named.available == own.available
 
 
+@pytest.mark.slow
 def test_other_text_is_every_message_in_the_runs_vocabulary(run_dir: RunDir, tmp_path: Path) -> None:
     other = write(tmp_path / "other.csv", "bot,x", "ada,AB!", "mira,no", "ada,c")
     text = other_text(run_dir, [other])
@@ -97,6 +100,7 @@ def test_other_text_is_every_message_in_the_runs_vocabulary(run_dir: RunDir, tmp
     np.testing.assert_array_equal(text.train_ids, held_out_text(run_dir).train_ids)
 
 
+@pytest.mark.slow
 def test_other_text_takes_other_users_and_columns(run_dir: RunDir, tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("who;what\nbot;x\nmira;ba\n")
@@ -105,10 +109,12 @@ def test_other_text_takes_other_users_and_columns(run_dir: RunDir, tmp_path: Pat
     assert run_dir.load()[1].decode(text.ids) == "ba"
 
 
+@pytest.mark.slow
 def test_other_text_names_whom_the_run_left_out_and_the_chat_lacks(run_dir: RunDir, tmp_path: Path) -> None:
     assert other_text(run_dir, [write(tmp_path / "other.csv", "ada,ab", "ada,c")]).absent == ("bot",)
 
 
+@pytest.mark.slow
 def test_other_text_says_where_nobody_of_the_run_wrote(run_dir: RunDir, tmp_path: Path) -> None:
     other = [write(tmp_path / "other.csv", "mira,ab", "bot,c")]
     with pytest.raises(UserError, match=r"The run was trained on them: name others with users\.$"):
@@ -122,6 +128,7 @@ def test_other_text_without_the_runs_own_files_has_nothing_to_count(run_dir: Run
     assert other_text(run_dir, [write(tmp_path / "other.csv", "ada,ab", "bot,c")]).train_ids is None
 
 
+@pytest.mark.slow
 def test_judge_has_baselines_where_there_is_a_text_to_count(
     run_dir: RunDir, chat: str, tmp_path: Path, make_network: Callable
 ) -> None:

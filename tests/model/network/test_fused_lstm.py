@@ -86,6 +86,7 @@ def test_loss_and_gradients_with_masks_equal_an_eager_loop(
     assert_same(found, eager_loss_and_gradients(network, ids, by_kind[targets], masks))
 
 
+@pytest.mark.slow
 def test_loss_of_equal_logits_is_the_log_of_the_vocabulary_size_for_each_target(batch) -> None:
     ids, by_kind = batch
     layer = CellWeights(tf.zeros([VOCABULARY, 4]), tf.zeros([1, 4]), tf.zeros([4]))

@@ -98,6 +98,7 @@ def test_loss_and_gradients_are_those_of_the_model(make_network: Callable, cell:
 
 
 @each_cell
+@pytest.mark.slow
 def test_gradients_are_those_of_the_weighted_sum(make_network: Callable, cell: str) -> None:
     network = make_network(cell, 2)
     step = tf.constant(0, tf.int64)
@@ -158,6 +159,7 @@ def test_half_precision_rounds_the_loss_and_gradients_only(cell: str, precision:
 
 
 @each_cell
+@pytest.mark.slow
 def test_dropout_depends_on_seed_and_step_alone(cell: str) -> None:
     config = NetworkConfig(cell=cell, units=6, dropout=0.5)
     network, twin, other = (Network(config, 5, targets="next", seed=seed) for seed in (1, 1, 2))
@@ -198,6 +200,7 @@ def test_dropout_is_off_where_the_model_is_not_training(cell: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stream", "window"])
+@pytest.mark.slow
 def test_decoder_follows_the_weights_as_they_change(kind: str) -> None:
     network = Network(NetworkConfig(units=4), 5, targets="next", seed=1)
     decoder = make_decoder(network, kind, 3)

@@ -419,6 +419,7 @@ def test_plot_trials_writes_a_png(tmp_path: Path, trials: list[Trial]) -> None:
     assert [child.name for child in tmp_path.iterdir()] == ["trials.png"]
 
 
+@pytest.mark.slow
 def test_plot_trials_shows_which_ended_early(tmp_path: Path) -> None:
     images = []
     for state in ("finished", "pruned", "diverged"):

@@ -17,6 +17,7 @@ def corpus(make_corpus: Callable):
     return make_corpus(TRAIN, "bac " * 9)
 
 
+@pytest.mark.slow
 def test_sample_writer_continues_a_piece_of_the_text_at_every_temperature(make_chain: Callable, corpus) -> None:
     decoder = make_decoder(make_chain(" abc", SPELLS_CAB), "stream", 4)
     samples = list(SampleWriter(decoder, TextInMemory(corpus), seed=3)(17, epoch=1.5))
@@ -29,6 +30,7 @@ def test_sample_writer_continues_a_piece_of_the_text_at_every_temperature(make_c
     assert len({sample.seed_text for sample in samples}) == 1
 
 
+@pytest.mark.slow
 def test_sample_writer_shows_the_end_of_a_message_as_a_line_break(make_chain: Callable, make_corpus: Callable) -> None:
     ends = {"\x03": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {"\x03": 1}}
     decoder = make_decoder(make_chain("\x03abc", ends), "stream", 4)
@@ -45,6 +47,7 @@ def test_sample_writer_depends_on_seed_and_step_alone(make_network: Callable, co
     assert len({texts(first, step)[0][0] for step in range(20)}) > 1
 
 
+@pytest.mark.slow
 def test_sample_writer_writes_as_the_generator_does(make_network: Callable, make_generator: Callable, corpus) -> None:
     network = make_network("lstm", 1)
     writer = SampleWriter(
@@ -57,6 +60,7 @@ def test_sample_writer_writes_as_the_generator_does(make_network: Callable, make
 
 
 @pytest.mark.parametrize("train", ["cab ", "c"], ids=["4 characters", "1 character"])
+@pytest.mark.slow
 def test_sample_writer_of_a_short_training_text_begins_with_all_of_it(
     make_chain: Callable, make_corpus: Callable, train: str
 ) -> None:

@@ -45,6 +45,7 @@ def test_measure_throughput_agrees_with_itself(make_corpus) -> None:
     assert 0 < found.share_of_peak < 1  # a network this small is far from the peak
 
 
+@pytest.mark.slow
 def test_measure_peak_is_plausible() -> None:
     assert 1e8 < measure_peak("/cpu:0") < 1e14
 

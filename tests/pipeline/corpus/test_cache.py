@@ -63,6 +63,7 @@ def facts(corpus: Corpus) -> tuple:
     )
 
 
+@pytest.mark.slow
 def test_second_read_comes_from_the_cache(chat: Path, cache: CorpusCache, reads: list) -> None:
     first = Corpus.from_csv(str(chat), held_out=0.4, cache=cache)
     assert reads == [find_inputs(str(chat))]
@@ -130,6 +131,7 @@ def test_file_of_another_time_is_read_afresh(chat: Path, cache: CorpusCache, rea
     assert changed.vocabulary.decode(changed.ids) == "eno two\n2 three"
 
 
+@pytest.mark.slow
 def test_more_files_in_the_glob_are_read_afresh(chat: Path, cache: CorpusCache, reads: list) -> None:
     Corpus.from_csv(f"{chat.parent}/*.csv", cache=cache)
     (chat.parent / "more.csv").write_text("fromUser.id,text\nada,Four\n")
@@ -138,6 +140,7 @@ def test_more_files_in_the_glob_are_read_afresh(chat: Path, cache: CorpusCache, 
     assert more.messages == 4
 
 
+@pytest.mark.slow
 def test_order_of_files_matters(chat: Path, cache: CorpusCache, reads: list) -> None:
     other = chat.parent / "other.csv"
     other.write_text("fromUser.id,text\nada,Four\n")

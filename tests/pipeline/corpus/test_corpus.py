@@ -300,6 +300,7 @@ def test_corpus_fingerprint_is_the_same_on_every_machine(small_chat: str) -> Non
     assert Corpus.from_csv(small_chat, held_out=0.0).fingerprint == known
 
 
+@pytest.mark.slow
 def test_corpus_fingerprint_depends_on_what_is_trained_on_alone(tmp_path: Path, small_chat: str) -> None:
     base = Corpus.from_csv(small_chat).fingerprint
     other_file = write_chat(tmp_path / "other.csv", [(f"user {user}", text) for user, text in SMALL_CHAT])
@@ -403,6 +404,7 @@ def equal(corpus: Corpus, text: str) -> bool:
     return text_of(corpus.ids, corpus) == text
 
 
+@pytest.mark.slow
 def test_corpus_of_one_person_of_the_real_chat(gitter_csv: str, gitter_table: pd.DataFrame) -> None:
     user = "54ee77ff15522ed4b3dc7cbb"
     corpus = Corpus.from_csv(gitter_csv, user=user)
@@ -438,6 +440,7 @@ def test_every_character_of_unicode_goes_the_whole_way(way: str, tmp_path: Path)
     assert text_of(corpus.ids, corpus) == " ".join(texts)
 
 
+@pytest.mark.slow
 def test_corpus_leaves_out_messages_of_nothing_that_is_seen(tmp_path: Path) -> None:
     chat = write_chat(
         tmp_path / "marks.csv", [("ada", "\ufeff"), ("ada", "o\u200bh\ufeff"), ("ada", "\u200e\xad"), ("ada", "")]
@@ -456,6 +459,7 @@ def high_water() -> int:
     return int(line.split()[1]) * 1024
 
 
+@pytest.mark.slow
 def test_corpus_of_one_message_without_end_takes_little_memory(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text("fromUser.id,text\nada,hi\nada," + "oh my " * 3_000_000 + "\nada,bye\n")
     Corpus.from_csv(write_chat(tmp_path / "small.csv", SMALL_CHAT))  # what TensorFlow takes once

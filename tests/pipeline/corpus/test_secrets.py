@@ -28,6 +28,7 @@ def test_secrets_examples_hold() -> None:
     assert doctest.testmod(module) == (0, 1)
 
 
+@pytest.mark.slow
 def test_find_secrets_counts_by_kind_and_user(found: Callable) -> None:
     rows = [("mira", "@ada: +49 170 1234567"), ("ada", "@mira @noor"), ("mira", "www.example.com/x"), ("ada", "a.org")]
     everybody, own = found(rows, "mira")

@@ -137,6 +137,7 @@ def text_of(chat: str, **settings: object) -> str:
     ],
     ids=["id", "name", "later name", "all of them", "an id before a name", "joined", "joined by names"],
 )
+@pytest.mark.slow
 def test_a_user_is_an_id_or_a_name(given: str | list[str], ids: str, text: str, chat: str) -> None:
     corpus = Corpus.from_csv(chat, user=given, held_out=0)
     assert corpus.settings and corpus.settings.users == tuple(ids.split())

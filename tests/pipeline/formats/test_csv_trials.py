@@ -129,6 +129,7 @@ def test_csv_is_refused_where_something_else_was_asked_for_or_may_be_meant(
     delimiter=st.sampled_from(";\t|,"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
 )
+@pytest.mark.slow
 def test_csv_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str, encoding: str
 ) -> None:

@@ -115,6 +115,7 @@ def test_facebook_reads_encrypted_chats_as_they_are(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"), min_size=1), max_size=5))
+@pytest.mark.slow
 def test_facebook_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     texts = [f"so {text}" for text in ["a", *texts]]
     path = tmp_path_factory.mktemp("chat") / "message_1.json"

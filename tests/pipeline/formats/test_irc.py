@@ -167,6 +167,7 @@ WRITERS = {
 
 @settings(deadline=None, max_examples=30)
 @given(chat=st.lists(st.tuples(NICKS, TEXTS), min_size=1, max_size=6), client=st.sampled_from([*WRITERS]))
+@pytest.mark.slow
 def test_irc_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, str]], client: str
 ) -> None:

@@ -37,6 +37,7 @@ def test_json_lines_leaves_out_what_is_no_message(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))))
+@pytest.mark.slow
 def test_json_lines_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, str]]
 ) -> None:

@@ -209,6 +209,7 @@ def test_read_messages_reads_gzip_of_several_members(tmp_path: Path) -> None:
     assert rows_of(read_messages(str(tmp_path / "chat.csv.gz"))) == [("mira", "hi"), ("ada", "ok")]
 
 
+@pytest.mark.slow
 def test_read_messages_joins_several_files_in_order(tmp_path: Path) -> None:
     write(tmp_path / "b.csv", b"text,fromUser.id\nthird,mira\n")
     b = write(tmp_path / "last.csv", b"text,fromUser.id\nfourth,mira\n")
@@ -432,6 +433,7 @@ def test_read_messages_judges_other_columns_the_same_on_both_roads(tmp_path: Pat
     assert outcome(content) == outcome(content + b"\n\n")
 
 
+@pytest.mark.slow
 def test_read_messages_names_the_file_of_a_bad_row(tmp_path: Path) -> None:
     good = write(tmp_path / "a.csv", HEADER + b"mira,hi\n")
     bad = write(tmp_path / "b.csv", HEADER + b"mira,hi\nada\n")

@@ -88,6 +88,7 @@ def test_telegram_reads_an_interrupted_export_up_to_its_end(tmp_path: Path) -> N
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), min_size=1, max_size=5), st.integers(0, 70000))
+@pytest.mark.slow
 def test_telegram_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, str]], before: int
 ) -> None:

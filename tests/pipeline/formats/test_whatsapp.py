@@ -170,6 +170,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(NAMES, st.lists(TEXTS.map(lambda text: f"x{text}y: z."), min_size=1, max_size=3))))
+@pytest.mark.slow
 def test_whatsapp_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, list[str]]]
 ) -> None:

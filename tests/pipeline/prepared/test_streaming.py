@@ -195,6 +195,7 @@ def test_stream_shuffles_each_epoch_and_each_seed_anew(distinct: PreparedCorpus)
     assert starts(distinct, 9, shuffle_seed=2, **options) != made[:9]
 
 
+@pytest.mark.slow
 def test_stream_mixes_places_of_the_whole_text_in_a_group(distinct: PreparedCorpus) -> None:
     made = starts(distinct, 1, length=5, shift=1, batch_size=32, memory=1 << 20)
     assert max(made[0]) - min(made[0]) > 200
@@ -246,6 +247,7 @@ def test_stream_names_a_damaged_shard(damage: Callable, message: str, damaged: C
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_stream_names_a_shard_that_goes_while_it_trains(distinct: PreparedCorpus, damaged: Callable) -> None:
     prepared = damaged(lambda path: None)
     options = {"length": 5, "shift": 1, "batch_size": 8, "memory": 1000}

@@ -43,6 +43,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
+@pytest.mark.slow
 def test_many_calls_at_once_have_the_timeout_that_was_given(connect: Callable[..., Any], backend: Any) -> None:
     backend.delay = 0.2
     found = together(connect(timeout=30, retries=0), 64)

@@ -67,6 +67,7 @@ def test_slow_answer_ends_at_the_deadline(
     assert caught.value.message == f"{servers.addresses[protocol]}: no answer within 0.3 s."
 
 
+@pytest.mark.slow
 def test_deadline_bounds_all_requests_of_a_call(connect: Callable[..., Any], backend: Any) -> None:
     client = connect(timeout=0.7, max_batch=1)
     client.metadata()
@@ -86,6 +87,7 @@ def test_deadline_bounds_the_tries(connect: Callable[..., Any], fail: Callable) 
     assert time.monotonic() - began < 0.8
 
 
+@pytest.mark.slow
 def test_each_chunk_of_a_stream_has_the_whole_time(connect: Callable[..., Any]) -> None:
     pieces = connect(timeout=0.5).stream("a", max_chars=12, chunk_chars=4)
     for _ in range(3):

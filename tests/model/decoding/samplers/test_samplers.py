@@ -49,6 +49,7 @@ def test_sampler_that_is_off_changes_nothing(sampler: Sampler, weights: list[flo
 @each_sampler
 @few
 @given(data=st.data(), rows=ROWS)
+@pytest.mark.slow
 def test_sampler_treats_each_row_by_itself(sampler: Sampler, data: st.DataObject, rows: list[tuple]) -> None:
     values = [data.draw(values_of(sampler)) for _ in rows]
     together = kept_by(sampler, [list(row) for row in rows], values)

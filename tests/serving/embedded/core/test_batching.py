@@ -443,6 +443,7 @@ def test_full_queue_is_unavailable(
 
 
 @pytest.mark.parametrize("place", range(4), ids=["first", "second", "third", "last"])
+@pytest.mark.slow
 def test_expired_requests_leave_their_batch_and_the_others_run(
     place: int, doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
 ) -> None:
@@ -466,6 +467,7 @@ def test_expired_requests_leave_their_batch_and_the_others_run(
 
 
 @pytest.mark.parametrize("place", range(3), ids=["first", "second", "last"])
+@pytest.mark.slow
 def test_request_that_expires_while_its_batch_runs_does_not_spoil_it(
     place: int, doubler: Doubler, batch: Callable[..., BatchedRunner], pool: ThreadPoolExecutor
 ) -> None:

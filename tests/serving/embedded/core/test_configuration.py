@@ -213,6 +213,7 @@ def test_base_path_without_versions_is_logged_once_until_it_has_had_one(
     assert caplog.records[-1].getMessage() == f"Model m: {base} does not exist. Waiting for a version"
 
 
+@pytest.mark.slow
 def test_model_that_is_removed_while_its_folder_is_looked_at_stays_away(
     make: Callable[..., Server], base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

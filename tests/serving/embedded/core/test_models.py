@@ -454,6 +454,7 @@ def test_close_leaves_what_is_lent(loader: Loader, models: Callable[..., Models]
     assert not loader.made[0].closed
 
 
+@pytest.mark.slow
 def test_requests_always_find_a_version_while_versions_come_and_go(models: Callable[..., Models]) -> None:
     """Two seconds of twelve threads that ask, while versions change at random but never to none."""
     served = Models(lambda name, path: Slow(path))

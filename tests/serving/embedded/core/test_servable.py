@@ -164,6 +164,7 @@ def test_close_frees_graph_and_session(half: str) -> None:
     assert [reference() for reference in held] == [None, None]
 
 
+@pytest.mark.slow
 def test_close_frees_the_variables(tmp_path: Path) -> None:
     """Six versions of 16 MiB would need 96 MiB if closing kept them."""
     with tf.Graph().as_default(), v1.Session() as session:

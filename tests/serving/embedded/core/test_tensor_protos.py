@@ -298,6 +298,7 @@ def test_to_arrays_bounds_what_few_values_stand_for_in_the_whole_request(fills: 
         to_arrays(fills, signature_of(**{name: tf.dtypes.as_dtype(value.dtype) for name, value in fills.items()}))
 
 
+@pytest.mark.slow
 def test_to_arrays_reads_values_that_are_all_there_however_many() -> None:
     whole = proto(dims=(2**25,), tensor_content=bytes(2**27))
     assert to_arrays({"x": whole}, signature_of(x=tf.float32))["x"].shape == (2**25,)

@@ -253,12 +253,14 @@ def test_deadline_of_the_caller_ends_the_run(door: Door, core: Core) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_messages_may_be_larger_than_4_mb(door: Door) -> None:
     x = np.arange(3 * 2**20, dtype=np.float32)  # 12 MB
     output = door.predict.Predict(predicting(x=x)).outputs["y"]
     np.testing.assert_array_equal(tf.make_ndarray(output), x / 2 + 2)
 
 
+@pytest.mark.slow
 def test_message_over_the_limit_is_refused(core: Core, opened: Callable[..., Door]) -> None:
     door = opened(core, max_request_bytes=1000)
     code, _ = failure(door.predict.Predict, predicting(x=np.ones([1000], np.float32)))
@@ -659,6 +661,7 @@ def half_sent(door: Door, method: str, calls: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["PredictionService/Predict", "ModelService/GetModelStatus"])
+@pytest.mark.slow
 def test_calls_that_never_arrive_keep_no_thread(
     core: Core, opened: Callable[..., Door], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -673,6 +676,7 @@ def test_calls_that_never_arrive_keep_no_thread(
         call.cancel()
 
 
+@pytest.mark.slow
 def test_call_that_arrives_late_is_cut(
     core: Core, opened: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
 ) -> None:

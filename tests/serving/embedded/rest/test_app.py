@@ -459,6 +459,7 @@ ECHO = make_app(Echo())
 
 @settings(max_examples=300)
 @given(verb=st.sampled_from(["predict", "classify", "regress"]), body=BODIES)
+@pytest.mark.slow
 def test_any_body_gets_json_and_never_500(verb: str, body: bytes) -> None:
     answer = call(ECHO, "POST", f"/v1/models/chat:{verb}", body)
     assert answer.status_code in (200, 400)

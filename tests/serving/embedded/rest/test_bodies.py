@@ -346,6 +346,7 @@ def test_feed_lets_go_of_the_values_it_refused_piece_by_piece() -> None:
 
 
 @pytest.mark.parametrize("number", [b"0.5", b"-12"], ids=["floats", "integers"])
+@pytest.mark.slow
 def test_large_bodies_let_other_threads_run(number: bytes) -> None:
     """Others get the interpreter's lock hundreds of times while a million numbers are read, and not a dozen."""
     body = b'{"instances": [' + b",".join([number] * 1_000_000) + b"]}"

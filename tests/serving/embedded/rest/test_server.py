@@ -125,6 +125,7 @@ UNSENT: dict[str, tuple[bytes, dict[str, float], tuple[int, str] | None]] = {
 
 
 @pytest.mark.parametrize("name", UNSENT)
+@pytest.mark.slow
 def test_request_that_does_not_arrive_is_cut(name: str, opened: Callable[..., Opened]) -> None:
     sent, bounds, expected = UNSENT[name]
     with opened(**bounds).connect() as connection:
@@ -133,12 +134,14 @@ def test_request_that_does_not_arrive_is_cut(name: str, opened: Callable[..., Op
         assert (refusal(answer) if answer else None) == expected
 
 
+@pytest.mark.slow
 def test_body_that_is_cut_is_told_to_who_reads_it(opened: Callable[..., Opened], answers: Answers) -> None:
     with opened(body_seconds=0.3).connect() as connection:
         connection.sendall(POST)
         assert answers.gone.wait(10)
 
 
+@pytest.mark.slow
 def test_body_that_goes_on_has_more_time(opened: Callable[..., Opened]) -> None:
     with opened(body_seconds=1.2, body_rate=1).connect() as connection:
         connection.sendall(POST)
@@ -148,6 +151,7 @@ def test_body_that_goes_on_has_more_time(opened: Callable[..., Opened]) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_connection_between_requests_is_kept_and_then_cut(opened: Callable[..., Opened]) -> None:
     with opened(idle_seconds=1.5).connect() as connection:
         for _ in range(2):
@@ -160,6 +164,7 @@ def test_connections_are_kept_longer_than_proxies_keep_them() -> None:
     assert ConnectionBounds().idle_seconds > 60
 
 
+@pytest.mark.slow
 def test_answer_that_nobody_takes_is_cut(opened: Callable[..., Opened], answers: Answers) -> None:
     answers.size = 50_000_000
     server = opened(answer_seconds=0.3)
@@ -252,6 +257,7 @@ def test_stop_answers_what_is_not_done_in_time(opened: Callable[..., Opened]) ->
         assert time.monotonic() - began < 4
 
 
+@pytest.mark.slow
 def test_no_descriptor_left_is_no_flood(
     opened: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
