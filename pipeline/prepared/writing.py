@@ -1,9 +1,8 @@
 """Encodes chats of any size into a folder of numbered shards, in bounded memory, and goes on where it was stopped.
 
-`kept_texts` gives the texts in batches, and every pass over them holds one batch: the first counts messages and
-characters, which fixes the vocabulary, and the last encodes. (Where only a fraction of the messages is used, one in
+`encoded_text` gives the text in batches, and every pass over it holds one: the first counts messages and characters,
+which fixes the vocabulary, and the last encodes. (Where only a fraction of the messages is used, one in
 between counts the characters of these alone.) The result equals `build_corpus`; `corpus` reads it.
-N is the number of characters, K that of the kept messages in a batch.
 """
 
 import fcntl
@@ -16,16 +15,10 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from charflow.pipeline.code_points import CODE_POINTS, count_points, named
 from charflow.pipeline.corpus.facts import Fingerprint
-from charflow.pipeline.corpus.kept_texts import (
-    Tally,
-    kept_texts,
-    separator,
-    tail_start,
-)
+from charflow.pipeline.corpus.kept_texts import Tally, kept_texts, separator, tail_start
 from charflow.pipeline.corpus.settings import USERS, CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError, UserError, reason
@@ -34,14 +27,8 @@ from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.prepared.manifest import (
-    Manifest,
-    Origin,
-    Position,
-    Shard,
-    blocks_of,
-    sha256_of,
-)
+from charflow.pipeline.prepared.encoded_text import EncodedText, decode, decoded
+from charflow.pipeline.prepared.manifest import Manifest, Origin, Shard, blocks_of, sha256_of
 from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -137,7 +124,7 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
     for batch, verdicts in kept_texts(messages, settings):
         tally.add(verdicts)
         if whole:
-            count_points(counts, _decode(batch, after)[0].numpy())
+            count_points(counts, decode(batch, after)[0].numpy())
         progress("counting", tally.rows / messages.rows)
     n_used, n_tail = tally.shares()
     if not whole:
@@ -180,7 +167,7 @@ def _count_first(
 ) -> None:
     """Counts the characters of the first `n_used` kept messages, separators included."""
     left = n_used
-    for points, lengths in _decoded(messages, settings):
+    for points, lengths in decoded(messages, settings):
         count_points(counts, points[: lengths[:left].sum()])
         left -= min(left, len(lengths))
         progress("counting", 1 - left / n_used)
@@ -197,7 +184,7 @@ def _write_shards(
     for shard in manifest.shards:
         for block in blocks_of(folder / shard.name):
             fingerprint.add(np.frombuffer(block, np.uint8))
-    text = _EncodedText(messages, settings, manifest, vocabulary)
+    text = EncodedText(messages, settings, manifest, vocabulary)
     size = manifest.origin.shard_characters
     for index in range(len(manifest.shards), manifest.n_shards):
         n_ids = min(size, manifest.characters - index * size)
@@ -214,78 +201,6 @@ def _write_shards(
     by_messages = manifest.characters if manifest.split is None else manifest.split
     split = tail_start(manifest.characters, by_messages, settings.held_out)
     return replace(manifest, split=split, fingerprint=fingerprint.of(split))
-
-
-class _EncodedText:
-    """The ids of the whole text, read once, from where the last whole shard ends.
-
-    Attributes:
-        n_read: characters before the next one.
-        position: of the batch that the last one read is from.
-        split: where the held-out tail starts; None while that is not reached.
-    """
-
-    def __init__(
-        self, messages: Messages, settings: CorpusSettings, manifest: Manifest, vocabulary: Vocabulary
-    ) -> None:
-        self.position = manifest.shards[-1].ended_in if manifest.shards else Position()
-        self.n_read = sum(shard.characters for shard in manifest.shards)
-        self.split = manifest.split
-        self._characters = manifest.characters
-        self._first_held_out = manifest.messages - manifest.held_out_messages
-        self._vocabulary, self._dtype = vocabulary, vocabulary.dtype.newbyteorder("<")
-        self._pieces = self._encode(_decoded(messages, settings, skip=self.position.batch))
-        self._waiting = np.empty(0, self._dtype)
-
-    def read(self, n_ids: int) -> Iterator[np.ndarray]:
-        """Yields the next `n_ids` ids, in pieces, little-endian.
-
-        Raises:
-            UserError: the text ends before, so that its files are no longer what they were.
-        """
-        while n_ids:
-            if not len(self._waiting):
-                try:
-                    self._waiting = next(self._pieces)
-                except StopIteration:
-                    raise UserError("The CSV files changed while they were read: prepare a new folder.") from None
-            piece, self._waiting = self._waiting[:n_ids], self._waiting[n_ids:]
-            n_ids -= len(piece)
-            self.n_read += len(piece)
-            yield piece
-
-    def _encode(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        following = self.position
-        for points, lengths in batches:
-            self.position = following
-            held_out = self._first_held_out - self.position.messages  # place in the batch
-            if 0 <= held_out < len(lengths):
-                before = self.position.characters + int(lengths[:held_out].sum())
-                self.split = min(before, self._characters)  # where none is held out, it is the message after the text
-            following = Position(
-                self.position.batch + 1,
-                self.position.messages + len(lengths),
-                self.position.characters + len(points),
-            )
-            ids = self._vocabulary.ids_of(points[max(0, self.n_read - self.position.characters) :])
-            yield ids.astype(self._dtype, copy=False)
-
-
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string)], autograph=False)
-def _decode(texts: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Gives the code points of texts [K], each with `after` behind it, int32 [characters]; and lengths [K]."""
-    points = tf.strings.unicode_decode(texts + after, "UTF-8")
-    return points.flat_values, points.row_lengths()
-
-
-def _decoded(messages: Messages, settings: CorpusSettings, *, skip: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields what `_decode` gives of each batch, from batch `skip` on; batches before are read and no more."""
-    texts, after = kept_texts(messages, settings, skip=skip), separator(settings.text)
-    batches = texts.map(
-        tf.autograph.experimental.do_not_convert(lambda kept, *_: _decode(kept, after)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    yield from batches.as_numpy_iterator()
 
 
 @contextmanager

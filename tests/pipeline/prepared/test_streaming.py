@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.prepared.streaming import Place, StreamPlan, naming_shards, plan_stream, stream_windows
+from charflow.pipeline.prepared.stream_plan import Place, StreamPlan
+from charflow.pipeline.prepared.streaming import naming_shards, plan_stream, stream_windows
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
