@@ -84,10 +84,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _say(str(interruption), interruption.status) if str(interruption) else interruption.status
     except PeerError as error:
         return _say(error.told(spelled), PEER_LOST)
-    except UserError as error:
+    except (UserError, UsageError) as error:
         return _say(error.told(spelled), USER_MISTAKE)
-    except UsageError as error:
-        return _say(str(error), USER_MISTAKE)
     except Unreachable as error:
         return _say(error.for_command(), USER_MISTAKE)
     except ServingError as error:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from charflow.cli.modes import check_modes
 from charflow.cli.options import also_called, spelled
 from charflow.pipeline.errors import UserError, not_utf8, reason
 
@@ -23,7 +24,7 @@ _ALIKE = 0.75  # of 1; at difflib's 0.6 --temprature is like --strategy
 
 
 class Command(TyperCommand):
-    """A command that refuses an empty text, and gives no advice that it has no option for.
+    """A command that refuses an empty text and an option without a use, and gives no advice that it has no option for.
 
     An unset variable of the shell leaves an empty text. As a path that would be the folder one stands in, and as an
     option often the same as none.
@@ -32,6 +33,7 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         options = {option for parameter in self.params for option in parameter.opts}
         try:
+            check_modes(ctx)
             return super().invoke(ctx)
         except UserError as error:
             error.fit_to(lambda setting: spelled(setting) in options)

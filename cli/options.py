@@ -50,17 +50,14 @@ Certificate = Annotated[Path | None, typer.Option(metavar="FILE", help="Encrypt,
 PrivateKey = Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key.")]
 
 _TABLES = (Config, SamplingSettings, Limits)
-# How the command line writes settings whose options are not called after them; the last ones stand in no table.
-_SPELLED = {
-    **{each.name: each.spelled for table in _TABLES for each in settable(table) if each.option.name},
-    "shard_characters": "--shard-size",
-    "folder": "--to",
-}
+# How the command line writes settings whose options are not called after them.
+_SPELLED = {each.name: each.spelled for table in _TABLES for each in settable(table) if each.option.name}
 # What other commands and other programs call what an option does.
 _ALSO_CALLED = {
     "--length": ("--max-tokens", "--max-new-tokens", "--max-length", "--num-chars"),
-    "--to": ("--out", "--output", "--output-dir"),
+    "--to": ("--out", "--output", "--output-dir", "--folder"),
     "--out": ("--to", "--output", "--output-dir"),
+    "--shard-size": ("--shard-characters",),
     "--learning-rate": ("--lr",),
     "--server": ("--host", "--address", "--url"),
     "--model": ("--model-name",),
@@ -129,7 +126,13 @@ def settings(
         return nested((tables, found) for tables, found in read if found)
 
     own = [_option(each, each.default if defaults else None, describe) for each in chosen.values()]
-    return _in_place_of(place, own, gather)
+    names = {_argument(each): {place, each.name, *each.tables} for each in chosen.values()}
+    return _in_place_of(place, own, gather, names)
+
+
+def placed(command: Callable, name: str) -> set[str]:
+    """The parameters that `settings` gave a command in such a place, or of a setting or table of that name."""
+    return {parameter for parameter, names in getattr(command, "placed", {}).items() if name in names}
 
 
 def _argument(setting: Settable) -> str:
@@ -164,7 +167,10 @@ def _read(setting: Settable, typed: Any) -> Mapping[str, Any]:
 
 
 def _in_place_of(
-    place: str, own: Sequence[inspect.Parameter], gather: Callable[[Mapping[str, Any]], Any]
+    place: str,
+    own: Sequence[inspect.Parameter],
+    gather: Callable[[Mapping[str, Any]], Any],
+    names: Mapping[str, set[str]],
 ) -> Callable[[Callable], Callable]:
     """Puts parameters into a signature in the place of one, which gets what `gather` makes of their values."""
 
@@ -181,6 +187,7 @@ def _in_place_of(
 
         call.__signature__ = signature  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}
+        call.__dict__["placed"] = {**getattr(command, "placed", {}), **names}
         return call
 
     return decorate

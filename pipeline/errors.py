@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from charflow.pipeline.sentences import Sentence, Spell, as_arguments
+from charflow.sentences import Sentence, Spell, as_arguments
 
 _GRAPH_MARKS = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")  # TensorFlow's names of nodes and ops
 _TRACE = ("Graph execution error", "Detected at node", 'File "', "[[", "node:")

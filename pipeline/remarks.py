@@ -13,8 +13,8 @@ from charflow.pipeline.corpus.kept_texts import LITTLE
 from charflow.pipeline.errors import counted
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.scrub import count_finds
-from charflow.pipeline.sentences import Sentence, listed
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
+from charflow.sentences import Sentence, listed
 
 _AT_ONCE = 1 << 20  # ids
 _MIN_COUNTS = (2, 3, 5, 10, 20, 50, 100)

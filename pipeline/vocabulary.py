@@ -19,8 +19,8 @@ from charflow.pipeline.code_points import CODE_POINTS, points_of
 from charflow.pipeline.errors import UserError, quoted
 from charflow.pipeline.files import VOCABULARY, replacing
 from charflow.pipeline.marks import NAMES
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import AnyText, Count, checked
+from charflow.sentences import Sentence
 
 UNKNOWN_ID = 0
 UNKNOWN_TOKEN = "[UNK]"

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, counted
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Count, Natural, Seed, Targets, Total, check, checked
 from charflow.pipeline.untuned import untuned
+from charflow.sentences import Sentence
 
 
 @dataclass(frozen=True, kw_only=True)

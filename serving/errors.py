@@ -6,9 +6,19 @@ same classes again with the server's message.
 
 from typing import ClassVar
 
+from charflow.sentences import Sentence, Spell
+
 
 class UsageError(Exception):
     """A flag, a configuration file or a missing program that the user can put right; one sentence says how."""
+
+    def __init__(self, message: str | Sentence) -> None:
+        super().__init__(str(message))
+        self._message = message
+
+    def told(self, spell: Spell) -> str:
+        """The sentence with each setting as `spell` writes it."""
+        return self._message.told(spell) if isinstance(self._message, Sentence) else self._message
 
 
 class ServingError(Exception):

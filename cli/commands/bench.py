@@ -27,6 +27,7 @@ from charflow.model.distributed.cluster import (
 from charflow.model.distributed.stop_signals import StopSignals
 from charflow.model.distributed.worker_group import GRACE, run_workers
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def train(
     As a worker of a cluster it measures that cluster alone.
     """
     in_cluster = names_cluster(os.environ)
+    if in_cluster and workers is not None:
+        raise UserError("--workers is of no use in a worker of a cluster, which measures that cluster: leave it out.")
     load_tensorflow(start_devices=not in_cluster)
     from charflow.model.distributed.strategy import make_strategy, placement
     from charflow.model.presets import preset as named

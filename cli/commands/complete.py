@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charflow.cli import options
+from charflow.cli.modes import mode
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.grpc_log import quiet_grpc
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@mode("stream", ignores=("json",))
 @options.settings(SamplingSettings, describe=lambda told: f"{told} [default: the model's]")
 def complete(
     prompt: Prompts = None,
@@ -41,10 +43,6 @@ def complete(
     json: options.Json = False,
 ) -> None:
     """Print completions that a model server writes."""
-    from charflow.pipeline.errors import UserError
-
-    if stream and json:
-        raise UserError("Pass --stream or --json, not both.")
     prompts = read_prompts(prompt)
     address = server or ("127.0.0.1:8501" if rest else "127.0.0.1:8500")
     quiet_grpc()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import options
+from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from charflow.model.evaluation.evaluation import Evaluation
 
 
+@mode("no_cache", ignores=("cache",))
 @options.settings(CsvFormat)
 def evaluate(
     run: options.RunFolder,

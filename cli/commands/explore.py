@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charflow.cli import noticed, options
+from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
@@ -29,6 +30,7 @@ _SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 
 
 @checked
+@mode("user", given=False, ignores=("window_length", "window_shift", "min_count", "text"))
 @options.settings(CorpusSettings, only=("drop_users", "min_count", "text", "csv"))
 def explore(
     data: options.Data,

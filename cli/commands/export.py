@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charflow.cli import options
+from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.model.decoding.settings import Limits, SamplingSettings
+from charflow.pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from charflow.export.check import Finding
 
 
+@mode("check", ignores=("run", "to", "version", "changes", "context", "limits"))
 @options.settings(
     SamplingSettings, defaults=True, describe=lambda told: f"Of serving_default: {told[0].lower()}{told[1:]}"
 )
@@ -30,19 +33,11 @@ def export(
     json: options.Json = False,
 ) -> None:
     """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check."""
-    from charflow.pipeline.errors import UserError
-
-    if check is None and (run is None or to is None):
-        raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
-    if check is not None and (run is not None or to is not None):
-        raise UserError("--check stands alone: charflow export --check BASE/VERSION.")
     if check is not None:
-        with waiting("checking"):
-            findings = _check(check)
-        _show(check, findings, json=json)
-        _refuse_failed(check, findings)
+        _check_and_show(check, json=json)
         return
-    assert run is not None and to is not None
+    if run is None or to is None:
+        raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
     load_tensorflow()
     from charflow.export.publish import export_run
 
@@ -74,6 +69,13 @@ def export(
     _show(published, found, json=json)
 
 
+def _check_and_show(version_folder: Path, *, json: bool) -> None:
+    with waiting("checking"):
+        findings = _check(version_folder)
+    _show(version_folder, findings, json=json)
+    _refuse_failed(version_folder, findings)
+
+
 def _check(version_folder: Path) -> "list[Finding]":
     from charflow.export.check import check_in_fresh_process
 
@@ -100,7 +102,5 @@ def _show(version_folder: Path, findings: "list[Finding]", *, json: bool) -> Non
 
 
 def _refuse_failed(version_folder: Path, findings: "list[Finding]") -> None:
-    from charflow.pipeline.errors import UserError
-
     if failed := [finding for finding in findings if not finding.passed]:
         raise UserError(f"{version_folder} does not pass: {failed[0].check}: {failed[0].seen}.")

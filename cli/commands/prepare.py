@@ -38,7 +38,7 @@ def prepare(
     settings = override(CorpusSettings(), changes)
     began = time.monotonic()
     with saying("interrupted: the same command goes on after the last whole shard."), _PreparationScreen() as screen:
-        prepared = prepare_corpus(data, settings, to, shard_characters=shard_size, progress=screen.show)
+        prepared = prepare_corpus(data, settings, to, shard_size=shard_size, progress=screen.show)
     figures = _figures(prepared, time.monotonic() - began)
     console.remark(remarks(prepared))
     if json:

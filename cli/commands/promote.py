@@ -8,6 +8,7 @@ import typer
 
 from charflow.cli import options
 from charflow.cli.lines import read_lines
+from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.grpc_log import quiet_grpc
 from charflow.cli.terminal.waiting import waiting
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from charflow.serving.promotion.comparison import Comparison, Latency
     from charflow.serving.promotion.promote import Move
 
+_COMPARISON = ("texts", "prompts", "samples", "max_slowdown")
+
 
 @checked
+@mode("rollback", ignores=("version", "force", *_COMPARISON))
+@mode("force", ignores=_COMPARISON)
 def promote(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="Folder of the model's versions.")],
     version: Annotated[int | None, typer.Argument(metavar="VERSION", help="The candidate.")] = None,
@@ -54,16 +59,8 @@ def promote(
     json: options.Json = False,
 ) -> None:
     """Move a label of a served model to VERSION, unless that is worse than the version it is now."""
-    if rollback and (version is not None or force or texts or prompts):
-        raise UsageError("--rollback takes no version and compares nothing: charflow promote BASE --rollback.")
     if not rollback and version is None:
         raise UsageError("Name the version: charflow promote BASE VERSION --texts FILE.")
-    if force and (texts or prompts):
-        raise UsageError("--force compares nothing: leave out --texts and --prompts, or --force.")
-    if not (rollback or force or texts):
-        raise UsageError(
-            "Pass --texts FILE, messages that neither version was trained on, one a line; --force compares nothing."
-        )
     quiet_grpc()
     from charflow.serving import ArgumentError, Tls
     from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, WorseError
@@ -78,7 +75,7 @@ def promote(
         certificates = Tls(ca=ca, cert=cert, key=key) if tls or ca or cert or key else None
         place = LabelPlace(base=base, label=label, server=server, config=config, model=model, tls=certificates)
         with waiting("moving the label" if comparing is None else "trying both versions"):
-            move = roll_back(place) if version is None else promote_to(place, version, comparing)
+            move = roll_back(place) if version is None else promote_to(place, version, comparing, force=force)
     except WorseError as error:
         _show(error.refused, moved=False, json=json)
         raise

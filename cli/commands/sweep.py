@@ -11,6 +11,7 @@ import typer
 from charflow.cli import options
 from charflow.cli.exit_status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.interrupts import Terminated
+from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.console import Copied
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@mode("no_cache", ignores=("cache",))
 @options.settings(CorpusSettings)
 def sweep(
     data: options.Data,

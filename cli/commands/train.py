@@ -11,13 +11,14 @@ from charflow.cli import options
 from charflow.cli.commands.evaluate import scored
 from charflow.cli.exit_status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.interrupts import saying
+from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.cli.training_screen import TrainingScreen
 from charflow.model.config import Config
 from charflow.model.distributed.cluster import names_cluster
-from charflow.pipeline.errors import counted
+from charflow.pipeline.errors import UserError, counted
 
 if TYPE_CHECKING:
     from charflow.model.evaluation.copy_check import CopiedRun
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from charflow.model.training_text import TrainingText
 
 
+@mode("no_cache", ignores=("cache",))
 @options.settings(Config)
 def train(
     data: options.CsvOrPrepared,
@@ -61,6 +63,8 @@ def train(
         run_dir.check_free()  # before workers meet: the chief makes the folder only when all have passed here
     scope = make_strategy(strategy)  # type: ignore[arg-type]  # it checks the name
     here, prepared = placement(scope), PreparedCorpus.among(data)
+    if prepared and cache:
+        raise UserError("--cache is of no use with a prepared corpus, which is encoded already: leave it out.")
     wanted = configure(data, changes, name=preset, file=config, prepared=prepared, resumed=run_dir if resume else None)
     with nullcontext() if prepared else waiting("reading"):
         store = None if no_cache else CorpusCache(cache)

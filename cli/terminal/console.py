@@ -23,7 +23,7 @@ from rich.text import Text
 from charflow.cli.options import spelled
 from charflow.cli.terminal.streams import is_unicode
 from charflow.pipeline.errors import ACTING, visible
-from charflow.pipeline.sentences import Sentence
+from charflow.sentences import Sentence
 
 _NARROWEST = 20  # columns for a value beside its name; on a narrower terminal its lines are longer
 _WIDEST = 100_000  # columns, for what is not on a terminal

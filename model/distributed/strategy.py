@@ -21,8 +21,8 @@ from tensorflow.python.eager import context
 from charflow.model.distributed.cluster import JOIN_SECONDS, JOIN_TIMEOUT, names_cluster
 from charflow.model.distributed.rendezvous import meet
 from charflow.pipeline.errors import PeerError, SettingError, UserError, reason
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import checked
+from charflow.sentences import Sentence
 
 _REGISTER_SECONDS = 60.0  # for workers that have met to start TensorFlow
 StrategyKind = Literal["auto", "one-device", "mirrored", "multi-worker", "tpu"]

@@ -24,8 +24,8 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
 from charflow.pipeline.formats.messages import Messages, count_users, read_messages
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.vocabulary import Vocabulary
+from charflow.sentences import Sentence
 
 _MOST_COUNTED = 1 << 25  # characters of a prepared training text that the baselines learn from
 

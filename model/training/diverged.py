@@ -13,7 +13,7 @@ from charflow.model.evaluation.divergence import LossWatch, guess_bits, is_beyon
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.sentences import Sentence
+from charflow.sentences import Sentence
 
 
 class DivergedError(UserError):

@@ -18,9 +18,9 @@ from charflow.pipeline.corpus.settings import USERS
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import find_inputs
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
+from charflow.sentences import Sentence
 
 FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"}) | set(USERS)
 _IDS, _FACTS = "ids.npy", "facts.json"

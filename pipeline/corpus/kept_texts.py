@@ -16,8 +16,8 @@ from charflow.pipeline.corpus.users import most_active
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
 from charflow.pipeline.marks import END, NAMES
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.text import normalise
+from charflow.sentences import Sentence
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.settings import CorpusSettings

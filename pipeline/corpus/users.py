@@ -17,7 +17,7 @@ from charflow.pipeline.corpus.settings import USERS, CorpusSettings
 from charflow.pipeline.errors import UserError, counted, quoted, quoted_list
 from charflow.pipeline.formats.messages import Messages, count_users
 from charflow.pipeline.formats.names import Names
-from charflow.pipeline.sentences import Sentence
+from charflow.sentences import Sentence
 
 _COMPARED = 10_000  # of the most active users; each comparison takes some 10 µs
 _LONGEST_COMPARED = 200  # characters

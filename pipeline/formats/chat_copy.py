@@ -14,7 +14,7 @@ from charflow.pipeline.formats.known_formats import names
 from charflow.pipeline.formats.long_messages import LongMessages, Noticed
 from charflow.pipeline.formats.names import Names
 from charflow.pipeline.scratch import scratch_file
-from charflow.pipeline.sentences import Sentence
+from charflow.sentences import Sentence
 
 
 @dataclass(frozen=True)

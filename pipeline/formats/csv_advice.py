@@ -15,7 +15,7 @@ from charflow.pipeline.formats.csv_source import LayoutError
 from charflow.pipeline.formats.csv_trials import Changes, Reading, first_row
 from charflow.pipeline.formats.file_types import recognise, uncovered
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.sentences import Sentence
+from charflow.sentences import Sentence
 
 Read = Callable[[InputFile, CsvFormat], object]
 

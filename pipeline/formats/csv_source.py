@@ -19,8 +19,8 @@ from charflow.pipeline.formats.inputs import InputFile, find_inputs
 from charflow.pipeline.formats.known_formats import titles
 from charflow.pipeline.formats.long_messages import LINE_BREAK
 from charflow.pipeline.formats.usual_columns import names_beside
-from charflow.pipeline.sentences import Sentence
 from charflow.pipeline.settings import Paths
+from charflow.sentences import Sentence
 
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
 _LINES = 20  # that tell whether a file looks like rows

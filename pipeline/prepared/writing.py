@@ -46,7 +46,7 @@ def prepare_corpus(
     settings: CorpusSettings,
     folder: str | Path,
     *,
-    shard_characters: Count = SHARD_CHARACTERS,
+    shard_size: Count = SHARD_CHARACTERS,
     progress: Progress = lambda doing, share: None,
 ) -> PreparedCorpus:
     """Writes the corpus of chat CSVs into a folder, or goes on with one that was interrupted or damaged.
@@ -57,7 +57,7 @@ def prepare_corpus(
         paths: files or globs, in the order their messages are to be read.
         settings: which messages count and how they become text.
         folder: new, empty, or begun by the same call.
-        shard_characters: characters in each shard but the last.
+        shard_size: characters in each shard but the last.
         progress: is called after each batch; what it raises ends the work, which can go on later.
 
     >>> prepared = prepare_corpus("chat-*.csv", CorpusSettings(), "corpus")  # doctest: +SKIP
@@ -68,7 +68,7 @@ def prepare_corpus(
     """
     check_folder(Path(folder), "the corpus")
     files, folder = find_inputs(paths), Path(folder)
-    origin = Origin.of(files, settings, shard_characters)
+    origin = Origin.of(files, settings, shard_size)
     with _locked(folder):
         begun = _begun(folder, origin)
         if not begun or not begun.fingerprint:
@@ -77,7 +77,7 @@ def prepare_corpus(
             own = with_ids(settings, messages)
             begun = begun or _survey(messages, own, origin, folder, progress)
             finished = _write_shards(messages, own, begun, folder, progress)
-            if changed := Origin.of(files, settings, shard_characters).differences(origin):
+            if changed := Origin.of(files, settings, shard_size).differences(origin):
                 raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
             finished.save(folder / MANIFEST)
         (folder / PROGRESS).unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def _check_shards(characters: int, size: int) -> None:
     """Refuses more files than a folder should hold."""
     if (n_shards := -(-characters // size)) > _MOST_SHARDS:
         raise SettingError(
-            "{shard_characters} is {size}, which makes {count} shards: set it to at least {least}.",
+            "{shard_size} is {size}, which makes {count} shards: set it to at least {least}.",
             size=f"{size:,}",
             count=f"{n_shards:,}",
             least=f"{-(-characters // _MOST_SHARDS):,}",

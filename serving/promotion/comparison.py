@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from charflow.sentences import Sentence
 from charflow.serving.client.arguments import SETTINGS
 from charflow.serving.client.results import Completion, ModelMetadata, Score
 from charflow.serving.errors import UsageError
@@ -155,8 +156,13 @@ def _bits(incumbent: Sequence[Score], candidate: Sequence[Score]) -> Bits:
     for number, (old, new) in enumerate(zip(incumbent, candidate, strict=True), start=1):
         if old.length != new.length:
             raise UsageError(
-                f"The versions read text {number} as {old.length:,} and as {new.length:,} characters, so their bits "
-                "per character have no common measure: shorten texts over the limit of an export, or use --force."
+                Sentence(
+                    "The versions read text {number} as {old} and as {new} characters, so their bits per character "
+                    "have no common measure: shorten texts over the limit of an export, or use {force}.",
+                    number=str(number),
+                    old=f"{old.length:,}",
+                    new=f"{new.length:,}",
+                )
             )
     lengths = np.array([score.length for score in incumbent], float)  # [N]
     sums = np.array([[_bits_of(score) for score in scores] for scores in (incumbent, candidate)])  # [2, N]

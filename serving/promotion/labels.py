@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 from charflow.atomic import replacing
+from charflow.sentences import Sentence
 from charflow.serving.errors import UsageError
 from charflow.serving.layout import LABELS
 from charflow.serving.settings.configs import read_model_config
@@ -45,7 +46,11 @@ class LabelFiles:
             UsageError: no models.config, or one of the two is damaged.
         """
         if not path.is_file():
-            raise UsageError(f"{path} is not there: export a version, or name the server's file with --config.")
+            raise UsageError(
+                Sentence(
+                    "{path} is not there: export a version, or give the server's file as {config}.", path=str(path)
+                )
+            )
         config = read_model_config(str(path))
         if config.WhichOneof("config") != "model_config_list" or not config.model_config_list.config:
             raise UsageError(f"{path} lists no models.")
@@ -61,7 +66,14 @@ class LabelFiles:
         if name is None:
             name = next(iter(models)) if len(models) == 1 else folder
             if name not in models:
-                raise UsageError(f"{self.path} lists several models ({', '.join(models)}): choose one with --model.")
+                several = ", ".join(models)
+                raise UsageError(
+                    Sentence(
+                        "{path} lists several models ({several}): name one as {model}.",
+                        path=str(self.path),
+                        several=several,
+                    )
+                )
         if name not in models:
             raise UsageError(f"{self.path} has no model {name!r}: its models are {', '.join(models)}.")
         return models[name]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from charflow.sentences import Sentence
 from charflow.serving.client.model_service import ModelService
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.errors import UsageError
@@ -89,8 +90,14 @@ class WorseError(UsageError):
         assert refused.comparison is not None
         faults = " and ".join(refused.comparison.faults)
         super().__init__(
-            f"Version {refused.after} is worse than version {refused.before}: {faults}. "
-            f"{refused.label!r} stays with version {refused.before}; --force moves it all the same."
+            Sentence(
+                "Version {after} is worse than version {before}: {faults}. {label} stays with version {before}; "
+                "{force} moves it all the same.",
+                after=str(refused.after),
+                before=str(refused.before),
+                faults=faults,
+                label=repr(refused.label),
+            )
         )
         self.refused = refused
 
@@ -116,27 +123,41 @@ class LabelPlace:
     tls: Tls | None = None
 
 
-def promote(place: LabelPlace, version: int, comparing: ComparisonSettings | None) -> Move:
+def promote(
+    place: LabelPlace, version: int, comparing: ComparisonSettings | None = None, *, force: bool = False
+) -> Move:
     """Moves a label to a version.
 
     Args:
         place: the label.
         version: the candidate.
-        comparing: how it is compared with the version that has the label; None moves the label without.
+        comparing: how it is compared with the version that has the label.
+        force: moves the label without a comparison.
 
     Raises:
-        UsageError: the label, model or version is not there, the server is not reachable or refuses, a file is damaged,
-            or the candidate is worse (WorseError).
+        UsageError: it is neither to be compared nor forced, or both; the label, model or version is not there, the
+            server is not reachable or refuses, a file is damaged, or the candidate is worse (WorseError).
         ArgumentError: the certificates of the place cannot be used.
         ServingError: a call of the comparison failed.
     """
+    if force is (comparing is not None):
+        raise UsageError(
+            Sentence(
+                "Pass {texts}, messages that neither version was trained on, one a line; {force} compares nothing."
+            )
+        )
     files, model = _read(place)
     before = model.version_labels.get(place.label)
     if before is None and comparing is not None:
         has = f"its labels are {', '.join(sorted(model.version_labels))}" if model.version_labels else "it has none"
         raise UsageError(
-            f"{files.path} has no label {place.label!r} ({has}): "
-            f"--force gives it to version {version} without a comparison."
+            Sentence(
+                "{path} has no label {label} ({has}): {force} gives it to version {version} without a comparison.",
+                path=str(files.path),
+                label=repr(place.label),
+                has=has,
+                version=str(version),
+            )
         )
     if before == version:
         with ModelService.connect(place.server, place.tls) as server:
@@ -217,9 +238,16 @@ def _check_in_step(path: Path, model: ModelConfig, server: ModelService) -> None
         found = server.labelled(model.name, label)
         if found not in (None, version):
             raise UsageError(
-                f"{path} says that {label!r} of {model.name!r} is version {version}, and {server.address} that it is "
-                f"version {found}: put the file right, or name the file that the server was started with by --config. "
-                "A promotion sends the whole file to the server."
+                Sentence(
+                    "{path} says that {labelled} is version {version}, and {address} that it is version {found}: put "
+                    "the file right, or give the file that the server was started with as {config}. A promotion "
+                    "sends the whole file to the server.",
+                    path=str(path),
+                    labelled=f"{label!r} of {model.name!r}",
+                    version=str(version),
+                    address=server.address,
+                    found=str(found),
+                )
             )
 
 
@@ -270,8 +298,12 @@ def _check_same_reading(base: Path, *versions: int | None) -> None:
             return  # not exported by charflow: nothing is known
     if settings[0] != settings[1]:
         raise UsageError(
-            f"Versions {versions[0]} and {versions[1]} normalise text differently ({settings[0]} and {settings[1]}), "
-            "so their bits per character have no common measure: --force moves the label without a comparison."
+            Sentence(
+                "{differently}, so their bits per character have no common measure: {force} moves the label without a "
+                "comparison.",
+                differently=f"Versions {versions[0]} and {versions[1]} normalise text differently ({settings[0]} and "
+                f"{settings[1]})",
+            )
         )
 
 

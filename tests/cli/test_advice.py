@@ -16,7 +16,7 @@ import typer
 from charflow.cli.app import app
 from charflow.cli.options import spelled
 from charflow.pipeline.errors import PeerError, UserError
-from charflow.pipeline.sentences import Sentence
+from charflow.sentences import Sentence
 from tests.support import ROOT
 
 ROOMS = ("pipeline", "model", "export", "serving/client")

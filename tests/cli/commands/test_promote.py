@@ -32,7 +32,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list:
     """Replaces the promotion and the way back by ones that move nothing; lists what they were given."""
     calls: list = []
 
-    def promote(place: LabelPlace, version: int, comparing: ComparisonSettings | None) -> Move:
+    def promote(place: LabelPlace, version: int, comparing: ComparisonSettings | None, *, force: bool) -> Move:
+        assert force is not bool(comparing)
         calls.append((place, version, comparing))
         return BETTER if comparing else Move(model="a", label=place.label, before=None, after=version)
 
@@ -120,7 +121,7 @@ def test_promote_json_has_the_comparison(call: Callable, given: list, texts: Pat
 
 @pytest.mark.parametrize("json", [False, True], ids=["table", "json"])
 def test_promote_shows_why_it_refuses(call: Callable, texts: Path, monkeypatch: pytest.MonkeyPatch, json: bool) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise WorseError(Move(model="a", label="stable", before=1, after=2, comparison=comparison(0.25)))
 
     monkeypatch.setattr("charflow.serving.promotion.promote.promote", refuse)
@@ -154,23 +155,10 @@ def test_rollback_needs_no_version(call: Callable, given: list) -> None:
     ("arguments", "message"),
     [
         ([], "Name the version: charflow promote BASE VERSION --texts FILE."),
-        (
-            [2],
-            "Pass --texts FILE, messages that neither version was trained on, one a line; --force compares nothing.",
-        ),
-        ([2, "--rollback"], "--rollback takes no version and compares nothing: charflow promote BASE --rollback."),
-        (
-            ["--rollback", "--force"],
-            "--rollback takes no version and compares nothing: charflow promote BASE --rollback.",
-        ),
-        (
-            [2, "--force", "--texts", "held-out.txt"],
-            "--force compares nothing: leave out --texts and --prompts, or --force.",
-        ),
         ([2, "--texts", "no.txt"], "no.txt cannot be read: No such file or directory."),
         ([2, "--force", "--cert", "client.pem"], "Pass a certificate and its key together."),
     ],
-    ids=["no version", "no texts", "rollback to", "rollback by force", "force with texts", "no file", "no key"],
+    ids=["no version", "no file", "no key"],
 )
 def test_promote_refuses_options_that_do_not_go_together(
     refused: Callable, given: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list, message: str
@@ -200,7 +188,7 @@ def test_promote_refuses_texts_that_are_no_text(refused: Callable, given: list, 
 def test_promote_shows_an_error_as_one_sentence(
     refused: Callable, texts: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("charflow.serving.promotion.promote.promote", fail)

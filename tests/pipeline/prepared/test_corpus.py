@@ -28,7 +28,7 @@ def alphabet(tmp_path_factory: pytest.TempPathFactory) -> PreparedCorpus:
     """The letters, the last seven held out, in shards of 7: one message of 19, a separator, one of 7."""
     folder = tmp_path_factory.mktemp("alphabet")
     (folder / "chat.csv").write_text(f"fromUser.id,text\na,{TEXT[:19]}\na,{TEXT[19:]}\n")
-    return prepare_corpus(str(folder / "chat.csv"), CorpusSettings(held_out=0.5), folder / "to", shard_characters=7)
+    return prepare_corpus(str(folder / "chat.csv"), CorpusSettings(held_out=0.5), folder / "to", shard_size=7)
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ few = settings(max_examples=8)
 TRAIN = 301  # characters
 
 
-def prepare_distinct(folder: Path, shard_characters: int) -> PreparedCorpus:
+def prepare_distinct(folder: Path, shard_size: int) -> PreparedCorpus:
     """A training text of 300 distinct characters and a separator, so that a character tells where it stands."""
     text = "".join(chr(0x4E00 + i) for i in range(TRAIN - 1))
     tail = "held out" * 14  # long enough to be held out by itself
     (folder / "chat.csv").write_text(f"fromUser.id,text\na,{text}\na,{tail}\n")
     chat = str(folder / "chat.csv")
-    return prepare_corpus(chat, CorpusSettings(held_out=0.5), folder / "to", shard_characters=shard_characters)
+    return prepare_corpus(chat, CorpusSettings(held_out=0.5), folder / "to", shard_size=shard_size)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def distinct(tmp_path_factory: pytest.TempPathFactory) -> PreparedCorpus:
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> PreparedCorpus:
     """The sample chat, in ids of one byte."""
-    return prepare_corpus(sample_chat, CorpusSettings(), tmp_path_factory.mktemp("chat"), shard_characters=10_000)
+    return prepare_corpus(sample_chat, CorpusSettings(), tmp_path_factory.mktemp("chat"), shard_size=10_000)
 
 
 @pytest.fixture

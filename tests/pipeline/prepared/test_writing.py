@@ -91,39 +91,39 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("small_batches")
 def test_prepare_equals_build_corpus(settings: CorpusSettings, sample_chat: str, tmp_path: Path) -> None:
-    prepared = prepare_corpus(sample_chat, settings, tmp_path / "to", shard_characters=1000)
+    prepared = prepare_corpus(sample_chat, settings, tmp_path / "to", shard_size=1000)
     assert_equal(prepared, build_corpus(sample_chat, settings))
     assert prepared.settings == settings
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard_characters", [1, 7, 1000], ids=lambda size: f"shards of {size}")
+@pytest.mark.parametrize("shard_size", [1, 7, 1000], ids=lambda size: f"shards of {size}")
 @pytest.mark.parametrize("rows_per_batch", [1, 2, 5])
 @pytest.mark.parametrize("fraction", [1.0, 0.6])
 def test_prepare_does_not_depend_on_batches_and_shards(
-    rows_per_batch: int, fraction: float, shard_characters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows_per_batch: int, fraction: float, shard_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["", "One", "", "Two", "three", "", "", "4", "five", "", ""]
     chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
     settings = CorpusSettings(fraction=fraction, held_out=0.5)
     monkeypatch.setattr(csv_rows, "_ROWS_PER_BATCH", rows_per_batch)
-    prepared = prepare_corpus(chat, settings, tmp_path / "to", shard_characters=shard_characters)
+    prepared = prepare_corpus(chat, settings, tmp_path / "to", shard_size=shard_size)
     assert_equal(prepared, build_corpus(chat, settings))
-    assert len(prepared.shards) == -(-prepared.characters // shard_characters)
+    assert len(prepared.shards) == -(-prepared.characters // shard_size)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard_characters", [97, 500, 10_000])
+@pytest.mark.parametrize("shard_size", [97, 500, 10_000])
 @pytest.mark.parametrize(
     "texts",
     [["a long tale " * 50], ["a long tale " * 90, "no", "yes"], ["no", *["a long tale " * 90] * 9, *["ok"] * 5]],
     ids=["one message", "three", "a few short ones at the end"],
 )
 def test_prepare_holds_out_as_much_as_a_corpus_in_memory_does(
-    texts: list[str], shard_characters: int, tmp_path: Path
+    texts: list[str], shard_size: int, tmp_path: Path
 ) -> None:
     chat = write_chat(tmp_path / "chat.csv", [("ada", text) for text in texts])
-    prepared = prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_characters=shard_characters)
+    prepared = prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_size=shard_size)
     assert_equal(prepared, build_corpus(chat, CorpusSettings()))
     assert prepared.held_out_characters == prepared.characters // 10
 
@@ -150,7 +150,7 @@ def test_prepare_keeps_awkward_characters(tmp_path: Path) -> None:
 
 def test_prepare_of_many_characters_takes_two_bytes_each(tmp_path: Path) -> None:
     chat = write_chat(tmp_path / "chat.csv", [("a", "".join(chr(0x4E00 + i) for i in range(300)))])
-    prepared = prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_characters=200)
+    prepared = prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_size=200)
     assert_equal(prepared, Corpus.from_csv(chat))
     assert (tmp_path / "to" / "shard-00001.ids").read_bytes()[-2:] == bytes([300 % 256, 300 // 256])
 
@@ -160,7 +160,7 @@ def test_prepare_of_a_message_that_normalises_to_nothing_at_the_end(tmp_path: Pa
     chat = write_chat(tmp_path / "chat.csv", [("a", "one"), ("a", "\u00ad")])  # case folding drops a soft hyphen
     settings = CorpusSettings(held_out=0.5, text=TextSettings(case_fold=True))
     for size in (2, 4, 9):
-        prepared = prepare_corpus(chat, settings, tmp_path / str(size), shard_characters=size)
+        prepared = prepare_corpus(chat, settings, tmp_path / str(size), shard_size=size)
         assert_equal(prepared, build_corpus(chat, settings))
 
 
@@ -189,7 +189,7 @@ def test_prepare_tells_what_it_does(chat: str, tmp_path: Path) -> None:
 def test_prepare_stopped_anywhere_goes_on_to_the_same_bytes(sample_chat: str, tmp_path: Path, fraction: float) -> None:
     settings = CorpusSettings(fraction=fraction, held_out=0.3)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    prepare_corpus(sample_chat, settings, whole, shard_characters=5000)
+    prepare_corpus(sample_chat, settings, whole, shard_size=5000)
     stops = 0
     for calls in [1, 5, 14, 3, 16, 20, 7, 19, 25, 12, 1000]:
         left = iter(range(calls))
@@ -199,7 +199,7 @@ def test_prepare_stopped_anywhere_goes_on_to_the_same_bytes(sample_chat: str, tm
                 raise Stop
 
         try:
-            prepare_corpus(sample_chat, settings, stopped, shard_characters=5000, progress=stop)
+            prepare_corpus(sample_chat, settings, stopped, shard_size=5000, progress=stop)
         except Stop:
             stops += 1
             assert not (stopped / "manifest.json").exists()
@@ -214,14 +214,14 @@ def test_prepare_goes_on_and_does_not_begin_anew(sample_chat: str, tmp_path: Pat
             raise Stop
 
     with pytest.raises(Stop):
-        prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "to", shard_characters=5000, progress=stop)
+        prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "to", shard_size=5000, progress=stop)
     before = {path: path.stat().st_ino for path in (tmp_path / "to").glob("shard-*")}
     told: list[tuple[str, float]] = []
     prepare_corpus(
         sample_chat,
         CorpusSettings(),
         tmp_path / "to",
-        shard_characters=5000,
+        shard_size=5000,
         progress=lambda *report: told.append(report),
     )
     assert len(before) > 2
@@ -240,14 +240,14 @@ def tell(doing, share):
     time.sleep(0.01)
 
 csv_rows._ROWS_PER_BATCH = 50
-prepare_corpus(sys.argv[1], CorpusSettings(), sys.argv[2], shard_characters=2000, progress=tell)
+prepare_corpus(sys.argv[1], CorpusSettings(), sys.argv[2], shard_size=2000, progress=tell)
 """
 
 
 @pytest.mark.usefixtures("small_batches")
 def test_prepare_killed_at_random_moments_goes_on_to_the_same_bytes(sample_chat: str, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    prepare_corpus(sample_chat, CorpusSettings(), whole, shard_characters=2000)
+    prepare_corpus(sample_chat, CorpusSettings(), whole, shard_size=2000)
     moments = random.Random(7)
     for doing, share in (("counting", 0.5), ("encoding", 0.3), ("encoding", 0.7)):
         process = forked.Popen(
@@ -263,7 +263,7 @@ def test_prepare_killed_at_random_moments_goes_on_to_the_same_bytes(sample_chat:
     left = {path.name for path in killed.iterdir()}
     assert "shard-00009.ids" in left
     assert "manifest.json" not in left
-    prepare_corpus(sample_chat, CorpusSettings(), killed, shard_characters=2000)
+    prepare_corpus(sample_chat, CorpusSettings(), killed, shard_size=2000)
     assert contents(killed) == contents(whole)
 
 
@@ -290,11 +290,11 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_prepare_again_mends(damage: Callable[[Path], object], chat: str, tmp_path: Path) -> None:
     folder = tmp_path / "to"
-    prepare_corpus(chat, CorpusSettings(), folder, shard_characters=7)
+    prepare_corpus(chat, CorpusSettings(), folder, shard_size=7)
     before = contents(folder)
     assert sorted(before) == ["manifest.json", *(f"shard-0000{i}.ids" for i in range(4)), "vocabulary.txt"]
     damage(folder)
-    prepare_corpus(chat, CorpusSettings(), folder, shard_characters=7)
+    prepare_corpus(chat, CorpusSettings(), folder, shard_size=7)
     assert contents(folder) == before
 
 
@@ -311,12 +311,12 @@ def test_prepare_of_a_finished_folder_does_not_read_the_files(
     [
         ({"settings": CorpusSettings(users=("ada",), held_out=0.2)}, "users, held_out"),
         ({"settings": CorpusSettings(text=TextSettings(lowercase=False))}, "text"),
-        ({"shard_characters": 8}, "shard size"),
+        ({"shard_size": 8}, "shard size"),
     ],
     ids=["settings", "text settings", "shard size"],
 )
 def test_prepare_refuses_to_go_on_with_other_settings(change: dict, named: str, chat: str, tmp_path: Path) -> None:
-    options = {"settings": CorpusSettings(), "shard_characters": 7}
+    options = {"settings": CorpusSettings(), "shard_size": 7}
     prepare_corpus(chat, folder=tmp_path / "to", **options)
     with pytest.raises(UserError) as error:
         prepare_corpus(chat, folder=tmp_path / "to", **{**options, **change})
@@ -381,12 +381,12 @@ def test_prepare_refuses_what_build_corpus_refuses(options: dict, chat: str, tmp
 
 
 def test_prepare_refuses_empty_shards(chat: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^shard_characters must be at least 1, not 0\.$"):
-        prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_characters=0)
+    with pytest.raises(UserError, match=r"^shard_size must be at least 1, not 0\.$"):
+        prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_size=0)
 
 
 def test_prepare_refuses_more_shards_than_a_folder_should_hold(sample_chat: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^shard_characters is 1, which makes [\d,]+ shards: set it to at least \d\.$"):
-        prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_characters=1)
-    prepared = prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_characters=40_000)
+    with pytest.raises(UserError, match=r"^shard_size is 1, which makes [\d,]+ shards: set it to at least \d\.$"):
+        prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_size=1)
+    prepared = prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_size=40_000)
     assert prepared.characters > 10_000

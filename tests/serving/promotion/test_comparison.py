@@ -110,7 +110,7 @@ def test_compare_refuses_texts_that_are_read_differently() -> None:
         compared(Made(), Made(limit=11))
     assert str(error.value) == (
         "The versions read text 4 as 12 and as 11 characters, so their bits per character have no common measure: "
-        "shorten texts over the limit of an export, or use --force."
+        "shorten texts over the limit of an export, or use force."
     )
 
 

@@ -236,7 +236,7 @@ def test_promote_goes_on_serving_what_was_served(start: Callable, base: Path, po
     text = CONFIG.replace("specific { versions: 1 }", policy).replace('version_labels { key: "stable" value: 1 }', "")
     (base / "models.config").write_text(text)
     fake, place = start()
-    move = promote(place, 2, None)
+    move = promote(place, 2, force=True)
     assert (move.before, move.after) == (None, 2)
     assert (fake.labels, fake.loaded) == ({"stable": 2}, loaded)
 
@@ -253,7 +253,7 @@ def test_promote_drops_what_a_label_stood_for_two_moves_ago(start: Callable, bas
 def test_promote_keeps_what_other_labels_need(start: Callable, base: Path) -> None:
     fake, place = start()
     canary = LabelPlace(base=base, label="canary", server=place.server)
-    promote(canary, 1, None)
+    promote(canary, 1, force=True)
     promote(canary, 4, TRIAL)  # canary may go back to 1
     promote(place, 2, TRIAL)
     promote(place, 3, TRIAL)
@@ -268,7 +268,7 @@ def test_promote_refuses_more_bits(start: Callable, base: Path) -> None:
         promote(place, 2, TRIAL)
     assert str(error.value) == (
         "Version 2 is worse than version 1: 0.250 more bits per character (± 0.000). "
-        "'stable' stays with version 1; --force moves it all the same."
+        "'stable' stays with version 1; force moves it all the same."
     )
     assert error.value.refused.comparison.bits.candidate == pytest.approx(2.25)
     assert (fake.labels, fake.loaded) == ({"stable": 1}, [1])
@@ -287,7 +287,7 @@ def test_promote_refuses_a_slower_version(start: Callable, base: Path) -> None:
 def test_forced_promotion_compares_nothing(start: Callable) -> None:
     fake, place = start()
     fake.bits[2] = 9.0
-    assert promote(place, 2, None) == Move(model="a", label="stable", before=1, after=2)
+    assert promote(place, 2, force=True) == Move(model="a", label="stable", before=1, after=2)
     assert fake.labels == {"stable": 2}
     assert fake.predictions == []
 
@@ -329,7 +329,7 @@ def test_history_follows_the_models_config(base: Path, remembered: list[int], pr
     [
         ("stable", 9, "{base} has no version 9: it has 1, 2, 3, 4."),
         ("stable", 1, "'stable' is version 1 already."),
-        ("canary", 2, "{base}/models.config has no label 'canary' (its labels are stable): --force gives it to "
+        ("canary", 2, "{base}/models.config has no label 'canary' (its labels are stable): force gives it to "
          "version 2 without a comparison."),
         ("a b", 2, "A label has letters, digits and underscores only, not 'a b'."),
     ],
@@ -351,11 +351,11 @@ def test_rollback_refuses_a_label_that_is_not_there(start: Callable, base: Path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "{path} is not there: export a version, or name the server's file with --config."),
+        (None, "{path} is not there: export a version, or give the server's file as config."),
         ("", "{path} lists no models."),
         ("model_config_list {", "Invalid protobuf file: '{path}': Error parsing text-format "),
         (CONFIG.replace('"a"', '"b"'), "127.0.0.1:1 tells nothing about model 'b': "),
-        (SEVERAL, "{path} lists several models (b, c): choose one with --model."),
+        (SEVERAL, "{path} lists several models (b, c): name one as model."),
     ],
     ids=["missing", "empty", "damaged", "another model", "several models"],
 )
@@ -524,10 +524,21 @@ def test_promote_refuses_versions_that_read_text_differently(start: Callable, ba
         card.write_text(json.dumps({"configuration": {"corpus": {"text": {"lowercase": lowercase}}}}))
     assert refusal(lambda: promote(place, 2, TRIAL)) == (
         "Versions 1 and 2 normalise text differently ({'lowercase': False} and {'lowercase': True}), so their bits per "
-        "character have no common measure: --force moves the label without a comparison."
+        "character have no common measure: force moves the label without a comparison."
     )
     assert fake.reloads == []
-    assert promote(place, 2, None).after == 2
+    assert promote(place, 2, force=True).after == 2
+
+
+@pytest.mark.parametrize("way", [{}, {"comparing": TRIAL, "force": True}], ids=["neither", "both"])
+def test_promote_compares_or_is_forced(start: Callable, way: dict) -> None:
+    fake, place = start()
+    with pytest.raises(UsageError) as error:
+        promote(place, 2, **way)
+    rest = ", messages that neither version was trained on, one a line; "
+    assert str(error.value) == f"Pass texts{rest}force compares nothing."
+    assert error.value.told(lambda name: f"--{name}") == f"Pass --texts{rest}--force compares nothing."
+    assert fake.reloads == []
 
 
 @pytest.mark.parametrize(
@@ -554,9 +565,9 @@ def test_promote_refuses_a_file_that_the_server_is_ahead_of(start: Callable, bas
     model.version_labels["stable"] = 2
     path = base / "models.config"
     before = path.read_text()
-    assert refusal(lambda: promote(place, version, None)) == (
+    assert refusal(lambda: promote(place, version, force=True)) == (
         f"{path} says that 'stable' of 'a' is version 1, and {place.server} that it is version 2: put the file right, "
-        "or name the file that the server was started with by --config. "
+        "or give the file that the server was started with as config. "
         "A promotion sends the whole file to the server."
     )
     assert fake.reloads == []
@@ -566,7 +577,7 @@ def test_promote_refuses_a_file_that_the_server_is_ahead_of(start: Callable, bas
 def test_promote_brings_a_server_that_lost_its_labels_in_step(start: Callable) -> None:
     fake, place = start()
     fake.config.model_config_list.config[0].version_labels.clear()
-    assert promote(place, 2, None).after == 2
+    assert promote(place, 2, force=True).after == 2
     assert fake.labels == {"stable": 2}
 
 
@@ -589,4 +600,4 @@ def test_promote_says_what_was_not_there_in_time(
 
     monkeypatch.setattr(FakeServer, "HandleReloadConfigRequest", late)
     _, place = start()
-    assert refusal(lambda: promote(place, 2, None)).startswith(expected.format(place.server))
+    assert refusal(lambda: promote(place, 2, force=True)).startswith(expected.format(place.server))

@@ -1,7 +1,7 @@
 """Words a sentence that names settings once, for the program that called and for whoever typed a command.
 
-The lowest room of all: `errors` raises such sentences and `remarks` gives them. Nothing below `cli` knows how an option
-is called; a command hands over a `Spell` of its own.
+It lies below all packages: their errors raise such sentences, and `remarks` gives them. Nothing below `cli` knows how
+an option is called; a command hands over a `Spell` of its own.
 """
 
 from collections.abc import Callable, Mapping
