@@ -63,7 +63,8 @@ def promote(
         raise UsageError("Name the version: charflow promote BASE VERSION --texts FILE.")
     quiet_grpc()
     from charflow.serving import ArgumentError, Tls
-    from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, WorseError
+    from charflow.serving.promotion.comparison import ComparisonSettings
+    from charflow.serving.promotion.promote import LabelPlace, WorseError
     from charflow.serving.promotion.promote import promote as promote_to
     from charflow.serving.promotion.promote import rollback as roll_back
 

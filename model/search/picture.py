@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d9822b", "#9aa5b1"
 _EARLY = "ended early, judged on a part"
 _COLUMNS = 3  # panels side by side
+_LEGEND_POINTS = 24.0  # between the title and the axes, for the line of the legend
 _HEADROOM = 1.6  # times the spread of the finished trials; what is worse is drawn at the upper edge
 
 
@@ -37,13 +38,13 @@ def plot_trials(trials: Sequence[Trial], space: Space, path: Path) -> None:
     axes = figure.add_subplot(grid[0, :])
     _draw(axes, [(trial.number, trial) for trial in shown], best, high)
     _draw_running_best(axes, shown)
-    axes.set_title(_title(shown, best), loc="left", fontsize=11)
+    axes.set_title(_title(shown, best), loc="left", fontsize=11, pad=_LEGEND_POINTS)
     axes.set_xlabel("trial")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("held-out bits per character")
     axes.set_ylim(low, high)
     if shown:
-        axes.legend(frameon=False, fontsize=8, ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.03), borderpad=0)
+        axes.legend(frameon=False, fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0.0, 1.03), borderpad=0)
 
     for index, axis in enumerate(space.axes):
         panel = figure.add_subplot(grid[1 + index // _COLUMNS, index % _COLUMNS])

@@ -24,40 +24,10 @@ from charflow.serving.client.model_service import ModelService
 from charflow.serving.client.wire.tls import Tls
 from charflow.serving.errors import UsageError
 from charflow.serving.layout import MODEL_CARD, MODELS
-from charflow.serving.promotion.comparison import FEWEST_TEXTS, Comparison, compare
+from charflow.serving.promotion.comparison import Comparison, ComparisonSettings, compare
 from charflow.serving.promotion.labels import LabelFiles, check_label, list_versions
 
 _LOAD_SECONDS = 300.0  # for a version to load and warm up
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonSettings:
-    """What a candidate is compared by.
-
-    Attributes:
-        texts: text that neither version was trained on.
-        prompts: what completions are asked for.
-        requests: how many.
-        max_slowdown: how many times as long the candidate may take.
-    """
-
-    texts: str | Sequence[str]
-    prompts: str | Sequence[str] = ("",)
-    requests: int = 200
-    max_slowdown: float = 1.5
-
-    def __post_init__(self) -> None:
-        for name in ("texts", "prompts"):
-            if isinstance(given := getattr(self, name), str):  # one, and not its letters
-                object.__setattr__(self, name, (given,))
-        if len(self.texts) < FEWEST_TEXTS:
-            raise UsageError(f"There are {len(self.texts)} texts to compare by: give at least {FEWEST_TEXTS}.")
-        if not self.prompts:
-            raise UsageError("There are no prompts to compare by.")
-        if self.requests < 1:
-            raise UsageError(f"requests must be at least 1, not {self.requests}.")
-        if not self.max_slowdown > 0:
-            raise UsageError(f"max_slowdown must be above 0, not {self.max_slowdown:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ def test_charflow_alone_shows_its_help(call: Callable) -> None:
         (["export", "run"], "Name a run and where its versions go: charflow export RUN --to BASE."),
         (
             ["export", "run", "--to", "m", "--check", "m/1"],
-            "--check stands alone: charflow export --check BASE/VERSION.",
+            "RUN and --to are of no use with --check: leave them out.",
         ),
     ],
     ids=[

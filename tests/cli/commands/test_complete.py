@@ -322,7 +322,7 @@ def test_complete_passes_on_what_the_server_says(
 
 OPTIONS: dict[str, tuple[list[Any], str]] = {
     "count": (["--count", 0], "--count must be at least 1 and at most 100,000, not 0."),
-    "stream and json": (["--stream", "--json"], "Pass --stream or --json, not both."),
+    "stream and json": (["--stream", "--json"], "--json is of no use with --stream: leave it out."),
     "temperature": (
         ["--temperature", "nan"],
         "--temperature must be a finite number of at least 0, not nan (0 is greedy).",

@@ -8,8 +8,8 @@ import pytest
 from charflow.serving import Tls, Unreachable
 from charflow.serving.client.wire.trouble import Trouble
 from charflow.serving.errors import Unavailable, UsageError
-from charflow.serving.promotion.comparison import Bits, Comparison, Latency
-from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, Move, WorseError
+from charflow.serving.promotion.comparison import Bits, Comparison, ComparisonSettings, Latency
+from charflow.serving.promotion.promote import LabelPlace, Move, WorseError
 
 
 def comparison(difference: float) -> Comparison:

@@ -4,6 +4,7 @@ import gc
 import signal
 import sqlite3
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,11 @@ from typing import Any
 
 import matplotlib.image
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml
+from charflow.model.network.network import Network
 from charflow.model.search import sweep as sweep_module
 from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import DEFAULT_SEARCH, Space
@@ -20,7 +24,6 @@ from charflow.model.search.sweep import Stopped, Sweep, locked
 from charflow.model.search.trials import Trial
 from charflow.model.training.diverged import DivergedError
 from charflow.model.training.report import Result
-from charflow.model.training.trainer import Trainer
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.tables import override
@@ -330,19 +333,35 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_quick")
-def test_sweep_trains_and_lets_go_of_its_networks(tmp_path: Path, corpus: Corpus) -> None:
-    config = override(CONFIG, {"training": {"time_limit": 0.5, "warmup_steps": 1}}, source="")
+def test_sweep_trains_and_lets_go_of_its_networks(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = override(
+        CONFIG, {"training": {"steps": 4, "time_limit": 3600.0, "warmup_steps": 1, "evaluations": 1}}, source=""
+    )
     sweep = Sweep(tmp_path, config, Space.parse(SEARCH, config), corpus)
-    before = n_trainers()
-    sweep.run(2, heard := Heard())
-    assert n_trainers() == before
-    assert [trial.state for trial in heard.trials] == ["finished", "finished"]
-    assert all(trial.steps >= 1 and 0 < trial.bits < 20 for trial in heard.trials)
+    networks: list[weakref.ref] = []
+    kept: list[int] = []
+    make = Network.__init__
 
+    def remembered(network: Network, *args: Any, **options: Any) -> None:
+        networks.append(weakref.ref(network))
+        make(network, *args, **options)
 
-def n_trainers() -> int:
-    gc.collect()
-    return sum(isinstance(thing, Trainer) for thing in gc.get_objects())
+    class Watching(Heard):
+        def ended(self, trial: Trial, best: Trial | None) -> None:
+            super().ended(trial, best)
+            kept.append(sum(network() is not None for network in networks))
+
+    monkeypatch.setattr(Network, "__init__", remembered)
+    gc.disable()  # what is gone was let go of
+    try:
+        sweep.run(2, heard := Watching())
+    finally:
+        gc.enable()
+    assert (len(networks), kept) == (2, [0, 0])
+    assert [(trial.state, trial.steps) for trial in heard.trials] == [("finished", 4)] * 2
+    assert all(0 < trial.bits < 20 for trial in heard.trials)
 
 
 # --- the space
@@ -427,3 +446,18 @@ def test_plot_trials_shows_which_ended_early(tmp_path: Path) -> None:
         plot_trials(trials, Space.parse(["units=4:16"], CONFIG), tmp_path / "trials.png")
         images.append((tmp_path / "trials.png").read_bytes())
     assert len(set(images)) == 3
+
+
+def test_plot_trials_writes_the_title_clear_of_the_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (figures.append(figure), save(figure, *a, **k)))
+    states = [("finished", 2.5), ("finished", 2.0), ("pruned", 3.0), ("diverged", None)]
+    trials = [trial(n, *state, units=8) for n, state in enumerate(states * 300, 1)]
+    plot_trials(trials, Space.parse(["units=4:16"], CONFIG), tmp_path / "trials.png")
+    axes = figures[0].axes[0]
+    legend = axes.get_legend()
+    assert len(legend.get_texts()) == 5
+    title = next(each for each in axes.findobj(Text) if each.get_text() == axes.get_title("left") != "")
+    assert not legend.get_window_extent().overlaps(title.get_window_extent())
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())

@@ -29,8 +29,9 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from charflow.pipeline.errors import UserError
 from charflow.serving import Tls
 from charflow.serving.errors import ServingError, UsageError
+from charflow.serving.promotion.comparison import ComparisonSettings
 from charflow.serving.promotion.labels import LabelFiles
-from charflow.serving.promotion.promote import ComparisonSettings, LabelPlace, Move, WorseError, promote, rollback
+from charflow.serving.promotion.promote import LabelPlace, Move, WorseError, promote, rollback
 
 TRIAL = ComparisonSettings(texts=[f"message {number}" for number in range(30)], requests=5, max_slowdown=100)
 COMMENT = "# Mine.\n\n# Keep it.\n"
