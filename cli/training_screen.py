@@ -139,11 +139,6 @@ class TrainingScreen:
         self._samples.append(sample)
         self._print(f"\n--- temperature {sample.temperature:g} ---\n{sample.text}")
 
-    @property
-    def best_texts(self) -> list[str]:
-        """What the run's best weights wrote at its end."""
-        return [sample.text for sample in self._samples if sample.best]
-
     def _print(self, text: str) -> None:
         if self._quiet or self._unread:
             return

@@ -16,6 +16,7 @@ from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import SamplingSettings
 from charflow.model.decoding.text_model import TextModel
+from charflow.model.evaluation.memorisation import report_of, without_text
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.errors import UserError
@@ -53,6 +54,7 @@ def make_model_card(
         "configuration": {key: value for key, value in asdict(config).items() if key != "data"},
         "data": run.corpus_facts(),
         "metrics": run.figures_of(best_step(run.checkpoints) or 0),
+        "memorisation": without_text(report_of(run)),
         "serving_default": asdict(settings),
         "context": context,
         "limits": asdict(text_model.limits),

@@ -22,6 +22,8 @@ OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
 Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
 Precision = Literal["float32", "bfloat16", "float16"]
+MOST_CANARIES = 16  # for more, chance alone would come near what is measured; see `evaluation.exposure`
+MOST_REPEATS = 10_000  # with all canaries 5 MB of text
 MOST_LAYERS = 64  # each is a part of the graph: more take minutes to trace, and none has been seen to help
 
 
@@ -85,6 +87,8 @@ class TrainingConfig:
         checkpoint_seconds: likewise.
         precision: of the recurrent layers; the weights stay float32, and float16 scales its loss.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
+        canaries: planted into the training part; see `canaries`.
+        canary_repeats: 0 plants none and asks for them all the same, to compare with.
     """
 
     window_length: Annotated[Count, Option("Characters in a window.", search="log")] = 64
@@ -120,9 +124,20 @@ class TrainingConfig:
     streaming: Annotated[bool, Option("Read a prepared corpus from disk while training.")] = False
     deterministic: Annotated[bool, Option("The same bits each time.")] = False
     seed: Annotated[Natural, Option("Of weights, shuffling, dropout, samples.")] = 0
+    canaries: Annotated[
+        int,
+        Bounds(at_least=0, at_most=MOST_CANARIES, note=_ZERO_IS_OFF),
+        Option("Plant N random numbers, to measure what is learned by heart."),
+    ] = 0
+    canary_repeats: Annotated[int, Bounds(at_least=0, at_most=MOST_REPEATS), Option("Plant each so many times.")] = 1
 
     def __post_init__(self) -> None:
         check(self)
+        if self.canaries and (on_disk := tuple(name for name in ("shard_corpus", "streaming") if getattr(self, name))):
+            raise SettingError(
+                "{canaries} are planted into a text that every worker holds in memory: leave them or {on_disk} out.",
+                on_disk=on_disk,
+            )
         if self.shard_corpus and self.streaming:
             raise SettingError("{streaming} holds no corpus that {shard_corpus} could share out: give one of them.")
         if not (self.epochs or self.steps or self.time_limit):

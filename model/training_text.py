@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import tensorflow as tf
 
+from charflow.model.canaries import planted
 from charflow.model.config import Config, TrainingConfig
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
@@ -169,10 +170,10 @@ def read_text(
             raise UserError(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )
-        return TextInMemory(build_corpus(tuple(data), config.corpus, cache))
+        return TextInMemory(planted(build_corpus(tuple(data), config.corpus, cache), config))
     if training.streaming:
         return TextOnDisk(data)
     if training.shard_corpus and workers > 1:
         part = data.load_part(worker, workers, length=training.window_length, shift=training.window_shift)
         return TextInMemory(part, parts=workers)
-    return TextInMemory(data.load())
+    return TextInMemory(planted(data.load(), config))

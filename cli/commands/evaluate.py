@@ -1,7 +1,8 @@
 """`charflow evaluate`: how good a run is, beside models that cost nothing."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,11 +11,13 @@ from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
-from charflow.pipeline.errors import counted, quoted_list
+from charflow.pipeline.errors import counted, quoted, quoted_list
 from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
     from charflow.model.evaluation.evaluation import Evaluation
+
+_SHOWN = 60  # characters of a copied run
 
 
 @mode("no_cache", ignores=("cache",))
@@ -51,6 +54,7 @@ def evaluate(
     load_tensorflow()
     from charflow.model.decoding.decoder import make_decoder
     from charflow.model.decoding.generator import load_network
+    from charflow.model.evaluation.memorisation import report_of
     from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
     from charflow.model.run.run_dir import RunDir
     from charflow.pipeline.corpus.cache import CorpusCache
@@ -68,10 +72,15 @@ def evaluate(
         console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(text.absent)}.")
     with waiting("measuring"):
         found, beside = judge(decoder, vocabulary, text)
+    known = report_of(run_dir)
     if json:
-        console.print_json({"run": str(run), "context": context, **asdict(found), "baselines": beside})
-    else:
-        _show(f"charflow ({context})", found, beside, text.available)
+        facts = {"run": str(run), "context": context, **asdict(found), "baselines": beside, "memorisation": known}
+        console.print_json(facts)
+        return
+    _show(f"charflow ({context})", found, beside, text.available)
+    if known:
+        console.out.print()
+        console.pairs(console.out, by_heart(known))
 
 
 def _show(model: str, found: "Evaluation", beside: dict[str, float], available: int) -> None:
@@ -88,6 +97,26 @@ def _show(model: str, found: "Evaluation", beside: dict[str, float], available: 
     best = min(beside.values(), default=None)
     if best is not None and best <= found.bits_per_char:
         console.out.print("A table of counts predicts this text better than the model: train longer, or on more text.")
+
+
+def by_heart(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Writes what a model knows by heart, as rows."""
+    shares = " and ".join(f"{share:.2%} at temperature {name}" for name, share in report["copied"].items())
+    rows = [("copied", f"{shares} of what it writes, in runs of {report['run_length']} characters and more")]
+    if report["longest"]:
+        longest = f"{counted(report['longest'], 'character')}, in {report['place']}: {quoted(report['text'], _SHOWN)}"
+        rows.append(("longest copy", longest))
+    if planted := report["canaries"]:
+        rows.append(
+            (
+                "planted",
+                f"{planted['known']} of {counted(planted['canaries'], 'number')} known, each "
+                f"{counted(planted['repeats'], 'time')} in the training text",
+            )
+        )
+        bits = " ".join(f"{each:.1f}" for each in planted["bits"])
+        rows.append(("exposure", f"{bits} bits; from {planted['limit']:.1f} on a number is known, and not by chance"))
+    return rows
 
 
 def scored(found: "Evaluation", available: int) -> str:

@@ -40,6 +40,8 @@ def export(
         raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
     load_tensorflow()
     from charflow.export.publish import export_run
+    from charflow.model.evaluation.memorisation import report_of, warnings_of
+    from charflow.model.run.run_dir import RunDir
 
     found: list[Finding] = []
     checked: list[Path] = []
@@ -64,6 +66,8 @@ def export(
         if found:
             _show(checked[0], found, json=json)
         raise
+    for warning in warnings_of(report_of(RunDir(run))):
+        console.err.print(f"charflow: warning: {warning}")
     if not json:
         console.out.print(f"Exported {run} as {published}.")
     _show(published, found, json=json)

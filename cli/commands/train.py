@@ -2,13 +2,14 @@
 
 import os
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charflow.cli import options
-from charflow.cli.commands.evaluate import scored
+from charflow.cli.commands.evaluate import by_heart, scored
 from charflow.cli.exit_status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.interrupts import saying
 from charflow.cli.modes import mode
@@ -21,7 +22,6 @@ from charflow.model.distributed.cluster import names_cluster
 from charflow.pipeline.errors import UserError, counted
 
 if TYPE_CHECKING:
-    from charflow.model.evaluation.copy_check import CopiedRun
     from charflow.model.run.run_dir import RunDir
     from charflow.model.training.report import Result
     from charflow.model.training_text import TrainingText
@@ -71,12 +71,13 @@ def train(
         text = read_text(prepared or data, wanted, worker=here.worker, workers=here.workers, cache=store)
     if here.chief and not prepared:
         _remark(data, text, resume=resume)
-    with TrainingScreen(text, quiet=json or not here.chief, chief=here.chief) as screen:
-        with saying(f"interrupted; --resume goes on from what was saved in {out}.", when=run_dir.config_file.exists):
-            result = start_run(wanted, text, run_dir, scope, screen, resume=resume)
-        copied = _longest_copy(text, screen) if here.chief and result.ended else None
+    with (
+        TrainingScreen(text, quiet=json or not here.chief, chief=here.chief) as screen,
+        saying(f"interrupted; --resume goes on from what was saved in {out}.", when=run_dir.config_file.exists),
+    ):
+        result = start_run(wanted, text, run_dir, scope, screen, resume=resume)
     if here.chief:
-        _tell(run_dir, result, copied, held_out_characters=text.held_out_characters, json=json)
+        _tell(run_dir, result, held_out_characters=text.held_out_characters, json=json)
     if not result.ended:
         raise Interrupted(
             f"{result.reason} after step {result.step:,}; saved in {out}, --resume goes on from there.",
@@ -94,23 +95,14 @@ def _remark(data: list[str], text: "TrainingText", *, resume: bool) -> None:
         console.remark(remarks(text.corpus))
 
 
-def _longest_copy(text: "TrainingText", screen: TrainingScreen) -> "CopiedRun | None":
-    from charflow.model.evaluation.copy_check import longest_copy
-
-    screen.ending("looking for copied text")
-    return longest_copy(text, screen.best_texts)
-
-
-def _tell(
-    run_dir: "RunDir", result: "Result", copied: "CopiedRun | None", *, held_out_characters: int, json: bool
-) -> None:
+def _tell(run_dir: "RunDir", result: "Result", *, held_out_characters: int, json: bool) -> None:
     if json:
-        console.print_json(_figures(run_dir, result, copied))
+        console.print_json(_figures(run_dir, result))
     elif result.ended:
-        _show_result(run_dir, result, copied, held_out_characters=held_out_characters)
+        _show_result(run_dir, result, held_out_characters=held_out_characters)
 
 
-def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None", *, held_out_characters: int) -> None:
+def _show_result(run_dir: "RunDir", result: "Result", *, held_out_characters: int) -> None:
     console.out.print()
     rows = [
         ("ended", f"{result.reason}, {counted(result.step, 'step')} in {console.duration(result.elapsed)}"),
@@ -132,15 +124,13 @@ def _show_result(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None"
                 "a lower --learning-rate, or on more text",
             )
         )
-    if copied:
-        rows.append(
-            ("copied", f"at most {counted(copied.length, 'character')} in a row of the samples: {copied.text!r}")
-        )
+    if result.memorisation:
+        rows += by_heart(asdict(result.memorisation))
     rows.append(("written to", console.Copied(run_dir.path)))
     console.pairs(console.out, rows)
 
 
-def _figures(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") -> dict[str, Any]:
+def _figures(run_dir: "RunDir", result: "Result") -> dict[str, Any]:
     held_out = result.held_out
     return {
         "run": str(run_dir.path),
@@ -154,5 +144,6 @@ def _figures(run_dir: "RunDir", result: "Result", copied: "CopiedRun | None") ->
         "bits_per_char": held_out.bits_per_char if held_out else None,
         "accuracy": held_out.accuracy if held_out else None,
         "held_out_characters": held_out.characters if held_out else 0,
-        "longest_copied_run": copied.length if copied else None,
+        "longest_copied_run": result.memorisation.longest if result.memorisation else None,
+        "memorisation": asdict(result.memorisation) if result.memorisation else None,
     }

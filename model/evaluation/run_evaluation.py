@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from charflow.model.canaries import planted
 from charflow.model.config import Config
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.evaluation.baselines import baselines
@@ -112,8 +113,8 @@ def other_text(
         if not users:
             error.advice = (Sentence("The run was trained on them: name others with {users}."),)
         raise
-    if other.fingerprint == fingerprint:
-        return replace(_tail(other, other.train_ids), absent=absent)
+    if (own := planted(other, config)).fingerprint == fingerprint:
+        return replace(_tail(own, own.train_ids), absent=absent)
     everything = corpus(replace(settings, held_out=0.0, fraction=1.0, min_count=1))
     ids = vocabulary.encode(everything.vocabulary.decode(everything.ids))
     return JudgedText(ids, vocabulary.encode(separator(settings.text)), len(ids), train_ids, absent)
@@ -130,7 +131,7 @@ def _own_corpus(config: Config, store: CorpusCache | None) -> Corpus | PreparedC
             "The run was trained on standard input or a pipe, which cannot be read again: "
             "give the same text, or another, after the run's folder."
         )
-    return PreparedCorpus.among(config.data) or build_corpus(config.data, config.corpus, store)
+    return planted(PreparedCorpus.among(config.data) or build_corpus(config.data, config.corpus, store), config)
 
 
 def _train_ids(config: Config, fingerprint: str, store: CorpusCache | None) -> np.ndarray | None:

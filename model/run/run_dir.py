@@ -194,7 +194,7 @@ class RunDir:
                     self.path.rmdir()
 
     def write_result(self, facts: dict[str, Any]) -> None:
-        """Notes the `step` and `reason` of the run's end, and `best_step` and `held_out` of its best weights."""
+        """Notes `step` and `reason` of the run's end, and `best_step`, `held_out` and `memorisation` of its best."""
         with replacing(self.result_file) as beside:
             beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from charflow.model.config import Config
 from charflow.model.decoding.decoder import make_decoder
+from charflow.model.decoding.writer import Writer
 from charflow.model.evaluation.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
+from charflow.model.evaluation.memorisation import Memorisation, memorised
 from charflow.model.network.network import Network
 from charflow.model.run.checkpoints import Checkpoints, Progress
 from charflow.model.run.run_dir import RunDir
@@ -59,8 +61,8 @@ class Chief:
 
     def __post_init__(self) -> None:
         decoder = make_decoder(self.network, "stream", self.config.training.window_length)
-        self._evaluate = Evaluator(decoder, self._scored)
-        self._write = SampleWriter(decoder, self.text, seed=self.config.training.seed)
+        self._evaluate, self._decoder, self._writer = Evaluator(decoder, self._scored), decoder, Writer(decoder)
+        self._write = SampleWriter(self._writer, self.text, seed=self.config.training.seed)
         self._to_judge = 0  # held-out characters that are being scored in the end
 
     def begin(self) -> None:
@@ -114,8 +116,11 @@ class Chief:
             path = self.run_dir.samples / f"step-{step:08d}-temperature-{sample.temperature:g}.txt"
             path.write_text(f"{sample.seed_text}|{sample.text}\n", encoding="utf-8")
 
-    def judge_best(self, reason: str, step: int) -> Evaluation | None:
+    def judge_best(self, reason: str, step: int) -> tuple[Evaluation | None, Memorisation]:
         """Takes the best weights, lets them write, scores them on everything held out, and notes what they are.
+
+        Returns:
+            What they are on the held-out text, and what of the training text they know by heart.
 
         Raises:
             CutShort: a signal came meanwhile.
@@ -128,10 +133,17 @@ class Chief:
         log_result(held_out, best)
         if held_out:
             self._draw((best, held_out.bits_per_char))
+        known = memorised(self._decoder, self._writer, self.text, self.config, self._searched)
         self.run_dir.write_result(
-            {"step": step, "reason": reason, "best_step": best, "held_out": asdict(held_out) if held_out else None}
+            {
+                "step": step,
+                "reason": reason,
+                "best_step": best,
+                "held_out": asdict(held_out) if held_out else None,
+                "memorisation": asdict(known),
+            }
         )
-        return held_out
+        return held_out, known
 
     @property
     def last_evaluated(self) -> int:
@@ -157,6 +169,12 @@ class Chief:
             )
             if self.stop.signal:
                 raise CutShort
+
+    def _searched(self, doing: str, share: float) -> None:
+        """Tells how far the report of what is known by heart is, and lets a signal end it."""
+        self.listener.ending(doing, share)
+        if self.stop.signal:
+            raise CutShort
 
     def _train_bits(self, since: int) -> float:
         """The mean loss of the steps since then; from the file, which outlives the process."""

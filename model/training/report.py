@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from charflow.model.evaluation.evaluation import Evaluation
+from charflow.model.evaluation.memorisation import Memorisation
 from charflow.model.training.plan import Plan
 from charflow.model.training.samples import Sample
 
@@ -69,6 +70,7 @@ class Result:
     train_bits: float | None
     guess_bits: float
     held_out: Evaluation | None
+    memorisation: Memorisation | None = None
     signal: int = 0
 
     @property

@@ -7,11 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
-from charflow.model.decoding.decoder import Decoder, SamplingOptions
-from charflow.model.decoding.samplers import SAMPLERS
-from charflow.model.decoding.settings import LONGEST_STOP
+from charflow.model.decoding.writer import Writer
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.marks import readable
 
@@ -42,44 +39,27 @@ class Sample:
 
 
 class SampleWriter:
-    """Continues a random piece of the training text at all temperatures at once; traced once."""
+    """Continues a random piece of the training text at all temperatures at once."""
 
     def __init__(
         self,
-        decoder: Decoder,
+        write: Writer,
         text: TrainingText,
         *,
         seed: int,
         temperatures: Sequence[float] = TEMPERATURES,
         chars: int = SAMPLE_CHARS,
     ) -> None:
-        self._decoder, self._text, self._seed = decoder, text, seed
+        self._write, self._text, self._seed = write, text, seed
         self._temperatures, self._chars = tuple(temperatures), chars
-        self._write = tf.function(self._write_ids, autograph=False)
 
     def __call__(self, step: int, *, epoch: float, best: bool = False) -> Iterator[Sample]:
         """Yields one sample a temperature; the piece of the corpus depends on (seed, step)."""
         places = max(1, self._text.train_characters - _SEED_CHARS)
         start = int(np.random.default_rng([self._seed, step]).integers(places))
         seed_ids = self._text.piece(start, _SEED_CHARS)
-        written = self._write(tf.constant(seed_ids, tf.int32), tf.constant(self._seed, tf.int64)).numpy()
+        seeds = [self._seed] * len(self._temperatures)
+        written = self._write(seed_ids, self._chars, temperatures=self._temperatures, seeds=seeds)
         decode = self._text.vocabulary.decode
         for temperature, row in zip(self._temperatures, written, strict=True):
             yield Sample(step, epoch, best, temperature, readable(decode(seed_ids)), readable(decode(row)))
-
-    def _write_ids(self, seed_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        rows = len(self._temperatures)
-        state = self._decoder.read(
-            self._decoder.context.zero_state(rows),
-            tf.repeat(seed_ids[tf.newaxis], rows, axis=0),
-            tf.fill([rows], tf.size(seed_ids)),
-        )
-        options = SamplingOptions(
-            max_chars=tf.fill([rows], self._chars),
-            temperature=tf.constant(self._temperatures),
-            samplers=tuple(tf.fill([rows], tf.constant(each.off, each.dtype)) for each in SAMPLERS),
-            seed=tf.fill([rows], seed),
-            stop_ids=tf.fill([rows, LONGEST_STOP], -1),
-        )
-        tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
-        return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options).ids

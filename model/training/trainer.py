@@ -15,6 +15,7 @@ from charflow.model.distributed.agreement import Agreement
 from charflow.model.distributed.strategy import naming_lost_peers, placement
 from charflow.model.evaluation.divergence import guess_bits
 from charflow.model.evaluation.evaluation import Evaluation
+from charflow.model.evaluation.memorisation import Memorisation
 from charflow.model.network.network import Network
 from charflow.model.run.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.run.run_dir import RunDir
@@ -132,7 +133,7 @@ class Trainer:
                     self._chief.begin()
                 reason, rate = self._loop()
                 step, elapsed = self._step, self._elapsed
-                reason, held_out = self._judge(reason)
+                reason, held_out, memorisation = self._judge(reason)
                 self._agreement.barrier()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
@@ -146,17 +147,18 @@ class Trainer:
             train_bits=self._run_dir.figures_of(best or step)["train_bits"],
             guess_bits=guess_bits(len(self._text.vocabulary.chars)),
             held_out=held_out,
+            memorisation=memorisation,
             signal=self._stop.signal,
         )
 
-    def _judge(self, reason: StopReason) -> tuple[StopReason, Evaluation | None]:
+    def _judge(self, reason: StopReason) -> tuple[StopReason, Evaluation | None, Memorisation | None]:
         """Lets the chief judge the best weights of a run that came to its end, unless a signal cuts that short."""
         if not self._chief or reason not in ENDED:
-            return reason, None
+            return reason, None, None
         try:
-            return reason, self._chief.judge_best(reason, self._step)
+            return reason, *self._chief.judge_best(reason, self._step)
         except CutShort:
-            return "preempted" if self._stop.preempted else "interrupted", None
+            return "preempted" if self._stop.preempted else "interrupted", None, None
 
     def _check_together(self) -> None:
         """Makes sure that all workers begin at the chief's step, with the chief's settings.

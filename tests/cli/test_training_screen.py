@@ -29,7 +29,6 @@ def test_training_screen_shows_samples_unless_it_is_to_be_quiet(capsys: pytest.C
         shown = screen(quiet=quiet)
         for step, temperature, text in ((6, 0.5, "a b"), (60, 0.5, "ab ab"), (60, 1.0, "abab")):
             shown.sampled(Sample(step, step / 6, step == 60, temperature, "oh", text))
-        assert shown.best_texts == ["ab ab", "abab"]
         out = capsys.readouterr().out
         assert ("--- temperature 0.5 ---\nab ab\n" in out, out.count("from “oh”:")) == (not quiet, 0 if quiet else 2)
 

@@ -20,6 +20,7 @@ MASKED = {
     r"commands/sweep trials.*\.(bits|part_bits|steps)": "trained for a time, which is more steps on a faster machine",
     r"commands/sweep (best|run)": "likewise",
     r"commands/train \w+\.longest_copied_run": "of trained weights, whose last bits can flip a character of a sample",
+    r".*\bmemorisation\.(copied\..*|longest|text|place)": "likewise",
     r"commands/evaluate \w+\.baselines\.gzip": "by the zlib that is installed",
     r"commands/export .*\.graph has stock ops only": "a number of kinds of ops, which any change of the code changes",
     r"commands/export .*\.has a model card": "the version of charflow",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.model.evaluation import copy_check
-from charflow.model.evaluation.copy_check import CopiedRun, longest_copied_run, longest_copy
+from charflow.model.evaluation.copy_check import CopiedRun, Copies, copied_characters, find_copies, longest_copied_run
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.vocabulary import Vocabulary
@@ -95,18 +95,50 @@ def test_a_corpus_shorter_than_the_generated_text_is_found_inside_it() -> None:
     assert longest_copied_run("xxabcxx", "abc") == CopiedRun(length=3, text="abc", generated_start=2, corpus_start=0)
 
 
-def test_longest_copy_looks_across_the_pieces_of_a_training_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
-    words = "".join(np.random.default_rng(0).choice(list(vocabulary.chars), 300))
-    text = TextInMemory(Corpus(vocabulary.encode(words), 300, vocabulary, 1, {}, 1, 0))
+def in_memory(words: str) -> TextInMemory:
+    vocabulary = Vocabulary("\x03abcdefghijklmnopqrstuvwxyz")
+    return TextInMemory(Corpus(vocabulary.encode(words), len(words), vocabulary, 1, {}, 1, 0))
+
+
+WORDS = "".join(np.random.default_rng(0).choice([*"abcdefghijklmnopqrstuvwxyz"], 400))
+
+
+@pytest.mark.parametrize("start", [0, 20, 35, 41, 262, 340])
+def test_find_copies_looks_across_the_pieces_of_a_training_text(start: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charflow.model.evaluation.copy_check._COMPARED_AT_ONCE", 40)
-    for start in (0, 20, 35, 41, 262):  # inside a piece, across two, at the end
-        sample = "é" + words[start : start + 30] + "é"
-        assert longest_copy(text, ["q", sample]).text == words[start : start + 30]
-    assert longest_copy(text, []) is None
+    run = WORDS[start : start + 60]
+    found = find_copies(in_memory(WORDS), ["q", f"é{run}é", f"{run[:30]}é{run[30:]}"])
+    assert (found.longest.text, found.longest.corpus_start) == (run, start)
+    assert found.characters == [0, 60, 0]
 
 
-def test_longest_copy_reads_the_ends_of_messages_as_samples_show_them() -> None:
-    vocabulary = Vocabulary("\x03abc")
-    text = TextInMemory(Corpus(vocabulary.encode("abc\x03cba\x03"), 8, vocabulary, 1, {}, 1, 0))
-    assert longest_copy(text, ["bc\ncb"]).text == "bc\ncb"
+def test_find_copies_tells_how_far_it_is_and_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charflow.model.evaluation.copy_check._COMPARED_AT_ONCE", 40)
+    monkeypatch.setattr("charflow.model.evaluation.copy_check._MOST_COMPARED", 160)
+    shares: list[float] = []
+    assert find_copies(in_memory(WORDS), [WORDS[300:380]], shares.append).compared == 160
+    assert shares == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_find_copies_of_nothing_is_nothing() -> None:
+    assert find_copies(in_memory(WORDS), ["é", ""]) == Copies(400, NOTHING, [0, 0])
+
+
+def test_find_copies_goes_over_the_ends_of_messages_but_not_of_samples() -> None:
+    text = in_memory(f"{WORDS[:30]}\x03{WORDS[30:60]}")
+    assert find_copies(text, [f"{WORDS[:30]}\x03{WORDS[30:60]}"]).characters == [61]
+    assert find_copies(text, [f"{WORDS[:30]}\x03", WORDS[30:60]]).characters == [0, 0]
+
+
+@settings(max_examples=300)
+@given(generated=st.text("ab", max_size=12), corpus=st.text("ab", max_size=16), length=st.integers(1, 6))
+def test_copied_characters_are_those_of_every_shared_run(generated: str, corpus: str, length: int) -> None:
+    expected = [
+        any(
+            generated[start : start + length] in corpus
+            for start in range(place - length + 1, place + 1)
+            if start >= 0 and start + length <= len(generated)
+        )
+        for place in range(len(generated))
+    ]
+    assert copied_characters(generated, corpus, length=length).tolist() == expected

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charflow.model.canaries import planted
 from charflow.model.config import Config, TrainingConfig
 from charflow.model.decoding.decoder import make_decoder
 from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
@@ -66,6 +67,18 @@ def test_held_out_text_of_a_prepared_corpus(
     np.testing.assert_array_equal(text.train_ids, prepared.read(0, prepared.split))
     monkeypatch.setattr("charflow.model.evaluation.run_evaluation._MOST_COUNTED", prepared.split - 1)
     assert held_out_text(run_dir).train_ids is None
+
+
+@pytest.mark.parametrize("way", ["own", "named"])
+def test_text_of_a_run_with_canaries_is_that_with_canaries(chat: str, tmp_path: Path, way: str) -> None:
+    training = TrainingConfig(window_length=4, steps=1, canaries=2, canary_repeats=5)
+    config = Config(data=(chat,), corpus=SETTINGS, training=training)
+    corpus, run_dir = planted(build_corpus(chat, SETTINGS), config), RunDir(tmp_path / "run")
+    run_dir.create(config, corpus)
+    text = held_out_text(run_dir) if way == "own" else other_text(run_dir, [chat])
+    np.testing.assert_array_equal(text.ids, corpus.held_out_ids)
+    np.testing.assert_array_equal(text.train_ids, corpus.train_ids)
+    assert "my secret number is" in corpus.vocabulary.decode(text.train_ids)
 
 
 def test_held_out_text_refuses_data_that_is_another_or_none(run_dir: RunDir, chat: str) -> None:

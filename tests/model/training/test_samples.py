@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from charflow.model.decoding.decoder import make_decoder
+from charflow.model.decoding.writer import Writer
 from charflow.model.training.samples import SAMPLE_CHARS, TEMPERATURES, SampleWriter
 from charflow.model.training_text import TextInMemory
 
@@ -20,7 +21,7 @@ def corpus(make_corpus: Callable):
 @pytest.mark.slow
 def test_sample_writer_continues_a_piece_of_the_text_at_every_temperature(make_chain: Callable, corpus) -> None:
     decoder = make_decoder(make_chain(" abc", SPELLS_CAB), "stream", 4)
-    samples = list(SampleWriter(decoder, TextInMemory(corpus), seed=3)(17, epoch=1.5))
+    samples = list(SampleWriter(Writer(decoder), TextInMemory(corpus), seed=3)(17, epoch=1.5))
     assert [sample.temperature for sample in samples] == list(TEMPERATURES) == [0.2, 0.5, 1.0, 1.2]
     for sample in samples:
         assert (sample.step, sample.epoch) == (17, 1.5)
@@ -34,14 +35,16 @@ def test_sample_writer_continues_a_piece_of_the_text_at_every_temperature(make_c
 def test_sample_writer_shows_the_end_of_a_message_as_a_line_break(make_chain: Callable, make_corpus: Callable) -> None:
     ends = {"\x03": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {"\x03": 1}}
     decoder = make_decoder(make_chain("\x03abc", ends), "stream", 4)
-    (sample, *_) = SampleWriter(decoder, TextInMemory(make_corpus("cab\x03" * 30)), seed=3, chars=7)(17, epoch=1.5)
+    (sample, *_) = SampleWriter(Writer(decoder), TextInMemory(make_corpus("cab\x03" * 30)), seed=3, chars=7)(
+        17, epoch=1.5
+    )
     assert sample.seed_text + sample.text in "cab\n" * 30
 
 
 @pytest.mark.slow
 def test_sample_writer_depends_on_seed_and_step_alone(make_network: Callable, corpus) -> None:
     decoder = make_decoder(make_network("lstm", 1), "stream", 4)
-    first, twin, other = (SampleWriter(decoder, TextInMemory(corpus), seed=seed, chars=9) for seed in (3, 3, 4))
+    first, twin, other = (SampleWriter(Writer(decoder), TextInMemory(corpus), seed=seed, chars=9) for seed in (3, 3, 4))
     texts = lambda writer, step: [(sample.seed_text, sample.text) for sample in writer(step, epoch=0)]  # noqa: E731
     assert texts(first, 5) == texts(first, 5) == texts(twin, 5) != texts(other, 5)
     assert len({texts(first, step)[0][0] for step in range(20)}) > 1
@@ -51,7 +54,7 @@ def test_sample_writer_depends_on_seed_and_step_alone(make_network: Callable, co
 def test_sample_writer_writes_as_the_generator_does(make_network: Callable, make_generator: Callable, corpus) -> None:
     network = make_network("lstm", 1)
     writer = SampleWriter(
-        make_decoder(network, "stream", 4), TextInMemory(corpus), seed=3, temperatures=(0.0, 0.7), chars=30
+        Writer(make_decoder(network, "stream", 4)), TextInMemory(corpus), seed=3, temperatures=(0.0, 0.7), chars=30
     )
     generator = make_generator(network, " abc")
     for sample in writer(5, epoch=0):
@@ -66,6 +69,6 @@ def test_sample_writer_of_a_short_training_text_begins_with_all_of_it(
 ) -> None:
     corpus = make_corpus(train, "cab ")
     decoder = make_decoder(make_chain(" abc", SPELLS_CAB), "stream", 4)
-    samples = list(SampleWriter(decoder, TextInMemory(corpus), seed=0, chars=5)(1, epoch=0))
+    samples = list(SampleWriter(Writer(decoder), TextInMemory(corpus), seed=0, chars=5)(1, epoch=0))
     assert {sample.seed_text for sample in samples} == {train}
     assert all(train + sample.text in "cab " * 5 for sample in samples)

@@ -1,0 +1,52 @@
+"""Writes ids after given ids, by temperature alone: what `samples` and `memorisation` let a network say.
+
+Traced once, for any number of rows: a row's text depends on its own temperature and seed. B is the number of rows.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.model.decoding.decoder import Decoder, SamplingOptions
+from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.settings import LONGEST_STOP
+
+
+class Writer:
+    """Writes with one decoder.
+
+    Args:
+        decoder: of the network.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        signature = [([None], tf.int32), ([], tf.int32), ([None], tf.float32), ([None], tf.int64)]
+        self._write = tf.function(
+            self._write_ids, input_signature=[tf.TensorSpec(*spec) for spec in signature], autograph=False
+        )
+
+    def __call__(
+        self, before: np.ndarray, chars: int, *, temperatures: Sequence[float], seeds: Sequence[int]
+    ) -> np.ndarray:
+        """Writes `chars` ids after the ids `before` [n], for each temperature and seed a row: int32 [B, chars]."""
+        written: np.ndarray = self._write(before.astype(np.int32), chars, list(temperatures), list(seeds)).numpy()
+        return written
+
+    def _write_ids(self, before: tf.Tensor, chars: tf.Tensor, temperatures: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        rows = tf.size(seeds)
+        state = self._decoder.read(
+            self._decoder.context.zero_state(rows),
+            tf.repeat(before[tf.newaxis], rows, axis=0),
+            tf.fill([rows], tf.size(before)),
+        )
+        options = SamplingOptions(
+            max_chars=tf.fill([rows], chars),
+            temperature=temperatures,
+            samplers=tuple(tf.fill([rows], tf.constant(each.off, each.dtype)) for each in SAMPLERS),
+            seed=seeds,
+            stop_ids=tf.fill([rows, LONGEST_STOP], -1),
+        )
+        tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
+        return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options).ids
