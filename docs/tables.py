@@ -1,4 +1,4 @@
-"""Writes what the pages say of signatures and settings, from the tables of the code: `python -m docs.tables`.
+"""Writes what the pages say of signatures, settings and formats, from the tables of the code: `python -m docs.tables`.
 
 A page marks a block by comments, `<!-- NAME: made by make docs -->` and `<!-- end -->`; what stands between them is
 made here. A test compares the pages with the tables.
@@ -14,10 +14,12 @@ from charflow.export.signatures import RECORDS
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import LONGEST_STOP, SETTINGS, Setting
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.formats.known import formats
 
 PAGES = sorted(Path(__file__).parent.glob("*.md"))
 _BLOCK = re.compile(r"(<!-- ([\w ]+): made by make docs -->\n).*?(<!-- end -->)", re.DOTALL)
 _WIDTH = 110
+_CSV_CHANGES = "rows that cannot be read, with `--skip-bad-rows`; repeated headers"
 
 
 def rendered(page: str) -> str:
@@ -58,6 +60,12 @@ def _range(setting: Setting) -> str:
     return next(each.in_words() for each in setting.type.__metadata__ if isinstance(each, Bounds)) or "any"
 
 
+def _formats() -> str:
+    rows = [(f"{one.title[0].upper()}{one.title[1:]}", one.files, one.users, one.changed) for one in formats()]
+    csv = ("CSV, TSV", "rows of a column of users and one of texts", "what stands in the column of users", _CSV_CHANGES)
+    return _table(("format", "what is read", "`--user`", "what is left out, or changed"), [csv, *rows])
+
+
 def _rest_rows() -> str:
     row = {name: values[0] for name, values in _whole_request(["how do i "]).items()}
     return _curl('{"signature_name": "generate", "instances": [{', row, "}]}")
@@ -91,6 +99,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 _BLOCKS: dict[str, Callable[[], str]] = {
     "signatures": _signatures,
+    "formats": _formats,
     "settings": _settings,
     "REST by rows": _rest_rows,
     "REST by columns": _rest_columns,

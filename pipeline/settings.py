@@ -128,7 +128,8 @@ def _kinds(hint: Any, bounds: Bounds | None) -> list[_Kind]:
         if own := [note for note in notes if isinstance(note, _Kind)]:
             return own
         bounds = next((note for note in notes if isinstance(note, Bounds)), bounds)
-        hint = next((note for note in notes if get_origin(note) is Literal), hint)  # Typer reads a str
+        choices = next((note for note in notes if get_origin(note) is Literal), hint)  # Typer reads a str
+        hint = Union[choices, None] if type(None) in get_args(hint) else choices  # noqa: UP007  # choices is a value
     if get_origin(hint) in (Union, UnionType):
         found = [_kinds(each, bounds) for each in get_args(hint)]
         return [kind for kinds in found for kind in kinds] if all(found) else []

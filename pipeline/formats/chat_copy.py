@@ -1,6 +1,6 @@
 """Copies a chat of a known format into a CSV file, and says what it was.
 
-`known_formats` recognised it; `messages` reads the copy as it reads any CSV file.
+`known` recognised it; `messages` reads the copy as it reads any CSV file.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from charflow.pipeline.formats.chat_format import Chat, ChatFile, ChatFormat, No
 from charflow.pipeline.formats.clean_copy import CleanCopy
 from charflow.pipeline.formats.csv_source import CsvSource
 from charflow.pipeline.formats.file_types import UNREADABLE
-from charflow.pipeline.formats.known_formats import names
+from charflow.pipeline.formats.known import NAMES
 from charflow.pipeline.formats.long_messages import LongMessages, Noticed
 from charflow.pipeline.formats.names import Names
 from charflow.pipeline.scratch import scratch_file
@@ -69,5 +69,5 @@ def _no_messages(chat: ChatFile, known: ChatFormat, notes: Notes) -> UserError:
     first = next(iter(chat.head_lines()), "")
     return UserError(
         f"{chat.name} is not {known.title}: its first line is {quoted(first)}.",
-        advice=Sentence(f"Leave {{format}} out, or name another: {', '.join(names())}."),
+        advice=Sentence(f"Leave {{format}} out, or name another: {', '.join(NAMES)}."),
     )

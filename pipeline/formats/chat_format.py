@@ -1,6 +1,6 @@
 """What a chat format is: a name, how its files are recognised, and a generator of who wrote what.
 
-`known_formats` lists them, `messages` reads a file in one of them by way of a clean copy. A format knows neither
+`known` lists them, `messages` reads a file in one of them by way of a clean copy. A format knows neither
 TensorFlow nor settings: it is given a `ChatFile`, and tells `Notes` what it leaves out and why.
 """
 
@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from charflow.pipeline.errors import counted
 from charflow.pipeline.formats.csv_format import CsvFormat
@@ -22,6 +22,9 @@ from charflow.pipeline.formats.names import Names
 _EXAMPLE = 200  # characters that are kept of a line that was left out
 _DAMAGED = re.compile("[\udc80-\udcff]")  # how `lines_of` shows bytes that are not in the encoding
 _HEAD_LINES = 20
+
+Kind = Literal["chat", "rows", "prose"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -171,8 +174,10 @@ class ChatFormat:
     """One way in which programs write chats down.
 
     Attributes:
-        name: how it is asked for.
         title: what people call it.
+        files: what is read, for the documentation; so are the next two.
+        users: what `--user` takes.
+        changed: what is left out, or not as in the file.
         recognises: says by its beginning whether a file is such a chat.
         read: yields `(user, text)` in the file's order, in bounded memory; the user by what never changes, such as an
             id, where there is that.
@@ -180,9 +185,11 @@ class ChatFormat:
         pick: says which files of a folder are read, and in which order; it is given them sorted, part 2 before part 10.
     """
 
-    name: str
     title: str
+    files: str
+    users: str
+    changed: str
     recognises: Callable[[ChatFile], bool]
     read: Callable[[ChatFile, Notes], Iterator[tuple[str, str]]]
-    kind: Literal["chat", "rows", "prose"] = "chat"
+    kind: Kind = "chat"
     pick: Callable[[list[InputFile]], list[InputFile]] = field(default=list)

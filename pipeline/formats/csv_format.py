@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from charflow.pipeline.bounds import shown
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.formats.encodings import is_encoding
-from charflow.pipeline.formats.known_formats import FormatName, names
+from charflow.pipeline.formats.known import AUTO, CHOICES, NAMES
 from charflow.pipeline.option import Option
 from charflow.pipeline.settings import check
 
@@ -36,7 +36,7 @@ class CsvFormat:
         skip_bad_rows: leave out, count and report the rows that cannot be read, instead of refusing the file.
     """
 
-    format: Annotated[FormatName, Option(f"{', '.join(names())}. [default: auto, by content]", "NAME")] = "auto"
+    format: Annotated[str, CHOICES, Option(f"{', '.join(NAMES)}. [default: auto, by content]", "NAME")] = AUTO
     user_column: Annotated[str, Option("Column of the user id. [default: fromUser.id]")] = "fromUser.id"
     text_column: Annotated[str, Option("Column of the message. [default: text]")] = "text"
     delimiter: Annotated[str, Option("Field delimiter. [default: comma; tab for .tsv]", "C", read=_delimiter)] = ""

@@ -16,7 +16,8 @@ from charflow.pipeline.formats.csv_lines import default_delimiter, excel_hint, i
 from charflow.pipeline.formats.encodings import UTF_8_MARK, guess_wide, is_utf8, marked_encoding
 from charflow.pipeline.formats.file_types import UNREADABLE, Recognised, recognise, text_type
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
-from charflow.pipeline.formats.known_formats import titles
+from charflow.pipeline.formats.json_values import first_record, flat
+from charflow.pipeline.formats.known import titles
 from charflow.pipeline.formats.long_messages import LINE_BREAK
 from charflow.pipeline.formats.usual_columns import names_beside
 from charflow.pipeline.settings import Paths
@@ -256,10 +257,12 @@ def _unknown(file: InputFile, found: Recognised) -> LayoutError:
     what, advice = text_type(found.head) or ("", "write its messages to a CSV file")
     text = found.head.decode(marked_encoding(found.head) or "utf-8", errors="replace")
     first = next((line for line in text.splitlines() if line.strip()), "")
+    names = list(flat(first_record(text))) if text.lstrip()[:1] == "[" or what == "JSON Lines" else []
+    fields = Sentence("Pass {user_column} and {text_column} with two of its fields, {of}.", of=quoted_list(names))
     return LayoutError(
         f"{file.name} is {f'{what}, but ' if what else ''}in no format that charflow reads ({titles()}): its first "
         f"line is {quoted(first)}.",
         file,
         found,
-        advice=f"{advice[0].upper()}{advice[1:]}.",
+        advice=fields if len(names) > 1 else f"{advice[0].upper()}{advice[1:]}.",
     )

@@ -27,7 +27,8 @@ UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tf.errors.OpError)
 _TO_CSV = "write its messages to a CSV file"
 _PANDAS = f"{_TO_CSV}, such as with pandas.read_{{}}(…).to_csv(…)"
 _SHEET = "save its sheet as CSV UTF-8"
-_UNPACK = "unpack it and name the CSV files that were in it"
+_UNPACK = "unpack it and name the chats that were in it"
+_OTHER = "name the text that was exported with it"
 
 
 class _Type(NamedTuple):
@@ -48,7 +49,6 @@ _BINARY = _types(
     (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
     (rb"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     (rb".{257}ustar", "a tar archive", _UNPACK),
-    (rb"PAR1", "Parquet", _PANDAS.format("parquet")),
     (rb"ARROW1|FEA1", "an Arrow (Feather) file", _PANDAS.format("feather")),
     (rb"ORC[\x00-\x1f]", "ORC", _PANDAS.format("orc")),
     (rb"Obj\x01", "Avro", _TO_CSV),
@@ -58,11 +58,11 @@ _BINARY = _types(
     (rb"\x93NUMPY", "a NumPy array", _TO_CSV),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.xls, .doc)", _SHEET),
     (rb"%PDF-", "PDF", _TO_CSV),
-    (rb"\x89PNG\r\n\x1a\n", "a PNG image", "name a CSV file"),
-    (rb"\xff\xd8\xff", "a JPEG image", "name a CSV file"),
-    (rb"GIF8[79]a", "a GIF image", "name a CSV file"),
-    (rb"RIFF....WEBP", "a WebP image", "name a CSV file"),
-    (rb"\x7fELF|MZ.\x00|\xcf\xfa\xed\xfe", "a program", "name a CSV file"),
+    (rb"\x89PNG\r\n\x1a\n", "a PNG image", _OTHER),
+    (rb"\xff\xd8\xff", "a JPEG image", _OTHER),
+    (rb"GIF8[79]a", "a GIF image", _OTHER),
+    (rb"RIFF....WEBP", "a WebP image", _OTHER),
+    (rb"\x7fELF|MZ.\x00|\xcf\xfa\xed\xfe", "a program", _OTHER),
 )
 _TEXT = _types(  # which a CSV file may begin with too: they explain only why no column was found
     (
@@ -83,7 +83,7 @@ _TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 _OFFICE = (  # names of members that tell what a zip archive is
     ("xl/", "an Excel workbook", _SHEET),
     ("word/", "a Word document", "save it as plain text"),
-    ("ppt/", "a PowerPoint document", "name a CSV file"),
+    ("ppt/", "a PowerPoint document", _OTHER),
     ("content.xml", "an OpenDocument file", _SHEET),
 )
 
@@ -124,7 +124,7 @@ def recognise(file: InputFile) -> Recognised:
             name = name.removesuffix({"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz", "zip": ".zip"}[layer])
     if found := next((kind for kind in _BINARY if kind.begins.match(head)), None):
         inside = f"{' in '.join(['', *reversed(layers)])}" if layers else ""
-        raise UserError(f"{file.name} is {found.name}{inside}, not CSV: {found.advice}.")
+        raise UserError(f"{file.name} is {found.name}{inside}, which charflow does not read: {found.advice}.")
     return Recognised(tuple(layers), head, name)
 
 
@@ -182,7 +182,7 @@ def _only_member(file: InputFile, stream: io.BufferedIOBase) -> str:
     names = _members(zipfile.ZipFile(stream))
     for begins, what, advice in _OFFICE:
         if any(name.startswith(begins) for name in names):
-            raise UserError(f"{file.name} is {what}, not CSV: {advice}.")
+            raise UserError(f"{file.name} is {what}, which charflow does not read: {advice}.")
     chosen = _chat_in(names)
     if chosen is None:
         raise UserError(

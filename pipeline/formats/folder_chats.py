@@ -1,6 +1,6 @@
 """Finds the chats in a folder, or in an archive of several files: which files make one, and in which order.
 
-`inputs` found the folder, and `known_formats` tells what each file in it is; `messages` reads what comes out as it
+`inputs` found the folder, and `known` tells what each file in it is; `messages` reads what comes out as it
 reads a file that was named.
 """
 
@@ -10,15 +10,14 @@ from dataclasses import replace
 
 from charflow.pipeline.errors import UserError, quoted_list
 from charflow.pipeline.formats.archives import unpacked
-from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat
+from charflow.pipeline.formats.chat_format import KINDS, ChatFile, ChatFormat
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.file_types import recognise
 from charflow.pipeline.formats.folders import files_in, is_folder
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.known_formats import format_of, formats, titles
+from charflow.pipeline.formats.known import format_of, formats, titles
 
 _TABLES = (".csv", ".tsv", ".tab")
-_KINDS = ("chat", "rows", "prose")  # only files of the first kind that is there are read
 
 
 def unfolded(file: InputFile, csv_format: CsvFormat) -> list[InputFile]:
@@ -38,7 +37,7 @@ def unfolded(file: InputFile, csv_format: CsvFormat) -> list[InputFile]:
         known, is_table = _look(member, csv_format)
         if known or is_table:
             found[known].append(member)
-    for kind in _KINDS:
+    for kind in KINDS:  # only files of the first kind that is there are read
         if some := [(known, found[known]) for known in (*formats(), None) if known in found and _kind(known) == kind]:
             return [one for known, files in some for one in _grouped(file, known, files)]
     texts = quoted_list((member.name.removeprefix(file.name).lstrip("/") for member in members), most=5)

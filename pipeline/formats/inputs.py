@@ -80,7 +80,7 @@ def find_inputs(paths: Paths) -> list[InputFile]:
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
-        raise UserError("No CSV file was given.")
+        raise UserError("No chat was given.")
     files = [file for one in given for file in ([one] if isinstance(one, InputFile) else _expand(os.fspath(one)))]
     _check_once(files)
     return files

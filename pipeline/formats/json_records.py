@@ -1,14 +1,15 @@
 """Reads the objects of a large JSON file one by one, and those that its end cuts short up to there.
 
-The chat formats that are JSON share it; memory is bounded by the largest object.
+The chat formats that are JSON share it, and `json_values` for what is in an object; memory is bounded by the largest.
 """
 
-import io
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, Notes
+from charflow.pipeline.formats.encodings import is_utf8
 
 _BLOCK = 1 << 16  # bytes
 _HALF = re.compile(rb"(\\\\)|\\x([0-9a-fA-F]{2})")  # a backslash that is one, or an escape that JSON does not know
@@ -23,7 +24,8 @@ def records(chat: ChatFile, notes: Notes, prefix: str) -> Iterator[Mapping[str, 
     import ijson
 
     with chat.stream() as stream:
-        found = ijson.items(_Repaired(stream), prefix, use_float=True)
+        utf8 = stream if is_utf8(chat.encoding) else codecs.EncodedFile(stream, "utf-8", chat.encoding, "replace")
+        found = ijson.items(_Repaired(utf8), prefix, use_float=True)
         while True:
             try:
                 one = next(found)
@@ -38,35 +40,10 @@ def records(chat: ChatFile, notes: Notes, prefix: str) -> Iterator[Mapping[str, 
                 notes.leave_out("stray value", str(one))
 
 
-def text_of(value: Any) -> str:
-    """Gives a text, or nothing for whatever else stands in its place."""
-    return value if isinstance(value, str) else ""
-
-
-def object_of(value: Any) -> Mapping[str, Any]:
-    """Gives an object, or an empty one for whatever else stands in its place."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def name_of(*values: Any) -> str:
-    """The first of some names and ids that is there; ids may be numbers."""
-    for value in values:
-        if isinstance(value, str) and value:
-            return value
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-    return ""
-
-
-def has_keys(head: str, *keys: str) -> bool:
-    """Says whether a file begins like an object, with all of these keys among the first."""
-    return head.lstrip()[:1] == "{" and all(re.search(rf'"{re.escape(key)}"\s*:', head) for key in keys)
-
-
 class _Repaired:
     r"""Writes `\x1f`, which some exporters write for controls, as JSON's `\u001f`, and leaves a byte order mark out."""
 
-    def __init__(self, stream: io.BufferedIOBase) -> None:
+    def __init__(self, stream: Any) -> None:
         self._read: Callable[[int], bytes] = stream.read
         self._rest = b""
         self._begun = False

@@ -1,6 +1,6 @@
 """Reads chat messages out of files, and decides which of them count.
 
-`csv_source` found the columns of CSV files, `known_formats` reads all others into clean copies; `corpus` and `explore`
+`csv_source` found the columns of CSV files, `known` reads all others into clean copies; `corpus` and `explore`
 consume the messages. B is the number of rows in a batch, C that of columns.
 """
 
@@ -24,7 +24,7 @@ from charflow.pipeline.formats.encodings import is_utf8, write_as_utf8
 from charflow.pipeline.formats.file_types import check_end, recognise, uncovered
 from charflow.pipeline.formats.folder_chats import unfolded
 from charflow.pipeline.formats.inputs import InputFile, find_inputs
-from charflow.pipeline.formats.known_formats import format_of
+from charflow.pipeline.formats.known import format_of
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.formats.names import Names
 from charflow.pipeline.scratch import scratch_file
@@ -87,7 +87,7 @@ def read_messages(paths: Paths, csv_format: CsvFormat | None = None) -> Messages
     """Opens chats and checks every row once, so that reading them later cannot fail half-way.
 
     Args:
-        paths: files, folders or globs; `-` is standard input. Compressed files and the formats of `known_formats` are
+        paths: files, folders or globs; `-` is standard input. Compressed files and the formats of `known` are
             recognised by what is in them; `.tsv` is split at tabs.
         csv_format: columns, delimiter, header, encoding, and what happens to bad rows.
 

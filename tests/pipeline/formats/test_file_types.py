@@ -54,20 +54,36 @@ def test_recognise_gives_the_name_under_the_compression(tmp_path: Path) -> None:
     assert recognise(input_of(tmp_path / "a.zip", zipped(**{"b.tsv": CHAT}))).inner_name == "b.tsv"
 
 
+NOT_READ = ", which charflow does not read"
 OTHERS = {
-    "Parquet": (b"PAR1\x15\x04", "is Parquet, not CSV: write its messages to a CSV file, such as with pandas."),
-    "SQLite": (b"SQLite format 3\0", "is an SQLite database, not CSV: write its messages to a CSV file with sqlite3 "),
-    "PDF": (b"%PDF-1.7\n", "is PDF, not CSV: "),
-    "pickle": (b"\x80\x04\x95\x10", "is a Python pickle, not CSV: "),
-    "HDF5": (b"\x89HDF\r\n\x1a\n", "is HDF5, not CSV: "),
-    "zstd": (b"\x28\xb5\x2f\xfd", "is compressed by zstd, not CSV: uncompress it with zstd -d."),
-    "PNG": (b"\x89PNG\r\n\x1a\n", "is a PNG image, not CSV: "),
-    "tar": (b"chat.csv".ljust(257, b"\0") + b"ustar\0", "is a tar archive, not CSV: unpack it"),
-    "tar in gzip": (gzip.compress(b"a".ljust(257, b"\0") + b"ustar"), "is a tar archive in gzip, not CSV: unpack it"),
-    "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Office document (.xls, .doc), not CSV: save "),
-    "Excel": (zipped(**{"xl/workbook.xml": b""}), "is an Excel workbook, not CSV: save its sheet as CSV UTF-8."),
-    "OpenDocument": (zipped(**{"content.xml": b"", "mimetype": b""}), "is an OpenDocument file, not CSV: save "),
-    "zip of two": (zipped(a=CHAT, b=CHAT), "is a zip archive of 2 files ('a', 'b'): unpack it and name the CSV files "),
+    "ORC": (b"ORC\x08", f"is ORC{NOT_READ}: write its messages to a CSV file, such as with pandas."),
+    "SQLite": (
+        b"SQLite format 3\0",
+        f"is an SQLite database{NOT_READ}: write its messages to a CSV file with sqlite3 ",
+    ),
+    "PDF": (b"%PDF-1.7\n", f"is PDF{NOT_READ}: "),
+    "pickle": (b"\x80\x04\x95\x10", f"is a Python pickle{NOT_READ}: "),
+    "HDF5": (b"\x89HDF\r\n\x1a\n", f"is HDF5{NOT_READ}: "),
+    "zstd": (b"\x28\xb5\x2f\xfd", f"is compressed by zstd{NOT_READ}: uncompress it with zstd -d."),
+    "PNG": (b"\x89PNG\r\n\x1a\n", f"is a PNG image{NOT_READ}: name the text "),
+    "tar": (b"chat.csv".ljust(257, b"\0") + b"ustar\0", f"is a tar archive{NOT_READ}: unpack it"),
+    "tar in gzip": (
+        gzip.compress(b"a".ljust(257, b"\0") + b"ustar"),
+        f"is a tar archive in gzip{NOT_READ}: unpack it",
+    ),
+    "old Excel": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        f"is an old Office document (.xls, .doc){NOT_READ}: save ",
+    ),
+    "Excel": (
+        zipped(**{"xl/workbook.xml": b""}),
+        f"is an Excel workbook{NOT_READ}: save its sheet as CSV UTF-8.",
+    ),
+    "OpenDocument": (
+        zipped(**{"content.xml": b"", "mimetype": b""}),
+        f"is an OpenDocument file{NOT_READ}: save ",
+    ),
+    "zip of two": (zipped(a=CHAT, b=CHAT), "is a zip archive of 2 files ('a', 'b'): unpack it and name the chats "),
     "empty zip": (zipped(), "is a zip archive of 0 files: unpack it"),
     "zip cut short": (
         zipped(a=CHAT)[:50],
@@ -87,7 +103,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("content", "message"), OTHERS.values(), ids=OTHERS)
-def test_recognise_names_what_is_no_csv_file(content: bytes, message: str, tmp_path: Path) -> None:
+def test_recognise_names_what_it_cannot_read(content: bytes, message: str, tmp_path: Path) -> None:
     file = input_of(tmp_path / "chat.csv", content)
     with pytest.raises(UserError) as error:
         recognise(file)

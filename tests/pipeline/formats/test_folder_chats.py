@@ -11,10 +11,10 @@ from charflow.pipeline import Corpus, CorpusSettings, prepare_corpus
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
-from charflow.pipeline.formats.known_formats import titles
+from charflow.pipeline.formats.known import titles
 from charflow.pipeline.formats.messages import Messages, read_messages
 from tests.pipeline.formats.chats import pairs
-from tests.pipeline.formats.test_discord import EXPORT, MIRA, message
+from tests.pipeline.formats.known.test_discord import EXPORT, MIRA, message
 
 WHATSAPP = "12/24/19, 11:23 - Mira: good evening\n12/24/19, 11:24 - Bo: <Media omitted>\n"
 CSV = "fromUser.id,text\n{},{}\n"
@@ -30,7 +30,7 @@ TREES = {
         {"_chat.txt": WHATSAPP, "photo.jpg": "\xff\xd8\xff", "recipe.txt": "Eggs", "list.csv": CSV.format("x", "y")},
         ["good evening"],
     ),
-    "chats of two formats": ({"b/_chat.txt": WHATSAPP, "a/d.json": part(1)}, ["good evening", "part 1"]),
+    "chats of two formats": ({"a/_chat.txt": WHATSAPP, "b/d.json": part(1)}, ["part 1", "good evening"]),
     "tables": (
         {"b.csv": CSV.format("mira", "two"), "a/9.csv": CSV.format("mira", "one"), "readme.txt": "About\nthis"},
         ["one", "two"],
@@ -82,7 +82,7 @@ def test_archives_in_a_folder_are_read_too(tmp_path: Path) -> None:
     written(tmp_path, {"a/_chat.txt": WHATSAPP})
     zipped(tmp_path / "b.zip", {"_chat.txt": WHATSAPP, "photo.jpg": ""})
     zipped(tmp_path / "c.zip", {"harbour 1.json": part(1), "harbour 2.json": part(2)})
-    assert texts(read_messages(str(tmp_path))) == ["good evening", "good evening", "part 1", "part 2"]
+    assert texts(read_messages(str(tmp_path))) == ["part 1", "part 2", "good evening", "good evening"]
 
 
 def test_a_folder_whose_columns_are_named_is_one_of_tables(tmp_path: Path) -> None:

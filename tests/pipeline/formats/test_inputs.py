@@ -46,7 +46,7 @@ def test_find_inputs_takes_a_name_with_glob_marks_literally_where_it_exists(tmp_
 
 
 def test_find_inputs_refuses_what_is_not_there(tmp_path: Path) -> None:
-    assert refusal([]) == "No CSV file was given."
+    assert refusal([]) == "No chat was given."
     assert refusal(f"{tmp_path}/b.csv") == f"{tmp_path}/b.csv: no such file."
     assert refusal(f"{tmp_path}/*.tsv") == f"{tmp_path}/*.tsv: no file matches."
 

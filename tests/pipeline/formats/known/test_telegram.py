@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, left_out, pairs, read_chat
 
 IDS = {"Mira": "user7", "Miranda": "user7", "Bo": "user8"}
 
@@ -53,18 +53,16 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize("content", [ONE, ALL], ids=["one chat", "all chats"])
-@pytest.mark.parametrize("indent", [1, None], ids=["indented", "one line"])
-def test_telegram_reads_what_people_wrote(tmp_path: Path, content: dict, indent: int | None) -> None:
-    messages = read_chat(tmp_path / "result.json", json.dumps(content, indent=indent))
-    assert pairs(messages) == PAIRS
-    assert left_out(messages) == {
-        "service message": 1,
-        "empty message": 1,
-        "forwarded message": 1,
-        "bot message": 1,
-    }
-    assert str(messages.chats[0]).startswith("Telegram: 6 messages of 4 people, 1 service message, ")
+LEFT_OUT = {"service message": 1, "empty message": 1, "forwarded message": 1, "bot message": 1}
+EXAMPLES = [
+    Example(name, json.dumps(content, indent=indent), PAIRS, LEFT_OUT, "Telegram")
+    for name, content in {"one.json": ONE, "all.json": ALL}.items()
+    for indent in (1, None)
+]
+
+
+def test_telegram_tells_what_people_are_called(tmp_path: Path) -> None:
+    messages = read_chat(tmp_path / "result.json", json.dumps(ONE))
     assert [messages.all_names().of(user) for user in ("user7", "user8", "user9", "Zoe")] == [
         ["Mira", "Miranda"],
         ["Bo"],

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, left_out, pairs, read_chat
 
 MIRA = {"id": "90071992547409931", "name": "mira", "discriminator": "0000", "nickname": "Captain", "isBot": False}
 OLD = {"id": "90071992547409932", "name": "mira", "discriminator": "4321", "nickname": "Cook", "isBot": False}
@@ -36,13 +36,15 @@ PAIRS = [
     ("90071992547409934", '\U0001f600 {"a": [1]}'),
     (MIRA["id"], "tea?"),
 ]
+LEFT_OUT = {"system message": 2, "bot message": 1, "empty message": 1}
+EXAMPLES = [
+    Example("harbour.json", json.dumps(EXPORT), PAIRS, LEFT_OUT, "Discord"),
+    Example("indented.json", json.dumps(EXPORT, indent=2), PAIRS, LEFT_OUT, "Discord"),
+]
 
 
-def test_discord_reads_what_people_wrote(tmp_path: Path) -> None:
-    for content in (json.dumps(EXPORT), json.dumps(EXPORT, indent=2)):
-        messages = read_chat(tmp_path / "harbour.json", content)
-        assert pairs(messages) == PAIRS
-        assert left_out(messages) == {"system message": 2, "bot message": 1, "empty message": 1}
+def test_discord_tells_what_people_are_called(tmp_path: Path) -> None:
+    messages = read_chat(tmp_path / "harbour.json", json.dumps(EXPORT))
     names = messages.all_names()
     assert names.of(str(MIRA["id"])) == ["mira", "Captain", "Admiral"]
     assert names.of(str(OLD["id"])) == ["mira#4321", "Cook"]

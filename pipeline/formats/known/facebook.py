@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.folders import in_order
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.json_records import has_keys, records, text_of
+from charflow.pipeline.formats.json_records import records
+from charflow.pipeline.formats.json_values import has_keys, text_of
 
 _SENDER = re.compile(r'"(?:sender_name|senderName)"\s*:')
 _BYTES = re.compile("[\x80-\xff]{2,}")  # a character of UTF-8, each byte of which became one
@@ -117,5 +118,14 @@ def _oldest_first(files: list[InputFile]) -> list[InputFile]:
 
 
 FORMAT = ChatFormat(
-    name="facebook", title="Facebook or Instagram", recognises=_recognises, read=_read, pick=_oldest_first
+    title="Facebook or Instagram",
+    files="`messages/inbox/*/message_N.json`, the whole download; Messenger's JSON of encrypted chats",
+    users="the name in the chat",
+    changed=(
+        'reactions, calls, "… named the group …", unsent messages, pictures without a text. Letters that the '
+        "export garbles are mended, and the oldest message comes first"
+    ),
+    recognises=_recognises,
+    read=_read,
+    pick=_oldest_first,
 )

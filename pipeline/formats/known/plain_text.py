@@ -53,4 +53,12 @@ def _without_ends(paragraph: str) -> str:
     return paragraph.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 
-FORMAT = ChatFormat(name="plain-text", title="plain text", recognises=_recognises, read=_read, kind="prose")
+FORMAT = ChatFormat(
+    title="plain text",
+    files="any other text, such as a book: a message a paragraph",
+    users="the file's name",
+    changed="nothing",
+    recognises=_recognises,
+    read=_read,
+    kind="prose",
+)

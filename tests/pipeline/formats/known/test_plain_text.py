@@ -7,7 +7,7 @@ import pytest
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.messages import read_messages
-from tests.pipeline.formats.chats import pairs, read_chat
+from tests.pipeline.formats.chats import Example, pairs, read_chat
 
 POEM = """\
 The boat and tea
@@ -18,14 +18,18 @@ The boat and tea
 """
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_plain_text_is_a_message_a_paragraph_with_its_line_breaks(tmp_path: Path, end: str) -> None:
-    messages = read_chat(tmp_path / "poem.txt", "\ufeff" + POEM.replace("\n", end))
-    assert pairs(messages) == [
-        ("poem", "The boat and tea\n  they wait for me,"),
-        ("poem", '"Come in," said Bo,\t\tand poured; we know'),
-    ]
-    assert str(messages.chats[0]) == "plain text: 2 messages of 1 person"
+PAIRS = [
+    ("poem", "The boat and tea\n  they wait for me,"),
+    ("poem", '"Come in," said Bo,\t\tand poured; we know'),
+]
+EXAMPLES = [
+    Example("poem.txt", POEM, PAIRS, {}, "plain text"),
+    Example("poem.md", POEM.replace("\n", "\r\n"), PAIRS, {}, "plain text"),
+]
+
+
+def test_plain_text_is_told_in_a_line(tmp_path: Path) -> None:
+    assert str(read_chat(tmp_path / "poem.txt", POEM).chats[0]) == "plain text: 2 messages of 1 person"
 
 
 def test_plain_text_of_one_line_is_cut_at_blanks_and_stays_what_it_is(tmp_path: Path) -> None:

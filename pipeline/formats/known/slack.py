@@ -14,7 +14,8 @@ from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.file_types import recognise
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.json_records import name_of, object_of, records, text_of
+from charflow.pipeline.formats.json_records import records
+from charflow.pipeline.formats.json_values import name_of, object_of, text_of
 
 _STAMP = re.compile(r'"ts"\s*:\s*"\d{9,}\.\d{6}"')
 _OF_PEOPLE = ("", "thread_broadcast", "me_message", "file_share")  # of the subtypes; others are written by Slack
@@ -110,4 +111,14 @@ def _by_id(files: tuple[InputFile, ...], state: str) -> dict[str, Mapping[str, A
     return {text_of(one.get("id")): one for one in listed}
 
 
-FORMAT = ChatFormat(name="slack", title="Slack", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(
+    title="Slack",
+    files="export of a workspace: the `.zip` or folder with `users.json`; a channel's folder, or one day",
+    users="id or name",
+    changed=(
+        "joins, topics and the like; bots' messages; an answer that was sent to the channel a second time. "
+        "Mentions, channels and links read as people see them"
+    ),
+    recognises=_recognises,
+    read=_read,
+)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
-from charflow.pipeline.formats.json_records import has_keys, name_of, object_of, records, text_of
+from charflow.pipeline.formats.json_records import records
+from charflow.pipeline.formats.json_values import has_keys, name_of, object_of, text_of
 
 _OF_PEOPLE = ("Default", "Reply")  # of the types of messages; others are written by Discord
 
@@ -32,4 +33,11 @@ def _name(author: Mapping[str, Any]) -> str:
     return f"{name}#{digits}" if name and digits.strip("0") else name
 
 
-FORMAT = ChatFormat(name="discord", title="Discord", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(
+    title="Discord",
+    files="JSON of DiscordChatExporter, also cut short, or its parts; its CSV",
+    users="id, name or nickname",
+    changed="all types but messages and replies; bots' messages",
+    recognises=_recognises,
+    read=_read,
+)

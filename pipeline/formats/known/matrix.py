@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
-from charflow.pipeline.formats.json_records import has_keys, name_of, object_of, records, text_of
+from charflow.pipeline.formats.json_records import records
+from charflow.pipeline.formats.json_values import has_keys, name_of, object_of, text_of
 
 _EVENT = re.compile(r'"type"\s*:\s*"m\.[a-z.]+"')
 _OF_PEOPLE = ("m.text", "m.emote")
@@ -98,4 +99,14 @@ def _text(content: Mapping[str, Any]) -> str:
     return body[found.end() :] if found else body
 
 
-FORMAT = ChatFormat(name="matrix", title="Matrix", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(
+    title="Matrix",
+    files="Element's `export.json`, or the `.zip`",
+    users="id or name",
+    changed=(
+        "edits, which replace what they edit; what was taken back or cannot be decrypted; notices, which bots"
+        " write; pictures without a caption. What a reply quotes above itself is taken off"
+    ),
+    recognises=_recognises,
+    read=_read,
+)

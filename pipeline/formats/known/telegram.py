@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
-from charflow.pipeline.formats.json_records import has_keys, name_of, records, text_of
+from charflow.pipeline.formats.json_records import records
+from charflow.pipeline.formats.json_values import has_keys, name_of, text_of
 
 
 def _recognises(chat: ChatFile) -> bool:
@@ -39,4 +40,11 @@ def _text(value: Any) -> str:
     return "".join(text_of(part.get("text")) if isinstance(part, dict) else text_of(part) for part in value)
 
 
-FORMAT = ChatFormat(name="telegram", title="Telegram", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(
+    title="Telegram",
+    files="Telegram Desktop's `result.json` of one chat or of all",
+    users="name or id",
+    changed="service, forwarded and bots' messages; pictures without a text",
+    recognises=_recognises,
+    read=_read,
+)

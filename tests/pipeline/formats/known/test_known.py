@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.formats.chat_format import KINDS
 from charflow.pipeline.formats.csv_format import CsvFormat
-from charflow.pipeline.formats.known_formats import formats, names, titles
+from charflow.pipeline.formats.known import NAMES, format_called, formats, titles
 from charflow.pipeline.formats.messages import read_messages
 from tests.pipeline.formats.chats import pairs
 
@@ -26,8 +27,9 @@ def refusal(path: Path, content: str, **asked: str) -> str:
     return str(error.value)
 
 
-def test_names_are_those_of_the_formats() -> None:
-    assert names() == (*(one.name for one in formats()), "csv")
+def test_formats_are_tried_by_kind_and_told_by_title() -> None:
+    assert NAMES[-1] == "csv"
+    assert [one.kind for one in formats()] == sorted((one.kind for one in formats()), key=KINDS.index)
     assert all(one.title in titles() for one in formats())
 
 
@@ -42,11 +44,12 @@ def test_format_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     assert read(tmp_path / "chat.txt", WHATSAPP, format="plain-text") == [("chat", WHATSAPP.strip())]
 
 
-@pytest.mark.parametrize("one", [one for one in formats() if one.name != "plain-text"], ids=lambda one: one.name)
-def test_format_that_does_not_fit_is_refused_with_the_first_line(tmp_path: Path, one) -> None:
-    assert refusal(tmp_path / "chat.csv", "when,who\nnow,mira\n", format=one.name) == (
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("plain-text", "csv")])
+def test_format_that_does_not_fit_is_refused_with_the_first_line(tmp_path: Path, name: str) -> None:
+    one = format_called(name)
+    assert refusal(tmp_path / "chat.csv", "when,who\nnow,mira\n", format=name) == (
         f"{tmp_path / 'chat.csv'} is not {one.title}: its first line is 'when,who'. "
-        f"Leave format out, or name another: {', '.join(names())}."
+        f"Leave format out, or name another: {', '.join(NAMES)}."
     )
 
 

@@ -204,4 +204,11 @@ def _order(dates: list[str]) -> str:
     return min(back, key=lambda order: back[order])
 
 
-FORMAT = ChatFormat(name="whatsapp", title="WhatsApp", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(
+    title="WhatsApp",
+    files='"Export chat" of Android or iOS: `_chat.txt`, `WhatsApp Chat with ….txt`, the `.zip` with its pictures',
+    users="the name in the chat",
+    changed="system lines, marks of pictures and of deleted messages; marks of edits are taken off",
+    recognises=_recognises,
+    read=_read,
+)

@@ -106,4 +106,11 @@ def _reason(text: str) -> str:
     return next((reason for reason, pattern in _REASONS if pattern.search(text)), "system line")
 
 
-FORMAT = ChatFormat(name="irc", title="IRC", recognises=_recognises, read=_read)
+FORMAT = ChatFormat(
+    title="IRC",
+    files="logs of irssi, WeeChat, ZNC, mIRC, HexChat, Eggdrop",
+    users="the nick",
+    changed="joins, parts, topics and other lines that no one said",
+    recognises=_recognises,
+    read=_read,
+)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline.formats.messages import read_messages
-from tests.pipeline.formats.chats import left_out, pairs
+from tests.pipeline.formats.chats import Example, left_out, pairs
 
 USERS = [
     {"id": "U1", "name": "mira.s", "profile": {"display_name": "Mira", "real_name": "Mira Sand"}},
@@ -104,6 +104,19 @@ def test_slack_reads_what_people_wrote(tmp_path: Path, as_archive: bool) -> None
         f"{path} is Slack: 12 messages of 4 people, 1 service message, 5 bot messages, 1 repeated message and "
         "2 empty messages left out",
     )
+
+
+# Without the export around it, a day has no names and no bots.
+DAY = [said(1, "good &lt;evening&gt;"), said(0, "first", "U2"), JOINED, said(2, "It is six.", bot_id="B1"), said(3, "")]
+EXAMPLES = [
+    Example(
+        "2023-11-14.json",
+        json.dumps(DAY, indent=4),
+        [("U2", "first"), ("U1", "good <evening>")],
+        {"service message": 1, "bot message": 1, "empty message": 1},
+        "Slack",
+    )
+]
 
 
 def test_slack_tells_what_people_are_called(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charflow.pipeline.formats.whatsapp import _HEAD
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from charflow.pipeline.formats.known.whatsapp import _HEAD
+from tests.pipeline.formats.chats import Example, pairs, read_chat
 
 ANDROID = """\
 12/5/19, 11:20 PM - Messages and calls are end-to-end encrypted. Tap to learn more.
@@ -77,29 +77,27 @@ IOS_PAIRS = [
     ("+49 170 0000000", "ich bin neu: hallo"),
     ("Mira", "frohes Fest"),
 ]
+ANDROID_LEFT_OUT = {"system line": 4, "media mark": 3, "deleted message": 4, "empty message": 1}
+IOS_LEFT_OUT = {"system line": 2, "media mark": 3, "deleted message": 1}
+EXAMPLES = [
+    Example("WhatsApp Chat.txt", ANDROID, ANDROID_PAIRS, ANDROID_LEFT_OUT, "WhatsApp, Android, month first"),
+    Example(
+        "crlf.txt", ANDROID.replace("\n", "\r\n"), ANDROID_PAIRS, ANDROID_LEFT_OUT, "WhatsApp, Android, month first"
+    ),
+    Example("_chat.txt", IOS, IOS_PAIRS, IOS_LEFT_OUT, "WhatsApp, iOS, day first"),
+]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_whatsapp_android_reads_what_people_wrote(tmp_path: Path, end: str) -> None:
-    messages = read_chat(tmp_path / "chat.txt", ANDROID.replace("\n", end))
-    assert pairs(messages) == ANDROID_PAIRS
-    assert left_out(messages) == {
-        "system line": 4,
-        "media mark": 3,
-        "deleted message": 4,
-        "empty message": 1,
-    }
+def test_whatsapp_is_told_in_a_line(tmp_path: Path) -> None:
+    messages = read_chat(tmp_path / "chat.txt", ANDROID)
     assert str(messages.chats[0]) == (
         "WhatsApp, Android, month first: 12 messages of 4 people, 4 system lines, 3 media marks, 4 deleted messages "
         "and 1 empty message left out"
     )
 
 
-def test_whatsapp_ios_reads_what_people_wrote(tmp_path: Path) -> None:
+def test_whatsapp_shows_the_first_of_what_was_left_out(tmp_path: Path) -> None:
     messages = read_chat(tmp_path / "_chat.txt", "\ufeff" + IOS)
-    assert pairs(messages) == IOS_PAIRS
-    assert left_out(messages) == {"system line": 2, "media mark": 3, "deleted message": 1}
-    assert str(messages.chats[0]).startswith("WhatsApp, iOS, day first: 5 messages of 3 people, ")
     assert messages.chats[0].left_out[1].example == "Mira: \u200eBild weggelassen"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, pairs, read_chat
 
 ROWS = {
     "user and text": {"id": 1, "user": "mira", "text": "hi\nyou"},
@@ -24,11 +24,27 @@ def test_json_lines_finds_the_usual_names(tmp_path: Path, row: dict) -> None:
     assert pairs(messages) == [("mira", "hi\nyou")]
 
 
-def test_json_lines_leaves_out_what_is_no_message(tmp_path: Path) -> None:
-    lines = ['{"user": 9007199254740993, "text": "one"}', "", "{broken", "[1]", '{"user": "bo", "text": null}']
-    messages = read_chat(tmp_path / "chat.json", "\ufeff" + "\n".join([*lines, '{"user": "bo", "text": ""}']))
-    assert pairs(messages) == [("9007199254740993", "one"), ("bo", "")]
-    assert left_out(messages) == {"broken line": 2, "incomplete object": 1}
+LINES = [
+    '{"user": 9007199254740993, "text": "one"}',
+    "",
+    "{broken",
+    "[1]",
+    '{"user": "bo", "text": null}',
+    '{"user": "bo", "text": ""}',
+]
+EXAMPLES = [
+    Example(
+        "chat.jsonl",
+        "\n".join(LINES),
+        [("9007199254740993", "one"), ("bo", "")],
+        {"broken line": 2, "incomplete object": 1},
+        "JSON lines, users in 'user', messages in 'text'",
+    )
+]
+
+
+def test_json_lines_is_told_in_a_line(tmp_path: Path) -> None:
+    messages = read_chat(tmp_path / "chat.json", "\n".join(LINES))
     assert str(messages.chats[0]) == (
         "JSON lines, users in 'user', messages in 'text': 2 messages of 2 people, "
         "2 broken lines and 1 incomplete object left out"

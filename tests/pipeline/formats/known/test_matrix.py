@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, read_chat
 
 MIRA, BO, BOT = "@mira:boats.example", "@bo:boats.example", "@clock:boats.example"
 
@@ -86,20 +86,15 @@ PAIRS = [
     (BO, "in a thread\nof two lines"),
     ("@ida:sea.example", "from elsewhere"),
 ]
-
-
-def test_matrix_reads_what_people_wrote(tmp_path: Path) -> None:
-    messages = read_chat(tmp_path / "export.json", json.dumps(EXPORT, indent=2))
-    assert pairs(messages) == PAIRS
-    assert left_out(messages) == {
-        "service event": 6,
-        "bot message": 1,
-        "edit": 3,
-        "deleted message": 2,
-        "media message": 2,
-        "encrypted message": 2,
-    }
-    assert str(messages.chats[0]).startswith("Matrix: 9 messages of 3 people, 6 service events, 1 bot message, 3 edits")
+LEFT_OUT = {
+    "service event": 6,
+    "bot message": 1,
+    "edit": 3,
+    "deleted message": 2,
+    "media message": 2,
+    "encrypted message": 2,
+}
+EXAMPLES = [Example("export.json", json.dumps(EXPORT, indent=2), PAIRS, LEFT_OUT, "Matrix")]
 
 
 def test_matrix_tells_the_last_name_of_each(tmp_path: Path) -> None:

@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from charflow.pipeline.formats.messages import read_messages
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, left_out, pairs, read_chat
 
 
 def item(author: str, **message: Any) -> dict[str, Any]:
@@ -39,25 +37,24 @@ FRAMES = [
 ]
 
 
+OWN_PAIRS = [
+    ("1", "good evening\nall"),
+    ("2", "and to you"),
+    ("3", "now right"),
+    ("3", "fine story"),
+    ("4", "who am I?"),
+]
+OWN_LEFT_OUT = {"service message": 1, "empty message": 2, "deleted message": 1}
+
+
 def test_signal_reads_its_own_export(tmp_path: Path) -> None:
     lines = "".join(f"{json.dumps(frame)}\n" for frame in FRAMES)
     (tmp_path / "metadata.json").write_text('{"version": 1}')
     (tmp_path / "files").mkdir()
     (tmp_path / "main.jsonl").write_text(lines + "{broken\n")
     messages = read_messages(str(tmp_path))
-    assert pairs(messages) == [
-        ("1", "good evening\nall"),
-        ("2", "and to you"),
-        ("3", "now right"),
-        ("3", "fine story"),
-        ("4", "who am I?"),
-    ]
-    assert left_out(messages) == {
-        "service message": 1,
-        "empty message": 2,
-        "deleted message": 1,
-        "broken line": 1,
-    }
+    assert pairs(messages) == OWN_PAIRS
+    assert left_out(messages) == OWN_LEFT_OUT | {"broken line": 1}
     assert str(messages.chats[0]).startswith("Signal: 5 messages of 4 people, 1 service message, 2 empty messages, ")
     names = messages.all_names()
     assert [names.of(user) for user in "1234"] == [["Mira Sand"], ["Bo Berg"], ["Zoe"], ["4930125"]]
@@ -110,16 +107,6 @@ PAIRS = [("Bo", "good evening"), ("Me", "and to you\n[ok]"), ("Bo", "see: [2024]
 LEFT_OUT = {"empty message": 1, "deleted message": 1, "service message": 3}
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "empty"),
-    [("data.json", "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in ROWS), 1), ("chat.md", MARKDOWN, 2)],
-)
-def test_signal_reads_what_signal_export_writes(tmp_path: Path, name: str, content: str, empty: int) -> None:
-    messages = read_chat(tmp_path / name, content)
-    assert pairs(messages) == PAIRS
-    assert left_out(messages) == {**LEFT_OUT, "empty message": empty}
-
-
 def test_signal_reads_a_chat_once_that_stands_in_two_forms(tmp_path: Path) -> None:
     for name in ("Bo", "Zoe"):
         (tmp_path / name).mkdir()
@@ -140,10 +127,14 @@ LOG = """\
 """
 
 
-def test_signal_reads_what_signalbackup_tools_writes(tmp_path: Path) -> None:
-    messages = read_chat(tmp_path / "Boats (_id3).txt", LOG)
-    assert pairs(messages) == [("Mira Sand", "good evening"), ("Bo Berg", "and to you (both: all)\n[ok]")]
-    assert left_out(messages) == {"service message": 3}
+LOGGED = [("Mira Sand", "good evening"), ("Bo Berg", "and to you (both: all)\n[ok]")]
+DATA = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in ROWS)
+EXAMPLES = [
+    Example("main.jsonl", "".join(f"{json.dumps(frame)}\n" for frame in FRAMES), OWN_PAIRS, OWN_LEFT_OUT, "Signal"),
+    Example("data.json", DATA, PAIRS, LEFT_OUT, "Signal"),
+    Example("chat.md", MARKDOWN, PAIRS, {**LEFT_OUT, "empty message": 2}, "Signal"),
+    Example("Boats (_id3).txt", LOG, LOGGED, {"service message": 3}, "Signal"),
+]
 
 
 def test_signal_leaves_whatsapp_its_chats(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 from charflow.pipeline.formats.inputs import InputFile
-from charflow.pipeline.formats.json_records import has_keys, name_of, object_of, text_of
+from charflow.pipeline.formats.json_values import has_keys, name_of, object_of, text_of
 
 _ENTRY = re.compile(r"\[\d{4}-\d{2}-\d{2} \d{2}:\d{2}(?::\d{2})?\] ([^\n]*?):(?: |$)")
 _LOGGED = re.compile(r"\[[^\W\d]{3,9} \d{2}, \d{4} \d{2}:\d{2}:\d{2}\] (?:\*\*\*|<([^>\n]*)>) ")
@@ -150,4 +150,18 @@ def _once(files: list[InputFile]) -> list[InputFile]:
     return [file for file in files if not (file.path.endswith("/chat.md") and PurePath(file.path).parent in twice)]
 
 
-FORMAT = ChatFormat(name="signal", title="Signal", recognises=_recognises, read=_read, pick=_once)
+FORMAT = ChatFormat(
+    title="Signal",
+    files=(
+        '`main.jsonl` of Signal\'s own export; `data.json` or `chat.md` of signal-export, where you are "Me"; '
+        "the texts of signalbackup-tools"
+    ),
+    users="id or name in the first, the name in the others",
+    changed=(
+        "calls, changes of a group, polls, deleted messages, pictures without a text; former versions of "
+        "edited messages"
+    ),
+    recognises=_recognises,
+    read=_read,
+    pick=_once,
+)

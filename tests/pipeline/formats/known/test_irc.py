@@ -1,6 +1,5 @@
 """Logs of IRC: what people said and did, and nothing that the server or the client said."""
 
-import gzip
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline.formats.messages import read_messages
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, pairs, read_chat
 
 IRSSI = """\
 --- Log opened Mon May 06 07:08:09 2024
@@ -73,6 +72,39 @@ ZNC = """\
 [07:10:30] *** Quits: mira (~mira@boats.example) (Quit: leaving)
 """
 ZNC_PAIRS = [("mira", "good morning"), ("mira", "is now known as the cook"), ("ada", "[07:09:00] *** Joins: no")]
+IRSSI_LEFT_OUT = {
+    "system line": 5,
+    "join": 1,
+    "mode change": 1,
+    "topic change": 1,
+    "nick change": 1,
+    "kick": 1,
+    "quit": 1,
+    "part": 1,
+    "empty message": 1,
+}
+WEECHAT_LEFT_OUT = {
+    "join": 1,
+    "topic change": 1,
+    "mode change": 1,
+    "nick change": 1,
+    "quit": 1,
+    "system line": 2,
+}
+ZNC_LEFT_OUT = {
+    "join": 1,
+    "mode change": 1,
+    "system line": 1,
+    "nick change": 1,
+    "topic change": 1,
+    "part": 1,
+    "quit": 1,
+}
+EXAMPLES = [
+    Example("#harbour.log", IRSSI, IRSSI_PAIRS, IRSSI_LEFT_OUT, "IRC"),
+    Example("irc.weechatlog", WEECHAT.replace("\n", "\r\n"), WEECHAT_PAIRS, WEECHAT_LEFT_OUT, "IRC, WeeChat"),
+    Example("2024-05-06.log", ZNC, ZNC_PAIRS, ZNC_LEFT_OUT, "IRC"),
+]
 OTHERS = {
     "mIRC": (
         "Session Start: Mon May 06 07:08:09 2024\nSession Ident: #harbour\n[07:08] * Now talking in #harbour\n"
@@ -87,51 +119,6 @@ OTHERS = {
     "Eggdrop": "[07:08] ada (a@x) joined #harbour.\n[07:08] <mira> hi\n[07:09] Action: mira waves\n",
     "without times": "<mira> hi\n<+mira> waves\n",
 }
-
-
-def test_irssi_is_read(tmp_path: Path) -> None:
-    messages = read_chat(tmp_path / "#harbour.log", IRSSI)
-    assert pairs(messages) == IRSSI_PAIRS
-    assert left_out(messages) == {
-        "system line": 5,
-        "join": 1,
-        "mode change": 1,
-        "topic change": 1,
-        "nick change": 1,
-        "kick": 1,
-        "quit": 1,
-        "part": 1,
-        "empty message": 1,
-    }
-    assert str(messages.chats[0]).startswith("IRC: 6 messages of 4 people, 5 system lines, 1 join, ")
-
-
-def test_weechat_is_read(tmp_path: Path) -> None:
-    messages = read_chat(tmp_path / "irc.weechatlog.gz", gzip.compress(WEECHAT.replace("\n", "\r\n").encode()))
-    assert pairs(messages) == WEECHAT_PAIRS
-    assert left_out(messages) == {
-        "join": 1,
-        "topic change": 1,
-        "mode change": 1,
-        "nick change": 1,
-        "quit": 1,
-        "system line": 2,
-    }
-    assert messages.chats[0].format == "IRC, WeeChat"
-
-
-def test_znc_is_read(tmp_path: Path) -> None:
-    messages = read_chat(tmp_path / "2024-05-06.log", ZNC)
-    assert pairs(messages) == ZNC_PAIRS
-    assert left_out(messages) == {
-        "join": 1,
-        "mode change": 1,
-        "system line": 1,
-        "nick change": 1,
-        "topic change": 1,
-        "part": 1,
-        "quit": 1,
-    }
 
 
 @pytest.mark.parametrize("content", OTHERS.values(), ids=OTHERS)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline.formats.messages import read_messages
-from tests.pipeline.formats.chats import left_out, pairs, read_chat
+from tests.pipeline.formats.chats import Example, left_out, pairs, read_chat
 
 
 def as_latin_1(text: str) -> str:
@@ -65,6 +65,9 @@ LEFT_OUT = {
     "deleted message": 1,
     "unsigned message": 1,
 }
+EXAMPLES = [
+    Example("message_1.json", thread(*OLDEST, *MESSAGES), PAIRS, LEFT_OUT, "Facebook or Instagram"),
+]
 
 
 def test_facebook_reads_what_people_wrote_from_the_oldest_on(tmp_path: Path) -> None:
@@ -84,33 +87,34 @@ def test_facebook_reads_what_people_wrote_from_the_oldest_on(tmp_path: Path) -> 
     assert messages.noticed.formats[0].startswith(f"{tmp_path} is Facebook or Instagram: 9 messages of 2 people, ")
 
 
-def test_facebook_reads_one_file(tmp_path: Path) -> None:
-    assert pairs(read_chat(tmp_path / "message_1.json", thread(*OLDEST, *MESSAGES))) == PAIRS
+def kept(time: int, text: str, kind: str = "text", **more: Any) -> dict[str, Any]:
+    return {
+        "isUnsent": False,
+        "media": [],
+        "senderName": "Zoë",
+        "text": text,
+        "timestamp": time,
+        "type": kind,
+        **more,
+    }
 
 
-def test_facebook_reads_encrypted_chats_as_they_are(tmp_path: Path) -> None:
-    def kept(time: int, text: str, kind: str = "text", **more: Any) -> dict[str, Any]:
-        return {
-            "isUnsent": False,
-            "media": [],
-            "senderName": "Zoë",
-            "text": text,
-            "timestamp": time,
-            "type": kind,
-            **more,
-        }
-
-    messages = [
-        kept(5, "Ã© stays"),
-        kept(4, "", "media", media=[{"uri": "./media/1.jpeg"}]),
-        kept(3, "gone", isUnsent=True),
-        kept(2, "You missed a call", "placeholder"),
-        kept(1, "déjà vu ❤"),
-    ]
-    content = json.dumps({"participants": ["Zoë", "Bo"], "threadName": "Bo_40", "messages": messages})
-    read = read_chat(tmp_path / "Bo_40.json", content)
-    assert pairs(read) == [("Zoë", "déjà vu ❤"), ("Zoë", "Ã© stays")]
-    assert left_out(read) == {"service message": 1, "deleted message": 1, "empty message": 1}
+ENCRYPTED = [
+    kept(5, "Ã© stays"),
+    kept(4, "", "media", media=[{"uri": "./media/1.jpeg"}]),
+    kept(3, "gone", isUnsent=True),
+    kept(2, "You missed a call", "placeholder"),
+    kept(1, "déjà vu ❤"),
+]
+EXAMPLES.append(
+    Example(
+        "Bo_40.json",
+        json.dumps({"participants": ["Zoë", "Bo"], "threadName": "Bo_40", "messages": ENCRYPTED}),
+        [("Zoë", "déjà vu ❤"), ("Zoë", "Ã© stays")],
+        {"service message": 1, "deleted message": 1, "empty message": 1},
+        "Facebook or Instagram",
+    )
+)
 
 
 @settings(deadline=None, max_examples=30)
