@@ -45,7 +45,7 @@ def _reader(chat: ChatFile) -> Callable[[ChatFile, Notes], Iterator[tuple[str, s
     if has_keys(first, "date", "sender", "body", "quote", "reactions"):
         return _of_json
     # WhatsApp for iOS has such lines too, but not the two blanks that signal-export ends a text with.
-    if first in entries[:1] and 2 * sum(line.endswith("  ") for line in entries) >= len(entries):
+    if first in entries[:1] and 2 * sum(line.endswith("  ") for line in lines) >= len(entries):
         return _of_markdown
     return _of_log if _LOGGED.match(first) else None
 

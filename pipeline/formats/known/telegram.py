@@ -1,6 +1,7 @@
 """Telegram Desktop's "Export chat history" in JSON: `result.json`, of one chat or of all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
@@ -19,7 +20,7 @@ def _is_whole(head: str) -> bool:
 
 
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
-    for message in records(chat, notes, "chats.list.item.messages.item" if _is_whole(chat.head) else "messages.item"):
+    for message in _messages(chat, notes):
         text = _text(message.get("text"))
         user = name_of(message.get("from_id"), message.get("from"))
         if message.get("type") != "message":
@@ -33,6 +34,14 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
             yield from notes.signed(user, text, name_of(message.get("from")), wordless=wordless)
 
 
+def _messages(chat: ChatFile, notes: Notes) -> Iterator[Mapping[str, Any]]:
+    """Those of the one chat, or of all and then of those that the person has left, which stand below."""
+    if not _is_whole(chat.head):
+        return records(chat, notes, "messages.item")
+    left = records(chat, Notes(), "left_chats.list.item.messages.item")  # what is broken was noted before
+    return chain(records(chat, notes, "chats.list.item.messages.item"), left)
+
+
 def _text(value: Any) -> str:
     """Joins a text and its links, mentions and bold words, which stand in a list with nothing between."""
     if not isinstance(value, list):
@@ -42,7 +51,7 @@ def _text(value: Any) -> str:
 
 FORMAT = ChatFormat(
     title="Telegram",
-    files="Telegram Desktop's `result.json` of one chat or of all",
+    files="Telegram Desktop's `result.json` of one chat, or of all with those that were left",
     users="name or id",
     changed="service, forwarded and bots' messages; pictures without a text",
     recognises=_recognises,

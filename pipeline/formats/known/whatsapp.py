@@ -5,7 +5,7 @@ its shape, as the words are those of the phone's language. The file is read twic
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -31,11 +31,15 @@ _BRACKETED = re.compile(r"<[^<>\n]*[^\W\d_][^<>\n]*>")
 _EDITED = re.compile(rf" ?(?:{_MARK}<[^<>\n]+>|<[^<>\n]+ [^<>\n]+>)$")  # after the text
 _ATTACHED = re.compile(r"\S[^\n:]*\.\w{2,5} \([^()\n]+\)(?:\n|$)")  # IMG-20191224-WA0001.jpg (file attached)
 _OMITTED = re.compile("(?:image|video|audio|sticker|GIF|document|Contact card) omitted")  # of old iOS, without the mark
-_DELETED = re.compile(  # the commonest; others are found by how many people "write" the same
+_TWICE = 2  # by each of the people who count: that a sentence is another's to the letter happens, but not again
+_DELETED = re.compile(  # the commonest; others are found by how many people "write" the same again and again
     "This message was deleted|You deleted this message|Diese Nachricht wurde gelöscht|Du hast diese Nachricht gelöscht|"
     "Se eliminó este mensaje|Eliminaste este mensaje|Ce message a été supprimé|Vous avez supprimé ce message|"
     "(?:Mensagem|Essa mensagem foi|Esta mensagem foi) apagada|Você apagou (?:essa|esta) mensagem|"
-    "Questo messaggio è stato eliminato|Hai eliminato questo messaggio|Dit bericht is verwijderd"
+    "Questo messaggio è stato eliminato|Hai eliminato questo messaggio|Dit bericht is verwijderd|"
+    "Este mensaje fue eliminado|Ta wiadomość została usunięta|(?:Данное с|С)ообщение удалено|"
+    "Вы удалили данное сообщение|Bu mesaj silindi|Bu mesajı sildiniz|Pesan ini telah dihapus|"
+    "Anda telah menghapus pesan ini"
 )
 
 
@@ -114,8 +118,7 @@ def _bare(name: str) -> str:
 def _surveyed(chat: ChatFile) -> _Survey:
     counts: Counter[str] = Counter()
     seconds: dict[str, str | None] = {}  # what stands between the first two colons after a name; None: nothing fixed
-    people: defaultdict[str, set[int]] = defaultdict(set)
-    repeats: Counter[str] = Counter()
+    repeats: dict[str, Counter[int]] = {}  # texts, by who wrote them how often
     edits: dict[str, set[int]] = {}
     dates: dict[str, None] = {}
     bracket = False
@@ -131,8 +134,7 @@ def _surveyed(chat: ChatFile) -> _Survey:
         seconds[name] = second_name if seconds.get(name, second_name) == second_name else None
         last = text.rpartition(": ")[2]  # a mark has no colon; a name may
         if len(last) in _MARK_LENGTHS and (last in repeats or len(repeats) < _FEW_TEXTS):
-            repeats[last] += 1
-            people[last].add(hash(name))
+            repeats.setdefault(last, Counter())[hash(name)] += 1
         if (found := _EDITED.search(text)) and len(edits) < _FEW_TEXTS:
             edits.setdefault(found[0], set()).add(hash(text))
     longer = {name: second for name, second in seconds.items() if second and counts[name] >= _OFTEN}
@@ -140,7 +142,7 @@ def _surveyed(chat: ChatFile) -> _Survey:
         bracket=bracket,
         names=_names(counts) | {f"{name}: {second}" for name, second in longer.items()},
         longer=longer,
-        marks=_marks(repeats, people, len(counts)),
+        marks=_marks(repeats, len(counts)),
         edits={mark for mark, texts in edits.items() if mark.lstrip().startswith(_MARK) or len(texts) > 1},
         order=_order(list(dates)),
     )
@@ -151,17 +153,26 @@ def _names(counts: Counter[str]) -> set[str]:
     return {name for name, count in counts.items() if count >= _OFTEN or len(_QUOTES.findall(name)) % 2 == 0}
 
 
-def _marks(repeats: Counter[str], people: dict[str, set[int]], n_people: int) -> set[str]:
-    """Plain sentences that a third of all people "wrote" to the letter: `Este mensaje fue eliminado`."""
+def _marks(repeats: dict[str, Counter[int]], n_people: int) -> set[str]:
+    """Plain sentences that a third of all people "wrote" to the letter, and more than once: `Mensaje eliminado aquí`.
+
+    What people write themselves, such as wishes for the morning, one of them writes otherwise one day: in small letters
+    or with a sign after it. A program never does.
+    """
+    forms = Counter(map(_letters, repeats))
     return {
         text
-        for text, count in repeats.items()
-        if count >= _OFTEN
-        and len(people[text]) >= max(_OFTEN, n_people / 3)
+        for text, by in repeats.items()
+        if sum(count >= _TWICE for count in by.values()) >= max(_OFTEN, n_people / 3)
+        and forms[_letters(text)] == 1
         and text[0] == text[0].upper()
         and len(text.split()) > 2
         and all(char.isalpha() or char in " .'’" for char in text)
     }
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text.casefold()))
 
 
 def _no_message(text: str, marks: set[str]) -> str:

@@ -20,4 +20,9 @@ EXAMPLES = [
         [("mira", "hi, you"), ("bo", "ho, me")],
         format="CSV split at semicolons, columns 'sender' and 'message'",
     ),
+    Example(
+        "gitter.tsv",
+        'fromUser.id\tfromUser.username\tsent\ttext\n55a7\tmira\tnow\thi, you\n66b8\tbo\tnow\t"two\nlines"\n',
+        [("55a7", "hi, you"), ("66b8", "two\nlines")],
+    ),
 ]

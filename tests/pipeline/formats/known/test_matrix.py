@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.formats.chats import Example, read_chat
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.pipeline.formats.chats import Example, pairs, read_chat
 
 MIRA, BO, BOT = "@mira:boats.example", "@bo:boats.example", "@clock:boats.example"
 
@@ -100,3 +104,18 @@ EXAMPLES = [Example("export.json", json.dumps(EXPORT, indent=2), PAIRS, LEFT_OUT
 def test_matrix_tells_the_last_name_of_each(tmp_path: Path) -> None:
     names = read_chat(tmp_path / "export.json", json.dumps(EXPORT)).all_names()
     assert [names.of(user) for user in (MIRA, BO, "@ida:sea.example")] == [["Mira"], ["Bo"], []]
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip() and text[0] != ">")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from([MIRA, BO]), TEXTS, st.none() | TEXTS), min_size=1, max_size=5))
+def test_matrix_gives_back_what_was_written_and_edited(
+    tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, str, str | None]]
+) -> None:
+    events = [said(number, text, user) for number, (user, text, _) in enumerate(chat)]
+    edits = [edit(100 + number, number, new, user) for number, (user, _, new) in enumerate(chat) if new]
+    path = tmp_path_factory.mktemp("chat") / "export.json"
+    read = read_chat(path, json.dumps({**EXPORT, "messages": events + edits}))
+    assert pairs(read) == [(user, new or text) for user, text, new in chat]

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from charflow.pipeline.formats.messages import read_messages
 from tests.pipeline.formats.chats import Example, left_out, pairs, read_chat
 
@@ -141,3 +145,31 @@ def test_signal_leaves_whatsapp_its_chats(tmp_path: Path) -> None:
     said = ["10:00:00] Bo: good evening", "10:00:05] Mira: and to you  ", "10:01:00] Bo: tea?"]
     messages = read_chat(tmp_path / "_chat.txt", "".join(f"[2024-01-02 {one}\n" for one in said))
     assert messages.chats[0].format == "WhatsApp, iOS, year first"
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), min_size=1)
+LINES = st.lists(st.text(st.characters(codec="utf-8", categories=["L"]), min_size=1), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from("1234"), TEXTS), min_size=1, max_size=5))
+def test_signal_gives_back_what_its_own_export_says(
+    tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, str]]
+) -> None:
+    frames = [*FRAMES[:8], *(said(user, text) for user, text in chat)]
+    path = tmp_path_factory.mktemp("chat") / "main.jsonl"
+    assert pairs(read_chat(path, "".join(f"{json.dumps(frame)}\n" for frame in frames))) == chat
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(["Bo", "Me"]), LINES), min_size=1, max_size=5))
+def test_signal_gives_back_what_signal_export_says_in_both_forms(
+    tmp_path_factory: pytest.TempPathFactory, chat: list[tuple[str, list[str]]]
+) -> None:
+    said = [(user, "\n".join(lines)) for user, lines in chat]
+    written = {
+        "data.json": "".join(f"{json.dumps(row(user, text))}\n" for user, text in said),
+        "chat.md": "".join(f"[2024-01-02 10:00:00] {user}: {text}  \n\n" for user, text in said),
+    }
+    for name, content in written.items():
+        assert pairs(read_chat(tmp_path_factory.mktemp("chat") / name, content)) == said

@@ -49,7 +49,8 @@ ONE = {"name": "Boats", "type": "private_group", "id": 9007199254740993, "messag
 ALL = {
     "about": "Here is the data you requested. Telegram kept it.",
     "personal_information": {"user_id": 7},
-    "chats": {"about": "", "list": [ONE | {"messages": MESSAGES[:4]}, ONE | {"messages": MESSAGES[4:]}]},
+    "chats": {"about": "", "list": [ONE | {"messages": MESSAGES[:2]}, ONE | {"messages": MESSAGES[2:4]}]},
+    "left_chats": {"about": "", "list": [ONE | {"messages": MESSAGES[4:]}]},
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline.formats.known.whatsapp import _HEAD
-from tests.pipeline.formats.chats import Example, pairs, read_chat
+from tests.pipeline.formats.chats import Example, left_out, pairs, read_chat
 
 ANDROID = """\
 12/5/19, 11:20 PM - Messages and calls are end-to-end encrypted. Tap to learn more.
@@ -33,6 +33,9 @@ and bread: fresh
 12/13/19, 9:10\u202fAM - Mira: IMG-20191213-WA0001.jpg (file attached)
 the harbour at noon
 12/13/19, 9:10\u202fAM - Mira: VID-20191213-WA0002.mp4 (Datei angehängt)
+12/13/19, 9:11\u202fAM - Bo - the cook: Deze tekst is weg gehaald
+12/13/19, 9:11\u202fAM - Mira: Deze tekst is weg gehaald
+12/13/19, 9:12\u202fAM - Dr: Who: Deze tekst is weg gehaald
 12/13/19, 9:11\u202fAM - Bo - the cook: Deze tekst is weg gehaald
 12/13/19, 9:11\u202fAM - Mira: Deze tekst is weg gehaald
 12/13/19, 9:12\u202fAM - Dr: Who: Deze tekst is weg gehaald
@@ -77,7 +80,7 @@ IOS_PAIRS = [
     ("+49 170 0000000", "ich bin neu: hallo"),
     ("Mira", "frohes Fest"),
 ]
-ANDROID_LEFT_OUT = {"system line": 4, "media mark": 3, "deleted message": 4, "empty message": 1}
+ANDROID_LEFT_OUT = {"system line": 4, "media mark": 3, "deleted message": 7, "empty message": 1}
 IOS_LEFT_OUT = {"system line": 2, "media mark": 3, "deleted message": 1}
 EXAMPLES = [
     Example("WhatsApp Chat.txt", ANDROID, ANDROID_PAIRS, ANDROID_LEFT_OUT, "WhatsApp, Android, month first"),
@@ -91,7 +94,7 @@ EXAMPLES = [
 def test_whatsapp_is_told_in_a_line(tmp_path: Path) -> None:
     messages = read_chat(tmp_path / "chat.txt", ANDROID)
     assert str(messages.chats[0]) == (
-        "WhatsApp, Android, month first: 12 messages of 4 people, 4 system lines, 3 media marks, 4 deleted messages "
+        "WhatsApp, Android, month first: 12 messages of 4 people, 4 system lines, 3 media marks, 7 deleted messages "
         "and 1 empty message left out"
     )
 
@@ -153,6 +156,35 @@ ORDERS = {
 def test_whatsapp_decides_the_order_of_dates_by_the_whole_file(tmp_path: Path, dates: list[str], order: str) -> None:
     messages = read_chat(tmp_path / "chat.txt", "".join(f"{date}, 10:00 - Mira: hi\n" for date in dates))
     assert messages.chats[0].format == f"WhatsApp, Android, {order}"
+
+
+REPEATED = {
+    "a program": (["Mira", "Bo", "Zoe"] * 2, "Deze tekst is weg gehaald", "", 0),
+    "once each": (["Mira", "Bo", "Zoe"], "Good morning everyone", "", 3),
+    "two people": (["Mira", "Bo"] * 9, "Good morning everyone", "", 18),
+    "few of many": (
+        ["Mira", "Bo", "Zoe"] * 2,
+        "Good morning everyone",
+        [*"ABCDEFG"],
+        6,
+    ),
+    "once in small letters": (["Mira", "Bo", "Zoe"] * 5, "Good morning everyone", "good morning everyone", 15),
+    "once with a sign": (["Mira", "Bo", "Zoe"] * 5, "Good morning everyone", "Good morning everyone! \U0001f600", 15),
+    "in small letters": (["Mira", "Bo", "Zoe"] * 2, "good morning everyone", "", 6),
+    "two words": (["Mira", "Bo", "Zoe"] * 2, "Good morninggggg", "", 6),
+    "known": (["Mira"], "Bu mesaj silindi", "", 0),
+}
+
+
+@pytest.mark.parametrize(("people", "text", "more", "kept"), REPEATED.values(), ids=REPEATED)
+def test_whatsapp_takes_for_a_mark_what_people_never_write_otherwise(
+    tmp_path: Path, people: list[str], text: str, more: str | list[str], kept: int
+) -> None:
+    others = [(name, "hi") for name in more] if isinstance(more, list) else [("Mira", more)] if more else []
+    said = [("Mira", "hi"), *((name, text) for name in people), *others]
+    messages = read_chat(tmp_path / "chat.txt", "".join(f"24/12/19, 11:23 - {name}: {one}\n" for name, one in said))
+    assert [one for _, one in pairs(messages)].count(text) == kept
+    assert left_out(messages) == ({} if kept else {"deleted message": len(people)})
 
 
 def test_whatsapp_keeps_what_one_person_repeats(tmp_path: Path) -> None:
