@@ -57,6 +57,8 @@ def _settings() -> str:
 def _range(setting: Setting) -> str:
     if setting.dtype == "string":
         return f"at most {LONGEST_STOP} characters"
+    if setting.dtype == "bool":
+        return "`true`, `false`"
     return next(each.in_words() for each in setting.type.__metadata__ if isinstance(each, Bounds)) or "any"
 
 

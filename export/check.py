@@ -208,7 +208,7 @@ def _chunks(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
                 inputs["max_chars"] = np.array([min(left, _CHUNK)], np.int32)
                 answer = runner("stream", inputs)
                 text += answer["text"][0]
-                left = 0 if answer["finish_reason"][0] == b"stop" else left - int(answer["length"][0])
+                left = left - int(answer["length"][0]) if answer["finish_reason"][0] == b"length" else 0
                 inputs |= {"state": answer["state"], "position": answer["position"]}
                 inputs["prompt"] = np.array([b""], object)
                 calls += 1

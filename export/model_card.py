@@ -95,12 +95,13 @@ def read_model_card(version_folder: Path) -> dict[str, Any]:
 
 
 def _self_test(reference: Generator, max_chars: int) -> list[dict[str, Any]]:
-    own_words = reference.generate("", max_chars=24, temperature=0.5)[0].text
+    own_words = reference.generate("", max_chars=24, temperature=0.5, stop_at_end=False)[0].text
     usual = {sampler.name: sampler.usual for sampler in SAMPLERS}
     requests = [
         ("", SamplingSettings(max_chars=max_chars)),
         (own_words, SamplingSettings(max_chars=max_chars, temperature=1.0, seed=7)),
-        (own_words[:9], SamplingSettings(max_chars=max_chars, temperature=0.0)),
+        (own_words[:9], SamplingSettings(max_chars=max_chars, temperature=0.0, stop_at_end=False)),
+        (own_words[:3], SamplingSettings(max_chars=max_chars, temperature=0.8, seed=2, max_messages=3)),
         (
             own_words[:5],
             SamplingSettings(max_chars=max_chars, temperature=1.2, seed=-3, stop=own_words[-1:], **usual),

@@ -1,7 +1,7 @@
 """Named starting points for a `Config`.
 
 `tutorial` is the tutorial recipe; `default` is what reached the fewest held-out bits per character in two minutes
-on two CPU cores (docs/performance.md has the search).
+on two CPU cores (docs/performance.md has the search), and its messages end.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from charflow.pipeline.settings import checked
 from charflow.pipeline.tables import differing, override
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
+    "default": {"corpus": {"text": {"ends": True}}},
     "tutorial": {
         "corpus": {"fraction": 0.2, "text": {"keep_invisible": True}},
         "network": {"units": 128, "dropout": 0.0},

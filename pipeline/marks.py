@@ -7,8 +7,7 @@ write them; `vocabulary` has their names. Prompts may have them: text that ends 
 END = "\x03"  # END OF TEXT: the message before it is over
 REPLY = "\x02"  # START OF TEXT: what follows answers what stands before it
 NAMES = {END: "[END]", REPLY: "[REPLY]"}
-
-_LINE_BREAK = "\n"
+LINE_BREAK = "\n"  # what `END` reads as inside of a text
 
 
 def readable(text: str) -> str:
@@ -17,4 +16,4 @@ def readable(text: str) -> str:
     >>> readable("hello\x03how are you")
     'hello\nhow are you'
     """
-    return text.replace(END, _LINE_BREAK)
+    return text.replace(END, LINE_BREAK)

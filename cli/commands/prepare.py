@@ -32,10 +32,11 @@ def prepare(
     Interrupted, the same command goes on after the last whole shard. `charflow train DIR` trains on the folder.
     """
     load_tensorflow()
+    from charflow.model.presets import preset
     from charflow.pipeline.prepared.writing import prepare_corpus
     from charflow.pipeline.remarks import remarks
 
-    settings = override(CorpusSettings(), changes)
+    settings = override(preset("default").corpus, changes)
     began = time.monotonic()
     with saying("interrupted: the same command goes on after the last whole shard."), _PreparationScreen() as screen:
         prepared = prepare_corpus(data, settings, to, shard_size=shard_size, progress=screen.show)

@@ -18,7 +18,9 @@ const defaults = Object.entries(metadata.signature_def.signature_def.generate.de
   name,
   tensor.dtype === "DT_STRING"
     ? { b64: tensor.string_val[0] }
-    : Number([...tensor.float_val, ...tensor.int_val, ...tensor.int64_val][0]),
+    : tensor.dtype === "DT_BOOL"
+      ? tensor.bool_val[0]
+      : Number([...tensor.float_val, ...tensor.int_val, ...tensor.int64_val][0]),
 ]);
 
 const { predictions } = await ask(":predict", {

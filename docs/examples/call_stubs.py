@@ -38,11 +38,13 @@ def predict(signature: str, **inputs: list) -> predict_pb2.PredictResponse:
 answer = predict("generate", prompt=["how do i "], max_chars=[60], seed=[7])
 print(answer.outputs["text"].string_val[0].decode())
 
-# The same text in three chunks: state and position of each answer go into the next request, with an empty prompt.
+# The same text in up to three chunks: state and position of each answer go into the next request, with an empty prompt.
 state_size = signatures["stream"].inputs["state"].tensor_shape.dim[1].size
 prompt, state, position = "how do i ", [0.0] * state_size, 0
 for _ in range(3):
     answer = predict("stream", prompt=[prompt], max_chars=[20], seed=[7], state=[state], position=[position])
     print(answer.outputs["text"].string_val[0].decode(), end="|", flush=True)
+    if answer.outputs["finish_reason"].string_val[0] != b"length":  # "end": the message is over; "stop"
+        break
     prompt, state, position = "", list(answer.outputs["state"].float_val), answer.outputs["position"].int64_val[0]
 print()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
@@ -35,10 +36,11 @@ class GeneratedText:
     """One completion.
 
     Attributes:
-        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop".
+        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop". The end of a message
+            inside of it is a line break.
         log_prob: sum of natural logarithms under the model (temperature 1, no filter).
         length: characters written.
-        finish_reason: "length" or "stop".
+        finish_reason: "length", "stop", or "end" where the last message is over.
     """
 
     text: str
@@ -98,16 +100,15 @@ class Generator:
         if not rows:
             return []
         wanted = SamplingSettings(**settings)
-        chunks = list(self._chunks(rows, wanted, _CHUNK))
-        texts, lengths, log_probs, stopped = ["" for _ in rows], [0] * len(rows), [0.0] * len(rows), [False] * len(rows)
-        for chunk in chunks:
-            for row, text in enumerate(chunk.text.numpy()):
-                texts[row] += text.decode()
-                lengths[row] += int(chunk.length[row])
-                log_probs[row] += float(chunk.log_prob[row])
-                stopped[row] = stopped[row] or chunk.finish_reason[row].numpy() == b"stop"
-        reasons = ["stop" if end else "length" for end in stopped]
-        return [GeneratedText(*row) for row in zip(texts, log_probs, lengths, reasons, strict=True)]
+        found = [GeneratedText("", 0.0, 0, "length")] * len(rows)
+        for places, chunk in self._chunks(rows, wanted, _CHUNK):
+            written = zip(*(part.numpy().tolist() for part in chunk[:4]), strict=True)
+            for place, (text, log_prob, length, reason) in zip(places, written, strict=True):
+                before = found[place]
+                found[place] = GeneratedText(
+                    before.text + text.decode(), before.log_prob + log_prob, before.length + length, reason.decode()
+                )
+        return found
 
     @checked
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
@@ -117,7 +118,7 @@ class Generator:
             UserError: a setting is out of range.
         """
         return (
-            chunk.text.numpy()[0].decode() for chunk in self._chunks([prompt], SamplingSettings(**settings), _PIECE)
+            chunk.text.numpy()[0].decode() for _, chunk in self._chunks([prompt], SamplingSettings(**settings), _PIECE)
         )
 
     @checked
@@ -139,10 +140,13 @@ class Generator:
         """Treats text as the training text was treated."""
         return normalise(tf.constant(text), self.text_model.settings).numpy().decode()
 
-    def _chunks(self, prompts: list[str], settings: SamplingSettings, size: int) -> Iterator[Completions]:
+    def _chunks(
+        self, prompts: list[str], settings: SamplingSettings, size: int
+    ) -> Iterator[tuple[np.ndarray, Completions]]:
+        """Writes piece by piece; yields of each piece the rows that were still being written, and what they got."""
         rows = len(prompts)
         self._check_memory(rows, max(map(len, prompts)))
-        left = tf.fill([rows], settings.max_chars)
+        places, left = np.arange(rows), settings.max_chars
         columns = {
             setting.name: tf.fill([rows], tf.constant(getattr(settings, setting.name), setting.dtype))
             for setting in SETTINGS
@@ -152,16 +156,20 @@ class Generator:
         state = tf.zeros([rows, self.text_model.state_size])
         position = tf.zeros([rows], tf.int64)
         while True:
-            chunk = self._complete(prompt, {**columns, "max_chars": tf.minimum(left, size)}, state, position)
-            yield chunk
-            left = tf.where(chunk.finish_reason == "stop", 0, left - chunk.length)
-            if not tf.reduce_any(left > 0):
+            columns["max_chars"] = tf.fill([len(places)], min(left, size))
+            chunk = self._complete(prompt, columns, state, position)
+            yield places, chunk
+            left -= size
+            on = np.flatnonzero(chunk.finish_reason.numpy() == b"length")
+            if left <= 0 or not len(on):
                 return
-            state, position, prompt = chunk.state, chunk.position, tf.fill([rows], "")
+            # Rows that are done are left out, or the others would be written the slow way of rows that differ.
+            places, columns = places[on], {name: tf.gather(column, on) for name, column in columns.items()}
+            state, position, prompt = tf.gather(chunk.state, on), tf.gather(chunk.position, on), tf.fill([len(on)], "")
 
     def _complete_on_cpu(self, *arguments: Any) -> Completions:
         with tf.device(_DEVICE):
-            return self.text_model.complete(*arguments)
+            return self.text_model.complete(*arguments, after_end=False)
 
     def _check_memory(self, rows: int, longest: int) -> None:
         """Refuses a batch whose ids and states, of which a step holds a few, are more than there is room for."""

@@ -28,7 +28,7 @@ class Setting:
     """
 
     name: str
-    dtype: Literal["int32", "int64", "float32", "string"]
+    dtype: Literal["int32", "int64", "float32", "string", "bool"]
     default: Any
     type: Any
     help: str
@@ -74,6 +74,20 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         Annotated[str, Option("End after writing this.", "TEXT")],
         'writing this ends the text; "" is off',
+    ),
+    Setting(
+        "stop_at_end",
+        "bool",
+        True,
+        Annotated[bool, Option("End where a message ends.", both=True)],
+        "the end of a message ends the text, after a character at least; nothing where the model was not trained so",
+    ),
+    Setting(
+        "max_messages",
+        "int32",
+        1,
+        Annotated[int, Bounds(at_least=0, note="0 is no limit"), Option("Messages to write; 0 is no limit.")],
+        "how many messages `stop_at_end` lets pass, the last one's end included; 0 is no limit",
     ),
 )
 

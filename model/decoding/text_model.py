@@ -15,6 +15,7 @@ from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import LONGEST_STOP, Limits
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.kept_texts import separator
+from charflow.pipeline.marks import END, LINE_BREAK, NAMES
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
@@ -38,8 +39,10 @@ class LargestRequest(NamedTuple):
 class Completions(NamedTuple):
     """What was written, a row each; every tensor has shape [B], `state` [B, S].
 
-    `text` ends with the stop string where `finish_reason` is `stop`; else that is `length`. `log_prob` is the sum of
-    natural logarithms under the model (temperature 1, no filter). `state` and `position` continue the text.
+    `text` ends with the stop string where `finish_reason` is `stop`, and where it is `end` the last message is over,
+    whose `[END]` is not in `text` nor in `length`; else it is `length`. An end inside of the text is a line break.
+    `log_prob` is the sum of natural logarithms of all that was drawn, ends too, under the model (temperature 1, no
+    filter). `state` and `position` continue the text, after its end with another message.
     """
 
     text: tf.Tensor
@@ -55,8 +58,8 @@ class Scores(NamedTuple):
 
     Attributes:
         bits_per_char: bits a known character, float32 [B]; 0 without any.
-        char_log_probs: natural logarithms, float32 [B, T] padded with 0.
-        length: characters judged, int32 [B].
+        char_log_probs: natural logarithms, float32 [B, T] padded with 0; of where messages end the last.
+        length: characters judged, int32 [B]; the end of a message is one.
         unknown_chars: those of them that the model does not know, int32 [B].
         truncated: whether the text went on beyond what was judged, bool [B].
     """
@@ -103,47 +106,58 @@ class TextModel(tf.Module):
 
     @property
     def state_size(self) -> int:
-        """S: the packed context and the tail that a stop string may begin in."""
-        return self._decoder.context.state_size + LONGEST_STOP
+        """S: the packed context, the tail that a stop string may begin in, and of ends how many messages are over."""
+        return self._decoder.context.state_size + LONGEST_STOP + self.settings.ends
 
     def complete(
-        self, prompt: tf.Tensor, settings: Mapping[str, tf.Tensor], state: tf.Tensor, position: tf.Tensor
+        self,
+        prompt: tf.Tensor,
+        settings: Mapping[str, tf.Tensor],
+        state: tf.Tensor,
+        position: tf.Tensor,
+        *,
+        after_end: bool = True,
     ) -> Completions:
         """Reads the prompts and writes after them.
 
         Every value of every argument has a text, so that no row can fail its batch: a NaN is 0 in `state`, greedy as
-        `temperature`, off in a sampler; `max_chars` is clamped to 0 and the limit.
+        `temperature`, off in a sampler; `max_chars` is clamped to 0 and the limit, `max_messages` to 0.
 
         Args:
             prompt: string [B]. At position 0 an empty prompt reads as what separates messages.
             settings: a tensor [B] or [1] for each of `decoding.settings.SETTINGS`.
             state: float32 [B, S] or [1, S]; zeros to begin.
-            position: int64 [B] or [1], characters written before; 0 to begin.
+            position: int64 [B] or [1], characters drawn before; 0 to begin.
+            after_end: whether texts that ended are continued, too; their states cost time.
         """
         max_chars = tf.clip_by_value(settings["max_chars"], 0, self.limits.completion_chars)
         prompt = self._bounded(prompt, tf.reduce_max(tf.concat([max_chars, [0]], axis=0)))
         batch = tf.shape(prompt)[0]
         one_each = lambda value: tf.broadcast_to(value, [batch])  # noqa: E731
         position = one_each(position)
+        carried, tail, over = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
+        most = one_each(settings["max_messages"])
+        ending = one_each(settings["stop_at_end"]) & (most > 0) & self.settings.ends
         options = SamplingOptions(
             max_chars=one_each(max_chars),
             temperature=one_each(settings["temperature"]),
             samplers=tuple(one_each(settings[sampler.name]) for sampler in SAMPLERS),
             seed=one_each(settings["seed"]),
             stop_ids=self._stop_ids(one_each(settings["stop"])),
+            end_id=tf.where(ending, self._end_id(), -1),
+            messages=tf.maximum(most - over, 1),
         )
-        carried, tail = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
         read = self._read(carried, prompt, begin=position == 0)
-        written = self._decoder.write(read, tail, position, options)
+        written = self._decoder.write(read, tail, position, options, after_end=after_end)
+        ended = written.left == 0
+        length = written.length - tf.cast(ended, tf.int32)
+        over = tf.where(ended, 0, over + options.messages - written.left)
         return Completions(
-            text=self._text_of(written.ids, written.length),
+            text=self._text_of(written.ids, length),
             log_prob=written.log_prob,
-            length=written.length,
-            finish_reason=tf.where(written.stopped, "stop", "length"),
-            state=tf.ensure_shape(
-                tf.concat([self._decoder.context.pack(written.state), tf.cast(written.tail, tf.float32)], axis=1),
-                [None, self.state_size],
-            ),
+            length=length,
+            finish_reason=tf.where(ended, "end", tf.where(written.stopped, "stop", "length")),
+            state=self._packed(written.state, written.tail, over),
             position=position + tf.cast(written.length, tf.int64),
         )
 
@@ -151,28 +165,32 @@ class TextModel(tf.Module):
         """Ranks what may follow each prompt, most likely first (ties: lower code point first).
 
         Returns:
-            The characters, string [B, V], and their probabilities, float32 [B, V].
+            The characters, string [B, V], of which the end of a message is called `[END]`, and their probabilities,
+            float32 [B, V].
         """
         prompt = self._bounded(prompt, self._decoder.vocabulary_size)
         state = self._read(self._zero_state(prompt), prompt, begin=tf.ones_like(prompt, tf.bool))
         probabilities = tf.nn.softmax(self._decoder.logits(state))[:, UNKNOWN_ID + 1 :]
         order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
-        return (
-            self._lookup.chars_of(tf.cast(order, tf.int64) + UNKNOWN_ID + 1),
-            tf.gather(probabilities, order, batch_dims=1),
-        )
+        ids = order + UNKNOWN_ID + 1
+        return self._chars_of(ids, end=NAMES[END]), tf.gather(probabilities, order, batch_dims=1)
 
     def score(self, text: tf.Tensor) -> Scores:
-        """Says how likely each text is, as what follows a separator.
+        """Says how likely each text is, as what follows a separator; where messages end, as a whole message.
 
-        Texts over the prompt limit are scored up to it. Unknown characters are read, but have no probability: they
-        count 0 in the sums and are reported.
+        Texts over the prompt limit are scored up to it, and not their end. Unknown characters are read, but have no
+        probability: they count 0 in the sums and are reported.
         """
         text = self._bounded(text, 1)
         most = self.limits.prompt_chars
         ragged = self._ids_of(tf.strings.substr(text, 0, _BYTES_PER_CHAR * (most + 1)))
         truncated = ragged.row_lengths() > most
         ragged = ragged[:, :most]
+        if self.settings.ends:
+            ends = tf.RaggedTensor.from_row_lengths(
+                tf.repeat(self._end_id(), tf.math.count_nonzero(~truncated)), tf.cast(~truncated, tf.int64)
+            )
+            ragged = tf.concat([ragged, ends], axis=1)
         ids, length = ragged.to_tensor(), tf.cast(ragged.row_lengths(), tf.int32)
         state = self._read(self._zero_state(text), tf.zeros_like(text), begin=tf.ones_like(text, tf.bool))
         _, log_probs, _ = self._decoder.score(state, ids)
@@ -223,10 +241,23 @@ class TextModel(tf.Module):
         reach, limit = self._decoder.context.reach, self.limits.prompt_chars
         return limit if reach is None else min(reach, limit)
 
-    def _unpack(self, packed: tf.Tensor) -> tuple[State, tf.Tensor]:
+    def _packed(self, state: State, tail: tf.Tensor, over: tf.Tensor) -> tf.Tensor:
+        """Puts together what the next call needs, float32 [B, S]: the context, the tail, messages that are over [B]."""
+        numbers = [tail, over[:, tf.newaxis]] if self.settings.ends else [tail]
+        parts = [self._decoder.context.pack(state), *(tf.cast(part, tf.float32) for part in numbers)]
+        return tf.ensure_shape(tf.concat(parts, axis=1), [None, self.state_size])
+
+    def _unpack(self, packed: tf.Tensor) -> tuple[State, tf.Tensor, tf.Tensor]:
+        """Undoes `_packed`, of whatever numbers."""
         packed = tf.clip_by_value(tf.where(tf.math.is_nan(packed), 0.0, packed), -_STATE_STEP, _STATE_STEP)
         context = self._decoder.context
-        return context.unpack(packed[:, : context.state_size]), tf.cast(packed[:, context.state_size :], tf.int32)
+        numbers = tf.cast(packed[:, context.state_size :], tf.int32)
+        over = tf.maximum(numbers[:, -1], 0) if self.settings.ends else tf.zeros_like(numbers[:, 0])
+        return context.unpack(packed[:, : context.state_size]), numbers[:, :LONGEST_STOP], over
+
+    def _end_id(self) -> tf.Tensor:
+        """The id of a message's end, int32; that of `[UNK]`, which is never drawn, where the model has none."""
+        return tf.cast(self._lookup.ids_of(tf.constant(END)), tf.int32)
 
     def _stop_ids(self, stop: tf.Tensor) -> tf.Tensor:
         """Right-aligns the ids of the stop strings, int32 [B, LONGEST_STOP], with -1 on the left."""
@@ -239,9 +270,13 @@ class TextModel(tf.Module):
         return tf.gather(padded, length[:, tf.newaxis] + tf.range(LONGEST_STOP), batch_dims=1)
 
     def _text_of(self, ids: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        chars = self._lookup.chars_of(tf.cast(ids, tf.int64))
         inside = tf.sequence_mask(length, tf.shape(ids)[1])
-        return tf.strings.reduce_join(tf.where(inside, chars, ""), axis=1)
+        return tf.strings.reduce_join(tf.where(inside, self._chars_of(ids, end=LINE_BREAK), ""), axis=1)
+
+    def _chars_of(self, ids: tf.Tensor, *, end: str) -> tf.Tensor:
+        """Looks up ids [B, T]; the end of a message becomes `end`."""
+        chars = self._lookup.chars_of(tf.cast(ids, tf.int64))
+        return tf.where(ids == self._end_id(), end, chars) if self.settings.ends else chars
 
 
 def _last_bytes(text: tf.Tensor, chars: int) -> tf.Tensor:

@@ -47,6 +47,8 @@ class Writer:
             samplers=tuple(tf.fill([rows], tf.constant(each.off, each.dtype)) for each in SAMPLERS),
             seed=seeds,
             stop_ids=tf.fill([rows, LONGEST_STOP], -1),
+            end_id=tf.fill([rows], -1),  # as long as they are asked for: who reads them sees several messages
+            messages=tf.ones([rows], tf.int32),
         )
         tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
         return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options).ids

@@ -207,6 +207,12 @@ def _as_float32(number: float) -> float:
     return 0.0 if abs(number) < _SMALLEST_FLOAT32 else number
 
 
+def _truth(name: str, value: Any) -> bool:
+    if not isinstance(getattr(value, "item", lambda: value)(), bool):  # NumPy's too
+        raise wrong(name, "true or false", value)
+    return bool(value)
+
+
 def _float32(name: str, value: Any) -> float:
     return _as_float32(_float_between(_LARGEST_FLOAT32, name, value))
 
@@ -236,6 +242,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {  # of settings that are known b
     "DT_FLOAT": _float32,
     "DT_DOUBLE": _float64,
     "DT_STRING": text,
+    "DT_BOOL": _truth,
 }
 SETTINGS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {  # of the protocol
     "max_chars": ("DT_INT32", int_between(0, 2**31 - 1)),

@@ -14,11 +14,12 @@ class Completion:
     """One completion.
 
     Attributes:
-        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop".
+        text: what follows the prompt; ends with the stop string where `finish_reason` is "stop". The end of a message
+            inside of it is a line break.
         log_prob: sum of natural logarithms under the model (temperature 1, no filter).
         length: characters written; fewer than were asked for where the limit of the export is lower, and
             `finish_reason` is "length" all the same.
-        finish_reason: "length" or "stop".
+        finish_reason: "length", "stop", or "end" where the last message is over.
     """
 
     text: str
@@ -32,7 +33,7 @@ class NextChars:
     """Every known character as the next one, most likely first.
 
     Attributes:
-        chars: the characters.
+        chars: the characters; the end of a message is called "[END]".
         probabilities: theirs, in the same order.
     """
 
@@ -42,12 +43,13 @@ class NextChars:
 
 @dataclass(frozen=True)
 class Score:
-    """How likely a text is, as what follows a message boundary.
+    """How likely a text is, as what follows a message boundary; as a whole message where the model knows their ends.
 
     Attributes:
         bits_per_char: mean over the known characters; 0 without any.
-        char_log_probs: natural logarithms, one a character; 0 where the character is unknown.
-        length: characters scored; a text over the limit of the export is scored up to it.
+        char_log_probs: natural logarithms, one a character; 0 where the character is unknown. That of the message's
+            end is the last, where the model knows ends and the text is not truncated.
+        length: characters scored, the end too; a text over the limit of the export is scored up to it.
         unknown_chars: how many of them the model has never seen.
         truncated: whether the text goes on after those; None from an export that does not say.
     """

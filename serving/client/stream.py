@@ -111,7 +111,7 @@ class Stream:
             raise Internal(f"The server wrote {length} characters where at most {asked} were asked for.")
         self._left -= length
         # Fewer than asked for is the limit of the export, and the next chunk goes on; nothing at all never will.
-        self._done = self._left == 0 or length == 0 or outputs["finish_reason"][0] == "stop"
+        self._done = self._left == 0 or length == 0 or outputs["finish_reason"][0] != "length"
         self._inputs |= {
             "prompt": Tensor("DT_STRING", [""]),
             "state": Tensor("DT_FLOAT", outputs["state"]),

@@ -6,14 +6,14 @@ a moment troubles both. N is the number of texts or of requests.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from charflow.sentences import Sentence
 from charflow.serving.client.arguments import SETTINGS
-from charflow.serving.client.results import Completion, ModelMetadata, Score
+from charflow.serving.client.results import Completion, ModelMetadata, Score, Signature
 from charflow.serving.errors import UsageError
 
 FEWEST_TEXTS = 20  # below, a standard error says little
@@ -23,6 +23,7 @@ _WARM_UP = 3
 _UNKNOWN_BITS = float(np.log2(0x110000))  # naming one of Unicode's code points outright
 _ROUNDING = 1e-3  # bits: what float32 and another batch can change
 _RESAMPLES = 1000
+_ENDS = "stop_at_end"  # of the versions that have it, the setting by which a text ends with a message
 
 
 class Model(Protocol):
@@ -167,7 +168,8 @@ def compare(
         UsageError: the versions read a text differently, so their figures have no common measure.
         ServingError: a call failed.
     """
-    bits = _bits(_scores(incumbent, texts), _scores(candidate, texts))
+    pairs = map(_on_the_same, _scores(incumbent, texts), _scores(candidate, texts))
+    bits = _bits(*zip(*pairs, strict=True))
     times = _times(incumbent, candidate, prompts, requests)  # [2, N]
     return Comparison(
         bits=bits, p50=_latency(times, 50), p99=_latency(times, 99), requests=requests, max_slowdown=max_slowdown
@@ -180,6 +182,21 @@ def _scores(model: Model, texts: Sequence[str]) -> list[Score]:
         for begin in range(0, len(texts), _TEXTS_A_CALL)
         for score in model.score(list(texts[begin : begin + _TEXTS_A_CALL]))
     ]
+
+
+def _on_the_same(one: Score, other: Score) -> tuple[Score, Score]:
+    """Leaves the end of a message out, which is judged last, where only one of the versions knows such ends."""
+    if one.length == other.length + 1 and one.truncated is False:
+        return _without_last(one), other
+    if other.length == one.length + 1 and other.truncated is False:
+        return one, _without_last(other)
+    return one, other
+
+
+def _without_last(score: Score) -> Score:
+    known, last = score.length - score.unknown_chars, score.char_log_probs[-1]
+    bits = (score.bits_per_char * known + last / np.log(2)) / max(known - 1, 1)
+    return replace(score, bits_per_char=float(bits), length=score.length - 1, char_log_probs=score.char_log_probs[:-1])
 
 
 def _bits(incumbent: Sequence[Score], candidate: Sequence[Score]) -> Bits:
@@ -217,29 +234,31 @@ def _bits_of(score: Score) -> float:
 def _times(incumbent: Model, candidate: Model, prompts: Sequence[str], requests: int) -> np.ndarray:
     """Milliseconds each request took, float64 [2, N]; the two take turns in going first."""
     models = (incumbent, candidate)
-    samplers = _samplers(incumbent, candidate)
-    warm = [_write(model, prompts[0], _CHARS, seed, samplers) for seed in range(_WARM_UP) for model in models]
+    settings = _settings(*(model.metadata().signature("generate") for model in models))
+    both = list(zip(models, settings, strict=True))
+    warm = [_write(model, prompts[0], _CHARS, seed, own) for seed in range(_WARM_UP) for model, own in both]
     chars = min(warm)  # the limits of the exports may cut one of them shorter
     times = np.empty([2, requests])
     for request in range(requests):
         prompt = prompts[request % len(prompts)]
         for which in (0, 1) if request % 2 else (1, 0):
             begin = time.perf_counter()
-            _write(models[which], prompt, chars, request, samplers)
+            _write(models[which], prompt, chars, request, settings[which])
             times[which, request] = 1000 * (time.perf_counter() - begin)
     return times
 
 
-def _samplers(incumbent: Model, candidate: Model) -> dict[str, float]:
-    """The samplers that both have, set as in the incumbent."""
-    one, other = (model.metadata().signature("generate") for model in (incumbent, candidate))
-    both = one.settings.keys() & other.settings.keys() & one.defaults.keys() - SETTINGS.keys()
-    return {name: one.defaults[name][0] for name in sorted(both)}
+def _settings(incumbent: Signature, candidate: Signature) -> list[dict[str, float]]:
+    """What each version is told: what both have is set as in the incumbent, and no text ends before the others."""
+    both = incumbent.settings.keys() & candidate.settings.keys() & incumbent.defaults.keys() - SETTINGS.keys()
+    same = {name: incumbent.defaults[name][0] for name in sorted(both)}
+    endless = [{name: False for name in each.settings if name == _ENDS} for each in (incumbent, candidate)]
+    return [{**same, **own} for own in endless]
 
 
-def _write(model: Model, prompt: str, chars: int, seed: int, samplers: dict[str, float]) -> int:
+def _write(model: Model, prompt: str, chars: int, seed: int, settings: dict[str, float]) -> int:
     # Nothing that both versions have is left to the defaults: they may differ.
-    (done,) = model.generate([prompt], max_chars=chars, temperature=1.0, seed=seed, stop="", **samplers)
+    (done,) = model.generate([prompt], max_chars=chars, temperature=1.0, seed=seed, stop="", **settings)
     return done.length
 
 

@@ -94,5 +94,5 @@ def test_version_of_folded_text_reads_prompts_as_the_training_text_was_read(fold
     model = FunctionRunner(folded)
     answer = model("score", {"text": ["STRASSE ＤＥＲ ﬁNKEN", "strasse der finken"]})
     assert answer["unknown_chars"].tolist() == [0, 0]
-    assert answer["length"].tolist() == [18, 18]
-    assert answer["bits_per_char"][0] == answer["bits_per_char"][1]
+    assert answer["length"].tolist() == [19, 19]  # the end of the message too
+    assert answer["bits_per_char"][0] == pytest.approx(answer["bits_per_char"][1], rel=1e-5)

@@ -55,7 +55,7 @@ def test_model_card_has_version_settings_and_limits(card: dict) -> None:
     assert card["serving_default"] == asdict(SamplingSettings())
     assert card["limits"] == {"prompt_chars": 4096, "completion_chars": 4096}
     assert card["largest_request"] == {"chars": 2**22, "floats": 2**25}
-    assert card["state_size"] == 2 * 24 + 32
+    assert card["state_size"] == 2 * 24 + 32 + 1
 
 
 def test_model_card_has_what_was_given_at_export(windowed_card: dict, windowed_settings: SamplingSettings) -> None:
@@ -64,7 +64,7 @@ def test_model_card_has_what_was_given_at_export(windowed_card: dict, windowed_s
     assert windowed_card["serving_default"] == asdict(windowed_settings)
     assert windowed_card["limits"]["prompt_chars"] == 30
     assert windowed_card["limits"]["completion_chars"] == 25
-    assert windowed_card["state_size"] == 2 * 20 * 24 + 1 + 32
+    assert windowed_card["state_size"] == 2 * 20 * 24 + 1 + 32 + 1
 
 
 def test_model_card_names_the_versions_of_the_software(card: dict) -> None:

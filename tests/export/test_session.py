@@ -20,7 +20,7 @@ REQUESTS = {
     "generate": SAMPLING,
     "next_char": {"prompt": SAMPLING["prompt"]},
     "score": {"text": SAMPLING["prompt"]},
-    "stream": {**SAMPLING, "state": np.zeros([2, 80], np.float32), "position": np.zeros(2, np.int64)},
+    "stream": {**SAMPLING, "state": np.zeros([2, 81], np.float32), "position": np.zeros(2, np.int64)},
 }
 
 
@@ -65,7 +65,7 @@ def test_runner_hides_tensorflow_s_own_signature(plain: Path, runner: type) -> N
 def test_function_runner_outlives_its_loading(plain: Path) -> None:
     model = FunctionRunner(plain)
     gc.collect()
-    assert model("next_char", {"prompt": np.array([b""], object)})["chars"].shape == (1, 36)
+    assert model("next_char", {"prompt": np.array([b""], object)})["chars"].shape == (1, 37)
 
 
 def test_read_graph_sees_ops_inside_functions(half_plus_two: Path) -> None:

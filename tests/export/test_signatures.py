@@ -12,6 +12,7 @@ from charflow.export.session import SessionRunner
 from charflow.export.signatures import SIGNATURES
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.settings import SETTINGS, SamplingSettings
+from charflow.pipeline.marks import END, NAMES
 from tests.support import USUAL, whole_settings
 
 PROMPT = "oh my dears, the "
@@ -23,8 +24,8 @@ COMPLETION = {
     "finish_reason": ("string", [-1]),
 }
 POSITION = {"position": ("int64", [-1])}
-CHARS = 36  # in mira's messages
-STATE = 2 * 24 + 32  # h and c of 24 units, and the tail that a stop string may begin in
+CHARS = 37  # in mira's messages, and their end
+STATE = 2 * 24 + 32 + 1  # h and c of 24 units, the tail that a stop string may begin in, messages that are over
 
 INPUTS: dict[str, dict[str, tuple[str, list]]] = {
     "serving_default": {"prompt": ("string", [-1])},
@@ -116,9 +117,9 @@ def test_generate_without_options_takes_the_defaults(session: SessionRunner, gen
     answer = session("generate", {"prompt": texts(PROMPT)})
     expected = generator.generate(PROMPT)[0]
     assert decoded(answer["text"]) == [expected.text]
-    assert len(expected.text) == 400
+    assert 0 < len(expected.text) < 400
     assert answer["length"] == expected.length
-    assert decoded(answer["finish_reason"]) == ["length"]
+    assert decoded(answer["finish_reason"]) == ["end"]
     assert answer["log_prob"][0] == pytest.approx(expected.log_prob, rel=1e-4)
 
 
@@ -164,6 +165,7 @@ def test_generate_clamps_the_length_to_the_limits(windowed_session: SessionRunne
     answer = windowed_session("generate", request)
     assert answer["length"].tolist() == [25, 0]
     assert [len(text) for text in decoded(answer["text"])] == [25, 0]
+    assert decoded(answer["finish_reason"]) == ["length", "length"]
 
 
 def test_generate_keeps_the_end_of_a_prompt_over_the_limit(windowed_session: SessionRunner) -> None:
@@ -189,7 +191,7 @@ def test_serving_default_writes_with_the_settings_given_at_export(
 def test_next_char_ranks_every_character_once(session: SessionRunner, generator: Generator) -> None:
     answer = session("next_char", {"prompt": texts(PROMPT, "")})
     for chars, probabilities in zip(answer["chars"], answer["probabilities"], strict=True):
-        assert sorted(decoded(chars)) == list(generator.vocabulary.chars)
+        assert sorted(decoded(chars)) == sorted(NAMES.get(char, char) for char in generator.vocabulary.chars)
         assert (np.diff(probabilities) <= 0).all()
         assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
@@ -205,30 +207,32 @@ def test_next_char_is_what_greedy_generation_writes(session: SessionRunner) -> N
 
 def test_score_chains_the_probabilities_of_next_char(session: SessionRunner) -> None:
     answer = session("score", {"text": texts("goat")})
-    ranked = session("next_char", {"prompt": texts("", " g", " go", " goa")})
+    ranked = session("next_char", {"prompt": texts("", *(f"{END}goat"[:length] for length in range(2, 6)))})
     expected = [
         math.log(probabilities[decoded(chars).index(char)])
-        for char, chars, probabilities in zip("goat", ranked["chars"], ranked["probabilities"], strict=True)
+        for char, chars, probabilities in zip([*"goat", "[END]"], ranked["chars"], ranked["probabilities"], strict=True)
     ]
     assert answer["char_log_probs"][0] == pytest.approx(expected, abs=1e-4)
-    assert answer["bits_per_char"][0] == pytest.approx(-sum(expected) / 4 / math.log(2), abs=1e-4)
-    assert answer["length"].tolist() == [4]
+    assert answer["bits_per_char"][0] == pytest.approx(-sum(expected) / 5 / math.log(2), abs=1e-4)
+    assert answer["length"].tolist() == [5]
 
 
 def test_score_counts_unknown_characters_and_pads(session: SessionRunner) -> None:
     answer = session("score", {"text": texts("GOAT", "ZzZ", "", "a7")})
-    assert answer["length"].tolist() == [4, 3, 0, 2]
+    assert answer["length"].tolist() == [5, 4, 1, 3]
     assert answer["unknown_chars"].tolist() == [0, 3, 0, 1]
-    assert answer["bits_per_char"][1:3].tolist() == [0, 0]
-    assert answer["char_log_probs"].shape == (4, 4)
-    assert not answer["char_log_probs"][1:3].any()
-    assert answer["char_log_probs"][3].tolist()[1:] == [0, 0, 0]
-    assert answer["char_log_probs"][3][0] < 0
+    assert answer["char_log_probs"].shape == (4, 5)
+    assert (answer["char_log_probs"] < 0).tolist() == [
+        [True] * 5,
+        [False] * 3 + [True, False],  # the end alone is known
+        [True] + [False] * 4,
+        [True, False, True, False, False],
+    ]
 
 
 def test_score_reads_text_up_to_the_limit(windowed_session: SessionRunner) -> None:
     answer = windowed_session("score", {"text": texts("a" * 31, "a" * 30)})
-    assert answer["length"].tolist() == [30, 30]
+    assert answer["length"].tolist() == [30, 31]  # of the whole one the end, too
 
 
 @pytest.mark.parametrize("stop", ["", " "], ids=["no stop", "stop"])
@@ -242,7 +246,7 @@ def test_stream_in_chunks_equals_generate(session: SessionRunner, stop: str) -> 
         answer = session("stream", request)
         written += decoded(answer["text"])[0]
         assert answer["position"] == len(written)
-        if decoded(answer["finish_reason"]) == ["stop"]:
+        if decoded(answer["finish_reason"]) != ["length"]:
             break
         request |= {"prompt": texts(""), "state": answer["state"], "position": answer["position"]}
     assert [written] == decoded(whole["text"])
@@ -251,5 +255,6 @@ def test_stream_in_chunks_equals_generate(session: SessionRunner, stop: str) -> 
 
 def test_stream_carries_a_state_of_the_card_size(windowed_session: SessionRunner) -> None:
     answer = windowed_session("stream", {"prompt": texts("a", "b")})
-    assert answer["state"].shape == (2, 2 * 20 * 24 + 1 + 32)
-    assert answer["position"].tolist() == answer["length"].tolist()
+    assert answer["state"].shape == (2, 2 * 20 * 24 + 1 + 32 + 1)
+    ended = np.array([reason == "end" for reason in decoded(answer["finish_reason"])])
+    assert answer["position"].tolist() == (answer["length"] + ended).tolist()

@@ -73,13 +73,13 @@ def make_generator(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ge
     """Wraps a network for text, without a run folder."""
 
     def make(
-        network: Network, chars: str, *, context: str = "stream", limits: Limits | None = None, lowercase: bool = True
+        network: Network, chars: str, *, context: str = "stream", limits: Limits | None = None, **text: bool
     ) -> Generator:
         vocabulary = Vocabulary(chars)
         text_model = TextModel(
             make_decoder(network, context, 4),
             CharacterLookup(vocabulary),
-            TextSettings(lowercase=lowercase),
+            TextSettings(**text),
             limits or Limits(prompt_chars=1 << 20, completion_chars=256),
         )
         return Generator(text_model, vocabulary)

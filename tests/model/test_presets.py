@@ -8,6 +8,7 @@ from charflow.model import presets
 from charflow.model.config import Config, TrainingConfig
 from charflow.model.presets import PRESETS, continued, preset, with_limits
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.tables import override
 
 
 def test_the_examples_in_the_documentation_hold() -> None:
@@ -31,8 +32,9 @@ def test_preset_tutorial_is_the_recipe() -> None:
     assert training.sample_every == 0  # it prints after the first and the last epoch
 
 
-def test_preset_default_is_the_configuration_without_any_setting() -> None:
-    assert preset("default") == Config()
+def test_preset_default_is_the_configuration_without_any_setting_but_that_messages_end() -> None:
+    assert preset("default") == override(Config(), {"corpus": {"text": {"ends": True}}})
+    assert not preset("tutorial").corpus.text.ends
 
 
 @pytest.mark.parametrize("name", PRESETS)

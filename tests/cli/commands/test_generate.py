@@ -85,6 +85,20 @@ def test_generate_json_has_every_completion(call: Callable, trained_run: Path, g
     assert figures["settings"] == asdict(SamplingSettings(max_chars=30, stop="e"))
 
 
+def test_generate_ends_with_the_message(call: Callable, trained_run: Path) -> None:
+    def written(*options: object) -> dict[str, Any]:
+        completions: list[dict[str, Any]] = call("generate", trained_run, *options, "--json").json["completions"]
+        return completions[0]
+
+    one, three, endless = written(), written("--max-messages", 3), written("--no-stop-at-end")
+    assert (one["finish_reason"], three["finish_reason"], endless["finish_reason"]) == ("end", "end", "length")
+    assert 0 < one["length"] < 400
+    assert three["text"].startswith(f"{one['text']}\n")
+    assert len(three["text"].splitlines()) == 3
+    assert endless["length"] == 400
+    assert call("generate", trained_run, "--stop-at-end").out == f"{one['text']}\n"
+
+
 def test_generate_reads_prompts_from_a_file(call: Callable, trained_run: Path, tmp_path: Path) -> None:
     file = tmp_path / "prompts.txt"
     file.write_bytes("oh my\r\n\r\n🌻 the\r\n".encode())

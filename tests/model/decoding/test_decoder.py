@@ -34,6 +34,8 @@ def options_of(*rows: dict) -> SamplingOptions:
         stop_ids=tf.constant(
             [[-1] * (LONGEST_STOP - len(row.get("stop", []))) + list(row.get("stop", [])) for row in rows], tf.int32
         ),
+        end_id=column("end_id", -1, tf.int32),
+        messages=column("messages", 1, tf.int32),
     )
 
 

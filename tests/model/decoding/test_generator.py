@@ -76,9 +76,9 @@ def test_generate_goes_on_after_unknown_characters(cab: Generator) -> None:
 def test_generate_computes_on_the_cpu_wherever_a_gpu_is(cab: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     complete, devices = cab.text_model.complete, []
 
-    def noting(*arguments: tf.Tensor) -> Completions:
+    def noting(*arguments: tf.Tensor, **how: bool) -> Completions:
         devices.append(tf.identity(0.0).device)
-        return complete(*arguments)
+        return complete(*arguments, **how)
 
     monkeypatch.setattr(cab.text_model, "complete", noting)
     assert texts(Generator(cab.text_model, cab.vocabulary), "c", max_chars=3) == ["ab "]

@@ -59,7 +59,7 @@ SAMPLERS: dict[str, tuple[dict[str, Any], str]] = {  # what the metadata say alo
         "rate must be at least -1.79769e+308 and at most 1.79769e+308, not inf.",
     ),
     "text": ({"style": 3}, "style must be a text, not 3."),
-    "truth": ({"loud": True}, "loud is a DT_BOOL, which this client does not send."),
+    "truth": ({"loud": 1}, "loud must be true or false, not 1."),
     "unknown": (
         {"min_p": 0.1},
         "min_p is no setting of the served model. "

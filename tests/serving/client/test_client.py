@@ -64,6 +64,13 @@ def test_generate_takes_whatever_settings_the_model_has(client: Any, backend: An
     }
 
 
+def test_generate_takes_truth_values(client: Any, backend: Any) -> None:
+    backend.further = {"stop_at_end": np.array([True])}
+    for given, sent in ((None, [True, True]), (False, [False, False]), ([np.True_, False], [True, False])):
+        client.generate(["a", "b"], stop_at_end=given)
+        assert backend.asked[-1][2]["stop_at_end"] == sent
+
+
 def test_samplers_out_of_their_range_are_for_the_model_to_take(client: Any, backend: Any) -> None:
     client.generate("a", top_k=-1, top_p=1.5)
     _, _, inputs = backend.asked[-1]

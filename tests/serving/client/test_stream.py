@@ -38,6 +38,12 @@ def test_stream_takes_whatever_settings_the_model_has(client: Any, backend: Any)
     assert client.generate("a").text != expected
 
 
+def test_stream_is_over_where_the_message_is(client: Any, backend: Any) -> None:
+    backend.changes = {"finish_reason": np.array(["end"], object)}
+    assert len("".join(client.stream("a", max_chars=25, chunk_chars=10))) == 10
+    assert len(backend.asked) == 1
+
+
 def test_stream_asks_for_no_more_than_it_needs(client: Any, backend: Any) -> None:
     list(client.stream("a", max_chars=25, chunk_chars=10))
     assert [inputs["max_chars"] for _, _, inputs in backend.asked] == [[10], [10], [5]]

@@ -114,6 +114,32 @@ def test_compare_refuses_texts_that_are_read_differently() -> None:
     )
 
 
+def test_ends_of_messages_do_not_count_where_one_version_knows_none() -> None:
+    class Ends(Made):
+        def score(self, texts: list[str]) -> list[Score]:
+            nats = [(*[-math.log(2)] * len(text), -9 * math.log(2)) for text in texts]
+            return [
+                Score((len(text) + 9) / (len(text) + 1), each, len(each), 0, False) for text, each in zip(texts, nats)
+            ]
+
+    for bits, difference in (
+        (compared(Made(), Ends()).bits, -1.0),
+        (compared(Ends(), Made()).bits, 1.0),
+        (compared(Ends(), Ends()).bits, 0.0),
+    ):
+        assert bits.difference == pytest.approx(difference)
+    assert compared(Made(), Ends()).bits.candidate == pytest.approx(1.0)
+
+
+def test_texts_of_a_version_with_ends_are_as_long_as_those_of_one_without() -> None:
+    calls: list = []
+    old, new = Made(calls=calls), Made(calls=calls, samplers={"top_k": 0, "stop_at_end": True, "max_messages": 1})
+    compared(old, new, requests=2)
+    told = {model is new: settings for model, _, settings in calls}
+    assert "stop_at_end" not in told[False]
+    assert told[True]["stop_at_end"] is False
+
+
 def test_requests_are_paired_and_take_turns() -> None:
     calls: list = []
     old, new = Made(calls=calls), Made(calls=calls)
