@@ -45,7 +45,7 @@ def test_usage_names_every_option_and_no_other(script: str) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_usage_tells_the_defaults(script: str) -> None:
-    told = dict(re.findall(r"\[(--[a-z][\w-]*) ([\d ]+)\]", usage(script)))
+    told = dict(re.findall(r"\[(--[a-z][\w-]*) ([\d. ]+)\]", usage(script)))
     defaults = {name: default for name, default in arguments(script).items() if default is not None}
     assert {name: [float(number) for number in numbers.split()] for name, numbers in told.items()} == {
         name: [float(number) for number in (default if isinstance(default, list) else [default])]
