@@ -13,18 +13,20 @@ from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus.settings import CorpusSettings
-from charflow.pipeline.errors import counted, is_plain, quoted, quoted_list
+from charflow.pipeline.errors import counted, is_plain, quoted, quoted_list, visible
 from charflow.pipeline.settings import checked
 from charflow.pipeline.tables import override
 
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.explore import ChatSummary, UserSummary
     from charflow.pipeline.corpus.secrets import Found
+    from charflow.pipeline.formats.chat_format import LeftOut
     from charflow.pipeline.formats.messages import Messages
 
 _MOST_ACTIVE = 10
 _FIRST = 20
-_WIDEST_ID = 58  # columns of 80, beside the figures; --json has ids whole
+_COLUMNS = 80
+_WIDEST_ID = 58  # columns of them, beside the figures; --json has ids whole
 _WIDEST_BESIDE = 27  # of an id, and of its names, where there are both
 _SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 
@@ -126,9 +128,7 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
     )
     for bad in messages.bad_rows[:3]:
         console.out.print(f"  {bad.path}, line {bad.line:,}: {bad.reason}")
-    for chat_file in messages.chats:
-        for left in chat_file.left_out:
-            console.out.print(f"  left out: {counted(left.count, left.reason)}, such as {quoted(left.example)}")
+    _show_left_out([left for chat_file in messages.chats for left in chat_file.left_out])
     console.out.print("\nMost active:")
     most = list(chat.users.head(_MOST_ACTIVE).itertuples())
     have_names = any(row.names for row in most)
@@ -136,6 +136,17 @@ def _show(messages: "Messages", chat: "ChatSummary") -> None:
     rows = (_identity(row.user, row.names if have_names else None) for row in most)
     figures = ([f"{row.messages:,}", f"{row.characters:,}"] for row in most)
     console.columns(console.out, heads, [[*who, *counts] for who, counts in zip(rows, figures, strict=True)], right=2)
+
+
+def _show_left_out(left_out: "list[LeftOut]") -> None:
+    """Shows the first of each reason on a line of its own, so that the reasons are read down one column."""
+    if not left_out:
+        return
+    reasons = [counted(left.count, left.reason) for left in left_out]
+    room = _COLUMNS - max(map(len, reasons)) - 2
+    examples = (console.cut(" ".join(visible(left.example).split()), room) for left in left_out)
+    console.out.print()
+    console.columns(console.out, ["left out", "such as"], list(zip(reasons, examples, strict=True)))
 
 
 def _identity(user: str, names: list[str] | None) -> list[str]:

@@ -20,7 +20,7 @@ def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
         names = [_name(author), text_of(author.get("nickname"))]
         text, user = text_of(message.get("content")), name_of(author.get("id"), *names)
         if message.get("type", "Default") not in _OF_PEOPLE:
-            notes.leave_out("system message", f"{message.get('type')}: {text}")
+            notes.leave_out("system message", f"{message.get('type')}: {text}".removesuffix(": "))
         elif author.get("isBot"):
             notes.leave_out("bot message", text)
         else:

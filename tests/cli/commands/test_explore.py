@@ -267,13 +267,17 @@ def test_explore_shows_ids_of_any_length_in_80_columns(
 @pytest.mark.slow
 def test_explore_reads_whatsapp_and_shows_what_was_left_out(call: Callable, tmp_path: Path) -> None:
     chat = tmp_path / "chat.txt"
-    chat.write_text("24/12/19, 11:23 - Mira joined\n24/12/19, 11:24 - Mira: good evening\n")
+    lines = ["Mira joined", f"Mira: <{'界 ' * 40}>", "Mira: <a\x1bb\tc>", "Mira: good evening"]
+    chat.write_text("".join(f"24/12/19, 11:23 - {line}\n" for line in lines))
     done = call("explore", str(chat))
-    said = f"charflow: {chat} is WhatsApp, Android, day first: 1 message of 1 person, 1 system line left out."
-    assert (done.status, done.err.split()) == (0, said.split())
-    assert "left out: 1 system line, such as 'Mira joined'" in done.out
+    said = f"{chat} is WhatsApp, Android, day first: 1 message of 1 person, 1 system line and 2 media marks left out."
+    assert (done.status, done.err.split()) == (0, ["charflow:", *said.split()])
+    heads, *rows = [line.rstrip() for line in done.out.splitlines() if re.match(r"left out|\d+ [a-z]", line)]
+    assert (heads, rows[0]) == ("left out       such as", "1 system line  Mira joined")
+    assert re.fullmatch(r"2 media marks  Mira: <(界 ){10,20}界?…", rows[1])
+    assert cell_len(rows[1]) <= 80
     chats = call("explore", str(chat), "--json").json["chats"]
-    assert chats[0]["left_out"] == [{"reason": "system line", "count": 1, "example": "Mira joined"}]
+    assert chats[0]["left_out"][0] == {"reason": "system line", "count": 1, "example": "Mira joined"}
 
 
 @pytest.mark.parametrize("names", [["mira", "Mira"], ["m" * 80, "x"], ["", ""], ["界" * 40, "mira ", "b"]])
