@@ -120,11 +120,13 @@ def _load() -> None:
     """Loads what commands load, but what is made for the process that a command runs in: `charflow.cli`."""
     import charflow
 
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]  # pandas would load it, which starts threads
     for module in pkgutil.walk_packages(charflow.__path__, "charflow."):
         if not module.name.startswith("charflow.cli") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     for name in ("keras", "rich.console", "rich.progress", "rich.table", "typer.main"):
         importlib.import_module(name)
+    del sys.modules["pyarrow"]
     assert len(list(Path("/proc/self/task").iterdir())) == 1
     gc.collect()
     gc.freeze()
