@@ -120,7 +120,7 @@ def _load() -> None:
     """Loads what commands load, but what is made for the process that a command runs in: `charflow.cli`."""
     import charflow
 
-    sys.modules["pyarrow"] = None  # type: ignore[assignment]  # pandas would load it, which starts threads
+    sys.modules["pyarrow"] = None  # pandas would load it, which starts threads
     for module in pkgutil.walk_packages(charflow.__path__, "charflow."):
         if not module.name.startswith("charflow.cli") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
