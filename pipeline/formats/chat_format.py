@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count, islice
 from typing import Literal, get_args
 
 from charflow.pipeline.errors import counted
@@ -22,6 +23,7 @@ from charflow.pipeline.formats.names import Names
 _EXAMPLE = 200  # characters that are kept of a line that was left out
 _DAMAGED = re.compile("[\udc80-\udcff]")  # how `lines_of` shows bytes that are not in the encoding
 _HEAD_LINES = 20
+_BLOCK_LINES = 4096
 
 Kind = Literal["chat", "rows", "prose"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -155,6 +157,26 @@ class ChatFile:
         """Yields its lines without their ends; raises as `pieces` does."""
         return (line.rstrip("\r\n") for line in self.pieces())
 
+    def blocks(self) -> Iterator[str]:
+        """Yields its text, many lines at once: each block begins with a line feed, and ends before one.
+
+        That is several times as fast as line by line.
+
+        Raises:
+            BadRowsError: there are bytes that are not in the encoding.
+        """
+        lines = lines_of(self.file, self.layers, self.encoding)
+        for first in count(1, _BLOCK_LINES):
+            block = list(islice(lines, _BLOCK_LINES))
+            if not block:
+                return
+            text = "".join(block)
+            if not text.isascii() and _DAMAGED.search(text):
+                for number, line in enumerate(block, first):
+                    self._check(number, line)
+            text = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+            yield f"\n{text}"
+
     def pieces(self, longest: int = -1) -> Iterator[str]:
         """Yields its lines with their ends, those of more than `longest` characters in several pieces.
 
@@ -162,11 +184,14 @@ class ChatFile:
             BadRowsError: a piece has bytes that are not in the encoding.
         """
         for number, piece in enumerate(lines_of(self.file, self.layers, self.encoding, longest), 1):
-            if not piece.isascii() and _DAMAGED.search(piece):
-                encoding = "UTF-8" if is_utf8(self.encoding) else self.encoding
-                bad = BadRow(self.name, number, f"the line has bytes that are not {encoding}")
-                raise BadRowsError(self, [bad], good=0, undecodable=1)
+            self._check(number, piece)
             yield piece
+
+    def _check(self, number: int, line: str) -> None:
+        if not line.isascii() and _DAMAGED.search(line):
+            encoding = "UTF-8" if is_utf8(self.encoding) else self.encoding
+            bad = BadRow(self.name, number, f"the line has bytes that are not {encoding}")
+            raise BadRowsError(self, [bad], good=0, undecodable=1)
 
 
 @dataclass(frozen=True, kw_only=True)

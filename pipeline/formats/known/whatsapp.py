@@ -8,19 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
 from charflow.pipeline.formats.chat_format import ChatFile, ChatFormat, Notes
 
 _MARK = "\u200e"  # left-to-right mark: iOS puts it before what it writes itself
 _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_M = f"(?:{_DIRECTIONS.pattern})*"
-_HALF = r"[^\W\d_][^\d\[\]:\-–]{0,11}"  # AM, p. m., 下午: a half of the day
-_HEAD = re.compile(
-    rf"{_M}(?P<bracket>\[)?{_M}(?P<date>\d{{1,4}}(?P<mark>[./-]|\. )\d{{1,2}}(?P=mark)\d{{1,4}})\.?{_M}[,،]?\s*{_M}"
-    rf"(?:{_HALF}\s?)?\d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?{_M}(?:\s?{_M}{_HALF})?{_M}"
-    r"(?(bracket)\][ \u00a0]?|\s[-–][ \u00a0])"
+_M = f"{_DIRECTIONS.pattern}*"
+_S = r"[^\S\n]"
+_HALF = r"[^\W\d_][^\d\[\]:\-–\n]{0,11}"  # AM, p. m., 下午: a half of the day
+_HEAD = re.compile(  # behind a line feed, which a search finds faster than whatever follows
+    rf"\n{_M}(\[)?{_M}(\d{{1,4}}(?P<mark>[./-]|\. )\d{{1,2}}(?P=mark)\d{{1,4}})\.?{_M}[,،]?{_S}*{_M}"
+    rf"(?:{_HALF}{_S}?)?\d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?{_M}(?:{_S}?{_M}{_HALF})?{_M}"
+    rf"(?(1)\][ \u00a0]?|{_S}[-–][ \u00a0])"
 )
 _QUOTES = re.compile('["“”„«»「」『』]')
 _LONGEST_NAME = 100
@@ -30,30 +31,28 @@ _MARK_LENGTHS = range(15, 81)
 _BRACKETED = re.compile(r"<[^<>\n]*[^\W\d_][^<>\n]*>")
 _EDITED = re.compile(rf" ?(?:{_MARK}<[^<>\n]+>|<[^<>\n]+ [^<>\n]+>)$")  # after the text
 _ATTACHED = re.compile(r"\S[^\n:]*\.\w{2,5} \([^()\n]+\)(?:\n|$)")  # IMG-20191224-WA0001.jpg (file attached)
-_OMITTED = re.compile("(?:image|video|audio|sticker|GIF|document|Contact card) omitted")  # of old iOS, without the mark
-_TWICE = 2  # by each of the people who count: that a sentence is another's to the letter happens, but not again
-_DELETED = re.compile(  # the commonest; others are found by how many people "write" the same again and again
-    "This message was deleted|You deleted this message|Diese Nachricht wurde gelöscht|Du hast diese Nachricht gelöscht|"
-    "Se eliminó este mensaje|Eliminaste este mensaje|Ce message a été supprimé|Vous avez supprimé ce message|"
-    "(?:Mensagem|Essa mensagem foi|Esta mensagem foi) apagada|Você apagou (?:essa|esta) mensagem|"
-    "Questo messaggio è stato eliminato|Hai eliminato questo messaggio|Dit bericht is verwijderd|"
-    "Este mensaje fue eliminado|Ta wiadomość została usunięta|(?:Данное с|С)ообщение удалено|"
-    "Вы удалили данное сообщение|Bu mesaj silindi|Bu mesajı sildiniz|Pesan ini telah dihapus|"
-    "Anda telah menghapus pesan ini"
-)
-
-
-class _Entry(NamedTuple):
-    bracket: bool
-    date: str
-    rest: str  # after the time, to the next entry's date
+_OMITTED = {  # of old iOS, without the mark
+    f"{kind} omitted" for kind in ("image", "video", "audio", "sticker", "GIF", "document", "Contact card")
+}
+_DELETED = {  # the commonest; others are found by how many people "write" the same again and again
+    *("This message was deleted", "You deleted this message"),
+    *("Diese Nachricht wurde gelöscht", "Du hast diese Nachricht gelöscht"),
+    *("Se eliminó este mensaje", "Eliminaste este mensaje", "Este mensaje fue eliminado"),
+    *("Ce message a été supprimé", "Vous avez supprimé ce message"),
+    *("Mensagem apagada", "Essa mensagem foi apagada", "Esta mensagem foi apagada"),
+    *("Você apagou essa mensagem", "Você apagou esta mensagem"),
+    *("Questo messaggio è stato eliminato", "Hai eliminato questo messaggio", "Dit bericht is verwijderd"),
+    *("Ta wiadomość została usunięta", "Bu mesaj silindi", "Bu mesajı sildiniz"),
+    *("Данное сообщение удалено", "Сообщение удалено", "Вы удалили данное сообщение"),
+    *("Pesan ini telah dihapus", "Anda telah menghapus pesan ini"),
+}
 
 
 @dataclass
 class _Survey:
     """What only the whole file tells."""
 
-    bracket: bool
+    bracket: str | None
     names: set[str] = field(default_factory=set)
     longer: dict[str, str] = field(default_factory=dict)  # names with a colon in them, by what stands before it
     marks: set[str] = field(default_factory=set)  # texts that so many people have that the program wrote them
@@ -63,37 +62,46 @@ class _Survey:
 
 def _recognises(chat: ChatFile) -> bool:
     lines = chat.head_lines()
-    return bool(lines) and bool(_HEAD.match(lines[0]))
+    return bool(lines) and bool(_HEAD.match(f"\n{lines[0]}"))
 
 
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
     survey = _surveyed(chat)
     notes.kind = f"{'iOS' if survey.bracket else 'Android'}, {survey.order}"
-    for entry in _entries(chat, survey.bracket):
-        name, text = _split(entry.rest, survey.longer)
+    for _, rest in _entries(chat, survey.bracket):
+        name, text = _split(rest, survey.longer)
         if not name or (name not in survey.names):
-            notes.leave_out("system line", entry.rest)
+            notes.leave_out("system line", rest)
         elif reason := _no_message(text, survey.marks):
-            notes.leave_out(reason, entry.rest)
+            notes.leave_out(reason, rest)
         else:
             yield name, _said(text, survey.edits)
 
 
-def _entries(chat: ChatFile, bracket: bool | None = None) -> Iterator[_Entry]:
-    """Joins lines to entries; lines that begin with a date in the other manner belong to a text."""
-    entry: _Entry | None = None
-    rest: list[str] = []
-    for line in chat.lines():
-        head = _HEAD.match(line)
-        if head and bracket in (None, bool(head["bracket"])):
-            if entry:
-                yield entry._replace(rest="\n".join(rest))
-            entry, rest = _Entry(bool(head["bracket"]), head["date"], ""), [line[head.end() :]]
-            bracket = entry.bracket
-        elif entry:
-            rest.append(line)
-    if entry:
-        yield entry._replace(rest="\n".join(rest))
+def _entries(chat: ChatFile, bracket: str | None) -> Iterator[tuple[str, str]]:
+    """Cuts the text where lines begin with a date in that manner: yields dates, and what follows their times."""
+    date = ""
+    before: list[str] = []  # of an entry that began in an earlier block
+    for block in chat.blocks():
+        end = 0
+        for head in _HEAD.finditer(block):
+            manner, next_date = head.group(1, 2)
+            if manner != bracket:
+                continue
+            if date:
+                rest = block[end : head.start()]
+                yield date, "".join([*before, rest]) if before else rest
+            date, end, before = next_date, head.end(), []
+        if date:
+            before.append(block[end:])
+    if date:
+        yield date, "".join(before)
+
+
+def _manner(chat: ChatFile) -> str | None:
+    """The bracket before the first date, None where there is none."""
+    heads = (_HEAD.search(block) for block in chat.blocks())
+    return next((head[1] for head in heads if head), None)
 
 
 def _split(rest: str, longer: dict[str, str]) -> tuple[str, str]:
@@ -110,6 +118,7 @@ def _split(rest: str, longer: dict[str, str]) -> tuple[str, str]:
     return name, text
 
 
+@lru_cache
 def _bare(name: str) -> str:
     """Leaves out marks of direction, and the tilde before the name of who is not in the phone's contacts."""
     return _DIRECTIONS.sub("", name).replace("\xa0", " ").removeprefix("~").strip()
@@ -117,25 +126,27 @@ def _bare(name: str) -> str:
 
 def _surveyed(chat: ChatFile) -> _Survey:
     counts: Counter[str] = Counter()
+    people: dict[str, int] = {}  # a bit for each
     seconds: dict[str, str | None] = {}  # what stands between the first two colons after a name; None: nothing fixed
-    repeats: dict[str, Counter[int]] = {}  # texts, by who wrote them how often
+    repeats: dict[str, tuple[int, int]] = {}  # texts: the bits of those who wrote them, and who did so twice
     edits: dict[str, set[int]] = {}
     dates: dict[str, None] = {}
-    bracket = False
-    for entry in _entries(chat):
-        bracket, dates[entry.date] = entry.bracket, None
-        name, text = _split(entry.rest, {})
+    bracket = _manner(chat)
+    for date, rest in _entries(chat, bracket):
+        dates[date] = None
+        name, text = _split(rest, {})
         if not name:
             continue
         counts[name] += 1
-        second, colon, _ = text.partition(": ")
-        is_name = colon and second[:1] == second[:1].upper() and "\n" not in second and len(second) <= _LONGEST_NAME
-        second_name = second if is_name else None
-        seconds[name] = second_name if seconds.get(name, second_name) == second_name else None
+        if seconds.get(name, "") is not None:
+            second = _second(text)
+            seconds[name] = second if seconds.get(name, second) == second else None
         last = text.rpartition(": ")[2]  # a mark has no colon; a name may
         if len(last) in _MARK_LENGTHS and (last in repeats or len(repeats) < _FEW_TEXTS):
-            repeats.setdefault(last, Counter())[hash(name)] += 1
-        if (found := _EDITED.search(text)) and len(edits) < _FEW_TEXTS:
+            by, again = repeats.get(last, (0, 0))
+            person = people.setdefault(name, 1 << len(people))
+            repeats[last] = by | person, again | (by & person)
+        if (found := _edited(text)) and len(edits) < _FEW_TEXTS:
             edits.setdefault(found[0], set()).add(hash(text))
     longer = {name: second for name, second in seconds.items() if second and counts[name] >= _OFTEN}
     return _Survey(
@@ -148,12 +159,23 @@ def _surveyed(chat: ChatFile) -> _Survey:
     )
 
 
+def _second(text: str) -> str | None:
+    """What stands before the next colon, if it may be the end of a name."""
+    second, colon, _ = text.partition(": ")
+    is_name = colon and second[:1] == second[:1].upper() and "\n" not in second and len(second) <= _LONGEST_NAME
+    return second if is_name else None
+
+
+def _edited(text: str) -> re.Match[str] | None:
+    return _EDITED.search(text) if ">" in text[-2:] else None  # most texts need no search
+
+
 def _names(counts: Counter[str]) -> set[str]:
     """Those who wrote; not `Mira created group "Cats`, half a quotation, of a line that has a colon in the subject."""
     return {name for name, count in counts.items() if count >= _OFTEN or len(_QUOTES.findall(name)) % 2 == 0}
 
 
-def _marks(repeats: dict[str, Counter[int]], n_people: int) -> set[str]:
+def _marks(repeats: dict[str, tuple[int, int]], n_people: int) -> set[str]:
     """Plain sentences that a third of all people "wrote" to the letter, and more than once: `Mensaje eliminado aquí`.
 
     What people write themselves, such as wishes for the morning, one of them writes otherwise one day: in small letters
@@ -162,8 +184,8 @@ def _marks(repeats: dict[str, Counter[int]], n_people: int) -> set[str]:
     forms = Counter(map(_letters, repeats))
     return {
         text
-        for text, by in repeats.items()
-        if sum(count >= _TWICE for count in by.values()) >= max(_OFTEN, n_people / 3)
+        for text, (_, again) in repeats.items()
+        if again.bit_count() >= max(_OFTEN, n_people / 3)  # others write a sentence to the letter, but not twice
         and forms[_letters(text)] == 1
         and text[0] == text[0].upper()
         and len(text.split()) > 2
@@ -177,26 +199,34 @@ def _letters(text: str) -> str:
 
 def _no_message(text: str, marks: set[str]) -> str:
     """Says what a text is that the person did not write; empty where the person did."""
-    bare = _DIRECTIONS.sub("", text).strip()
-    if _DELETED.fullmatch(bare.removesuffix(".")) or text in marks:
+    bare = _undirected(text).strip()
+    if bare.removesuffix(".") in _DELETED or text in marks:
         return "deleted message"
-    if _BRACKETED.fullmatch(bare) or _OMITTED.fullmatch(bare):
+    if bare in _OMITTED or (bare[:1] == "<" and _BRACKETED.fullmatch(bare)):
         return "media mark"
-    if _ATTACHED.match(bare) and "\n" not in bare:
+    if (attached := _attached(bare)) and "\n" not in bare:
         return "media mark"
-    if text.startswith(_MARK) and not _ATTACHED.match(bare):
+    if text.startswith(_MARK) and not attached:
         return "media mark" if "\n" not in bare and len(bare) < 40 else "system line"
     return "" if bare else "empty message"
 
 
 def _said(text: str, edits: set[str]) -> str:
     """Takes off what the program added: the mark of an edit or a file after the text, the file before its caption."""
-    found = _EDITED.search(text)
+    found = _edited(text)
     if found and found[0] in edits:
         text = text[: found.start()]
-    bare = _DIRECTIONS.sub("", text)
-    attached = _ATTACHED.match(bare)
+    bare = _undirected(text)
+    attached = _attached(bare)
     return bare[attached.end() :] if attached and attached.end() < len(bare) else text
+
+
+def _undirected(text: str) -> str:
+    return text if text.isascii() else _DIRECTIONS.sub("", text)
+
+
+def _attached(bare: str) -> re.Match[str] | None:
+    return _ATTACHED.match(bare) if ")" in bare else None
 
 
 def _order(dates: list[str]) -> str:
