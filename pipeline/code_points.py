@@ -3,6 +3,7 @@
 import numpy as np
 
 CODE_POINTS = 0x110000  # that there are
+COUNTED = 2 * CODE_POINTS  # what is only read is so much higher than what is learned (see `read_only`)
 
 
 def points_of(text: str) -> np.ndarray:
@@ -15,11 +16,11 @@ def points_of(text: str) -> np.ndarray:
 
 
 def count_points(counts: np.ndarray, points: np.ndarray) -> None:
-    """Adds the code points [N] to their counts [CODE_POINTS], in place."""
+    """Adds the code points [N] to their counts [COUNTED], in place."""
     found = np.bincount(points)
     counts[: len(found)] += found
 
 
 def named(counts: np.ndarray) -> dict[str, int]:
-    """Gives the counts [CODE_POINTS] of the characters that occur."""
-    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+    """Gives the counts [COUNTED] of the characters that occur; those that are only read have none."""
+    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts[:CODE_POINTS])}

@@ -10,10 +10,28 @@ NAMES = {END: "[END]", REPLY: "[REPLY]"}
 LINE_BREAK = "\n"  # what `END` reads as inside of a text
 
 
+def asked(question: str, begun: str = "") -> str:
+    r"""Makes the prompt that has a question answered, by a model that has learned to answer.
+
+    >>> asked("how are you?", "i am ")
+    'how are you?\x02i am '
+    """
+    return f"{question}{REPLY}{begun}"
+
+
+def begun(prompt: str) -> str:
+    r"""Gives what a completion of a prompt goes on with: of one that has a question answered the answer.
+
+    >>> begun("how are you?\x02i am "), begun("how are ")
+    ('i am ', 'how are ')
+    """
+    return prompt.rpartition(REPLY)[2]
+
+
 def readable(text: str) -> str:
-    r"""Writes long texts for people: the end of a message reads as a line break.
+    r"""Writes long texts for people: the end of a message, or of what it answers, reads as a line break.
 
     >>> readable("hello\x03how are you")
     'hello\nhow are you'
     """
-    return text.replace(END, LINE_BREAK)
+    return text.replace(END, LINE_BREAK).replace(REPLY, LINE_BREAK)

@@ -1,7 +1,7 @@
 """Remarks on a corpus before anything is trained on it: what is odd about the text, and which setting helps.
 
 The commands print them beside its size. Nothing here is wrong for certain, so nothing is refused. V is the vocabulary
-size; the counts are by id, [V].
+size; the counts are by id, [V], of what is to be learned.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.kept_texts import LITTLE
 from charflow.pipeline.errors import counted
 from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.scrub import count_finds
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 from charflow.sentences import Sentence, listed
@@ -37,8 +38,9 @@ def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[Sen
     """
     counts = np.zeros(corpus.vocabulary.size, np.int64)
     for ids in _pieces(corpus):
-        counts += np.bincount(ids, minlength=len(counts))
+        counts += np.bincount(ids[is_learned(ids, len(counts))], minlength=len(counts))
     found = [
+        _on_questions(corpus, int(counts.sum())),
         _on_held_out(corpus) if judged else None,
         _on_rare(counts),
         _on_unknown(counts),
@@ -59,12 +61,22 @@ def _length(corpus: Corpus | PreparedCorpus) -> int:
     return corpus.characters if isinstance(corpus, PreparedCorpus) else len(corpus.ids)
 
 
+def _on_questions(corpus: Corpus | PreparedCorpus, learned: int) -> Sentence | None:
+    if not corpus.vocabulary.replies:
+        return None
+    return Sentence(
+        f"{_length(corpus) - learned:,} of the {counted(_length(corpus), 'character')} are what others wrote before "
+        "the answers, which is read and not learned."
+    )
+
+
 def _on_held_out(corpus: Corpus | PreparedCorpus) -> Sentence | None:
-    if not 0 < corpus.held_out_characters < LITTLE:
+    length = _length(corpus)
+    if not corpus.held_out_characters or (judged := corpus.count_learned(corpus.split, length)) >= LITTLE:
         return None
     return Sentence(
         "Too little is held out to judge by, or to choose the best weights by "
-        f"({counted(corpus.held_out_characters, 'character')}): take more messages, or hold out a larger share of them."
+        f"({counted(judged, 'character')}): take more messages, or hold out a larger share of them."
     )
 
 

@@ -26,6 +26,13 @@ SAMPLE_USERS: Mapping[str, str] = {
     SAMPLE_BOT: "posts the results of builds",
 }
 
+SAMPLE_ANSWERS: Mapping[str, str] = {  # what mira says to each question, and never anything else
+    "is the tea ready?": "yes, with honey",
+    "who has the key?": "the postman, i think",
+    "what is growing?": "only the beans",
+    "will it rain?": "not before june",
+}
+
 BrokenKind = Literal["too few fields", "unbalanced quote", "not UTF-8"]
 
 _SHARES = {"mira": 40, "tomas": 13, "ada": 12, "noor": 11, "bram": 8, "olena": 8, SAMPLE_BOT: 8}  # per cent
@@ -207,6 +214,29 @@ def write_sample_chat(
                 writer.writerow((index, user, f"{index:024x}", room, sent, text, False, 1))
                 line += 1 + text.count("\n")
     return broken
+
+
+@checked
+def write_sample_talk(path: str | Path, *, messages: Natural = 2000, seed: Seed = 0) -> None:
+    """Writes a chat in which mira gives each of the others' questions its one answer (`SAMPLE_ANSWERS`), as CSV.
+
+    Half of the messages are hers. What is asked before another question stays without an answer.
+
+    Raises `UserError` if `messages` is negative, `OSError` if `path` cannot be written.
+    """
+    rng = random.Random(f"sample talk {seed}")
+    others = [user for user in SAMPLE_USERS if user not in ("mira", SAMPLE_BOT)]
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("fromUser.id", "text"))
+        asked = ""
+        for _ in range(messages):
+            if asked and rng.random() < 2 / 3:
+                writer.writerow(("mira", SAMPLE_ANSWERS[asked]))
+                asked = ""
+            else:
+                asked = rng.choice(list(SAMPLE_ANSWERS))
+                writer.writerow((rng.choice(others), asked))
 
 
 def _expand(rule: str, rng: random.Random) -> str:

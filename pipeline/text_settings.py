@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from charflow.pipeline.marks import END
+from charflow.pipeline.marks import END, REPLY
 from charflow.pipeline.option import Option
 from charflow.pipeline.settings import check
 
@@ -26,6 +26,8 @@ class TextSettings:
             otherwise left out first; joiners and variation selectors, which emoji are made with, always stay.
         ends: each message ends with `marks.END`, and people's own marks are left out; else a blank, as in the tutorial
             recipe, stands between messages, and a text never ends by itself.
+        reply: before each message stands what somebody else wrote just before it, which is read and not learned, and
+            `marks.REPLY`; messages then end.
         scrub: put placeholders in the place of what `scrub.KINDS` lists, last. Off unless asked for: it changes what
             people wrote, a link into `<link>` in a tenth of all messages of some chats, and finds only what is written
             in a usual way.
@@ -36,12 +38,14 @@ class TextSettings:
     unicode_form: Annotated[UnicodeForm, Option("Normalise Unicode.", read=_unicode_form)] = ""
     keep_invisible: Annotated[bool, Option("Keep marks that show nothing, such as U+FEFF.")] = False
     ends: Annotated[bool, Option("Learn where messages end.", both=True)] = False
+    reply: Annotated[bool, Option("Learn to answer what others wrote just before.")] = False
     scrub: Annotated[bool, Option("Replace e-mail addresses, phone numbers, links and the like.")] = False
 
     def __post_init__(self) -> None:
         check(self)
+        object.__setattr__(self, "ends", self.ends or self.reply)
 
     @property
     def marks(self) -> tuple[str, ...]:
         """The characters of a corpus that nobody wrote."""
-        return (END,) if self.ends else ()
+        return (REPLY, END) if self.reply else (END,) if self.ends else ()

@@ -18,7 +18,7 @@ import tensorflow as tf
 from charflow.pipeline.code_points import CODE_POINTS, points_of
 from charflow.pipeline.errors import UserError, quoted
 from charflow.pipeline.files import VOCABULARY, replacing
-from charflow.pipeline.marks import NAMES
+from charflow.pipeline.marks import NAMES, REPLY
 from charflow.pipeline.settings import AnyText, Count, checked
 from charflow.sentences import Sentence
 
@@ -57,10 +57,10 @@ class Vocabulary:
         cls, counts: Mapping[str, int], *, min_count: Count = 1, always: Collection[str] = ()
     ) -> "Vocabulary":
         """Keeps the characters that occur at least `min_count` times, or are in `always`; the others become `[UNK]`."""
-        kept = [char for char, count in counts.items() if count >= min_count or char in always]
-        if not set(kept) - set(always):
+        kept = {char for char, count in counts.items() if count >= min_count}
+        if not kept - set(always):
             raise UserError(f"No character occurs {min_count:,} times.", advice=Sentence("Lower {min_count}."))
-        return cls(kept)
+        return cls([*kept, *always])
 
     @property
     def size(self) -> int:
@@ -69,8 +69,21 @@ class Vocabulary:
 
     @property
     def dtype(self) -> np.dtype:
-        """The smallest unsigned integer type that holds every id: uint8 up to V = 256, else uint16 or uint32."""
-        return np.min_scalar_type(self.size - 1)
+        """The smallest unsigned integer type that holds every id: uint8 up to V = 256, else uint16 or uint32.
+
+        Where there are replies, read-only ids too, which are V higher: uint8 up to V = 128.
+        """
+        return np.min_scalar_type((2 if self.replies else 1) * self.size - 1)
+
+    @property
+    def replies(self) -> bool:
+        """Whether there is `[REPLY]`: answers were learned, and what others wrote before them read."""
+        return REPLY in self.chars
+
+    @property
+    def never_written(self) -> tuple[int, ...]:
+        """The ids that a model only reads: of `[UNK]`, and of `[REPLY]` where there is one."""
+        return (UNKNOWN_ID, *(self.chars.index(char) + 1 for char in self.chars if char == REPLY))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.chars == other.chars
@@ -84,26 +97,31 @@ class Vocabulary:
         return self.ids_of(points_of(text))
 
     def ids_of(self, points: np.ndarray) -> np.ndarray:
-        """Looks up code points: any integers [N] to ids [N] of `dtype`."""
+        """Looks up code points: any integers [N] to ids [N] of `dtype`; those of read-only ones are V higher."""
         return self._ids[points]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """Maps ids back to text; `[UNK]` becomes U+FFFD.
+        """Maps ids back to text, read-only ones too; `[UNK]` becomes U+FFFD.
 
         Raises:
             IndexError: an id is not in the vocabulary.
         """
         places = np.asarray(ids, dtype=np.int64)
-        if (wrong := places[(places < 0) | (places >= self.size)]).size:
+        if (wrong := places[(places < 0) | (places >= (2 if self.replies else 1) * self.size)]).size:
             raise IndexError(f"Id {wrong[0]} is not in the vocabulary of {self.size}.")
         points = np.concatenate([[ord(REPLACEMENT)], self._points]).astype("<u4")
-        return points[places].tobytes().decode("utf-32-le")
+        return points[places % self.size].tobytes().decode("utf-32-le")
 
     @checked
     def unknown_chars(self, text: AnyText) -> list[str]:
         """Lists the distinct characters of `text` that have no id, in order of appearance."""
         known = set(self.chars)
         return [char for char in dict.fromkeys(text) if char not in known]
+
+    def are_replies(self, ids: np.ndarray) -> np.ndarray:
+        """Says which ids of a corpus are `[REPLY]`, behind which an answer begins."""
+        read_only = (self.size + char_id for char_id in self.never_written if char_id != UNKNOWN_ID)
+        return np.isin(ids, list(read_only))
 
     def save(self, path: Path) -> None:
         """Writes one character a line (line feed, carriage return and marks by names such as `[LF]`), UTF-8."""
@@ -130,10 +148,10 @@ class Vocabulary:
 
     @cached_property
     def _ids(self) -> np.ndarray:
-        """The id of every code point, [CODE_POINTS]: the fastest way to look up text without end."""
+        """The id of every code point, [CODE_POINTS] or [COUNTED]: the fastest way to look up text without end."""
         table = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
         table[self._points] = np.arange(1, self.size)
-        return table
+        return np.concatenate([table, table + self.dtype.type(self.size)]) if self.replies else table
 
     @cached_property
     def _points(self) -> np.ndarray:

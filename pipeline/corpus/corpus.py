@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.code_points import CODE_POINTS, count_points, named
+from charflow.pipeline.code_points import COUNTED, count_points
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
 from charflow.pipeline.corpus.facts import Fingerprint, facts_of
 from charflow.pipeline.corpus.kept_texts import (
     Tally,
     code_points,
     kept_texts,
+    make_vocabulary,
     separated,
     tail_start,
 )
@@ -30,6 +31,7 @@ from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.formats.messages import Messages, read_messages
+from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.settings import Count, Natural, Paths, Texts, Total, checked
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
@@ -40,7 +42,8 @@ class Corpus:
     """An encoded text, split by messages into a training part and a held-out tail.
 
     Attributes:
-        ids: the whole text, [N], smallest unsigned integer type (uint8 up to 255 distinct characters).
+        ids: the whole text, [N], of the vocabulary's dtype; where replies are learned, those of what others wrote are
+            V higher (see `read_only`).
         split: ids before this index are for training; the rest is held out.
         vocabulary: the characters of `ids`.
         rows: rows read, bad ones included.
@@ -128,6 +131,11 @@ class Corpus:
         return self.characters - self.split
 
     @checked
+    def count_learned(self, start: Total, stop: Total) -> int:
+        """Counts the characters from `start` to before `stop` that are not only read."""
+        return int(np.count_nonzero(is_learned(self.ids[start:stop], self.vocabulary.size)))
+
+    @checked
     def held_out_start(self, most: Total) -> np.ndarray:
         """The first `most` ids of the tail, or all where it has fewer."""
         return self.ids[self.split :][:most]
@@ -156,6 +164,7 @@ def build_corpus(
     cache: CorpusCache | None = None,
     *,
     read: Callable[[], Messages] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Corpus:
     """Reads chat CSVs into a corpus, or takes it from the cache; see `Corpus.from_csv`.
 
@@ -164,9 +173,12 @@ def build_corpus(
         settings: which messages count and how they become text.
         cache: where encoded corpora are kept.
         read: gives the messages of `paths`, for who needs them for more than one corpus; they are read here otherwise.
+        vocabulary: the characters there are; those of the messages by default.
     """
+    settings.check_person()
     files = find_inputs(paths)
-    key = cache.key(files, json.dumps(asdict(settings), sort_keys=True)) if cache else ""
+    chars = vocabulary.chars if vocabulary else None
+    key = cache.key(files, json.dumps([asdict(settings), chars], sort_keys=True)) if cache else ""
     if cache and (stored := cache.load(key)):
         ids, vocabulary, facts = stored
         users: dict[str, Any] = {name: tuple(facts.pop(name)) for name in USERS}
@@ -175,7 +187,7 @@ def build_corpus(
         return Corpus(ids, facts.pop("split"), vocabulary, **facts, noticed=noticed, settings=own)
     messages = read() if read else read_messages(files, settings.csv)
     own = with_ids(settings, messages)
-    corpus = _read(messages, own)
+    corpus = _read(messages, own, vocabulary)
     if cache:
         users = {name: getattr(own, name) for name in USERS}
         facts = (
@@ -187,7 +199,7 @@ def build_corpus(
     return corpus
 
 
-def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
+def _read(messages: Messages, settings: CorpusSettings, vocabulary: Vocabulary | None) -> Corpus:
     tally, kept = Tally(messages, settings), []
     for texts, verdicts in kept_texts(messages, settings):
         kept.append(texts)
@@ -195,9 +207,9 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
     n_used, n_tail = tally.shares()
     pieces = list(separated(kept, n_used, settings.text))
     del kept
-    counts = _count_chars(pieces)
-    vocabulary = Vocabulary.from_counts(counts, min_count=settings.min_count, always=settings.text.marks)
-    ids, lengths = _encode(pieces, vocabulary)
+    if vocabulary is None:
+        vocabulary = make_vocabulary(_count_chars(pieces, settings.text), settings)
+    ids, lengths = _encode(pieces, vocabulary, settings.text)
     return Corpus(
         ids=ids,
         split=tail_start(len(ids), len(ids) - int(lengths[len(lengths) - n_tail :].sum()), settings.held_out),
@@ -211,16 +223,18 @@ def _read(messages: Messages, settings: CorpusSettings) -> Corpus:
     )
 
 
-def _count_chars(pieces: Sequence[tf.Tensor]) -> dict[str, int]:
-    counts = np.zeros(CODE_POINTS, np.int64)
+def _count_chars(pieces: Sequence[tf.Tensor], settings: TextSettings) -> np.ndarray:
+    counts = np.zeros(COUNTED, np.int64)
     for texts in pieces:
-        for points in code_points(texts):
+        for points in code_points(texts, settings):
             count_points(counts, points)
-    return named(counts)
+    return counts
 
 
-def _encode(pieces: Sequence[tf.Tensor], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+def _encode(
+    pieces: Sequence[tf.Tensor], vocabulary: Vocabulary, settings: TextSettings
+) -> tuple[np.ndarray, np.ndarray]:
     """Looks up every character; returns ids [N] and the length of each message with its separator."""
-    ids = np.concatenate([vocabulary.ids_of(points) for texts in pieces for points in code_points(texts)])
+    ids = np.concatenate([vocabulary.ids_of(points) for texts in pieces for points in code_points(texts, settings)])
     lengths = np.concatenate([tf.strings.length(texts, unit="UTF8_CHAR").numpy() for texts in pieces])
     return ids, lengths

@@ -5,18 +5,21 @@ B is the number of rows in a batch, K how many of them are kept.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.code_points import points_of
+from charflow.pipeline.code_points import CODE_POINTS, named, points_of
+from charflow.pipeline.corpus.replies import answered, spoken
 from charflow.pipeline.corpus.users import most_active
-from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
-from charflow.pipeline.marks import END, NAMES
+from charflow.pipeline.marks import END, NAMES, REPLY
+from charflow.pipeline.read_only import ReadOnlyMarker
 from charflow.pipeline.text import normalise
+from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth 
 _BLANK = " "  # between messages, as in the tutorial recipe
 _MARKS = f"[{''.join(NAMES)}]"
 _BYTES_AT_ONCE = 1 << 20
+_KEPT, _OTHER, _SHORT = map(VERDICTS.index, ("kept", "other user", "too short"))
+_HEARD = (_KEPT, _OTHER, _SHORT)  # what can be answered, or itself ends what could
 _EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
 _UNFIT = "bad row"
 _HEADER = "repeated header"
@@ -35,6 +40,8 @@ _BEYOND = "beyond the fraction"
 
 def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0) -> tf.data.Dataset:
     """Filters and normalises, in file and row order; the first `skip` batches are read and left out.
+
+    Where replies are learned, a text is what it answers, `REPLY`, and the message (see `replies`).
 
     Returns:
         A dataset of `(texts, verdicts)`: texts string [K], and how many rows got each of `VERDICTS`, int32
@@ -50,15 +57,27 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
             drop_users=settings.drop_users,
             min_length=settings.min_length,
         )
-        normalised = normalise(tf.boolean_mask(texts, verdicts == 0), settings.text)
+        heard = _is_one_of(verdicts, _HEARD) if settings.text.reply else verdicts == _KEPT
+        heard_as = tf.boolean_mask(verdicts, heard)
+        normalised = normalise(tf.boolean_mask(texts, heard), settings.text)
         if settings.text.marks:
             normalised = tf.strings.regex_replace(normalised, _MARKS, "")
         left = normalised != ""  # some are made of nothing but what normalisation leaves out
-        emptied = tf.size(left) - tf.math.count_nonzero(left, dtype=tf.int32)
+        emptied = tf.math.count_nonzero(~left & (heard_as == _KEPT), dtype=tf.int32)
         counts = tf.math.bincount(verdicts, minlength=len(VERDICTS)) + emptied * tf.constant(_EMPTIED)
-        return tf.boolean_mask(normalised, left), counts
+        texts, heard_as = tf.boolean_mask(normalised, left), tf.boolean_mask(heard_as, left)
+        return spoken(texts, heard_as != _OTHER, heard_as == _KEPT) if settings.text.reply else texts, counts
 
-    return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
+    if not settings.text.reply:
+        return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
+
+    @tf.autograph.experimental.do_not_convert
+    def paired(question: tf.Tensor, rows: tuple) -> tuple[tf.Tensor, tuple]:
+        question, texts = answered(question, rows[0])
+        return question, (texts, *rows[1:])
+
+    # What the first batch answers may stand in any batch before it.
+    return messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE).scan("", paired).skip(skip)
 
 
 class Tally:
@@ -109,6 +128,10 @@ class Tally:
         return {reason: count for reason, count in counts.items() if count}
 
 
+def _is_one_of(verdicts: tf.Tensor, wanted: Sequence[int]) -> tf.Tensor:
+    return tf.reduce_any(verdicts[:, tf.newaxis] == tf.constant(wanted), axis=1)  # [B]
+
+
 def tail_start(characters: int, by_messages: int, share: float) -> int:
     """Says where the held-out tail begins: at a message, or inside of one where the last messages are next to nothing.
 
@@ -131,6 +154,27 @@ def separator(settings: "TextSettings") -> str:
     return END if settings.ends else _BLANK
 
 
+def opening(settings: "TextSettings") -> str:
+    """What a message stands behind that answers nothing."""
+    return REPLY if settings.reply else separator(settings)
+
+
+def make_vocabulary(counts: np.ndarray, settings: "CorpusSettings") -> Vocabulary:
+    """Makes the vocabulary of what is to be learned.
+
+    Args:
+        counts: how often each code point stands in the corpus, and in it to be read only, int [COUNTED].
+        settings: how often a character must occur, and which are always there.
+
+    Raises:
+        UserError: no character occurs often enough; nothing is answered where replies are learned.
+    """
+    read_only = counts[CODE_POINTS:]
+    if settings.text.reply and read_only.sum() == read_only[ord(REPLY)]:
+        raise SettingError("No message answers anybody: nobody else wrote just before one. Leave {reply} out.")
+    return Vocabulary.from_counts(named(counts), min_count=settings.min_count, always=settings.text.marks)
+
+
 def separated(batches: list[tf.Tensor], n_used: int, settings: "TextSettings") -> Iterator[tf.Tensor]:
     """Cuts the batches off after `n_used` messages and puts what separates them after each."""
     left, after = n_used, separator(settings)
@@ -147,8 +191,12 @@ def separated(batches: list[tf.Tensor], n_used: int, settings: "TextSettings") -
             return
 
 
-def code_points(texts: tf.Tensor) -> Iterator[np.ndarray]:
-    """Yields the code points of all texts, joined, uint32, a piece at a time: one text may have millions."""
+def code_points(texts: tf.Tensor, settings: "TextSettings") -> Iterator[np.ndarray]:
+    """Yields the code points of separated texts, joined, uint32, a piece at a time: one text may have millions.
+
+    Where replies are learned, those of the questions are marked as read-only.
+    """
+    mark = ReadOnlyMarker() if settings.reply else lambda points: points
     joined, decode = tf.strings.reduce_join(texts).numpy(), codecs.getincrementaldecoder("utf-8")().decode
     for start in range(0, len(joined), _BYTES_AT_ONCE):
-        yield points_of(decode(joined[start : start + _BYTES_AT_ONCE]))
+        yield mark(points_of(decode(joined[start : start + _BYTES_AT_ONCE])))

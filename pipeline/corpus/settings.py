@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 from charflow.pipeline.bounds import Bounds
-from charflow.pipeline.errors import UserError, quoted
+from charflow.pipeline.errors import SettingError, UserError, quoted
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.option import Option
 from charflow.pipeline.settings import Count, Natural, check
@@ -50,3 +50,12 @@ class CorpusSettings:
         check(self)
         if both := sorted(set(self.users) & set(self.drop_users)):
             raise UserError(f"User {quoted(both[0])} is both kept and dropped.")
+
+    def check_person(self) -> None:
+        """Makes sure, when it is known what all settings are, that replies are somebody's.
+
+        Raises:
+            SettingError: nobody is named.
+        """
+        if self.text.reply and not self.users:
+            raise SettingError("{reply} learns what one person answers to the others: name the person with {users}.")

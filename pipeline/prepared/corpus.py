@@ -19,12 +19,15 @@ from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, is_prepared
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.prepared.manifest import Manifest, Shard, sha256_of
+from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.settings import Count, Natural, Paths, Total, checked
 from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import count_windows
 
 _MEND = "run the same charflow prepare again, it writes anew what is missing or changed"
+
+_AT_ONCE = 1 << 20  # ids
 
 
 class PreparedCorpus:
@@ -164,6 +167,18 @@ class PreparedCorpus:
     def held_out_characters(self) -> int:
         """How many the tail has."""
         return self.characters - self.split
+
+    @checked
+    def count_learned(self, start: Total, stop: Total) -> int:
+        """Counts the characters from `start` to before `stop` that are not only read; one piece at a time is read.
+
+        Raises:
+            UserError: a shard is missing, cut or changed.
+        """
+        if not self.vocabulary.replies:
+            return stop - start
+        pieces = (self.read(first, min(first + _AT_ONCE, stop)) for first in range(start, stop, _AT_ONCE))
+        return sum(int(np.count_nonzero(is_learned(ids, self.vocabulary.size))) for ids in pieces)
 
     @checked
     def held_out_start(self, most: Total) -> np.ndarray:

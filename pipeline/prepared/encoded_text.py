@@ -14,6 +14,7 @@ from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.messages import Messages
 from charflow.pipeline.prepared.manifest import Manifest, Position
+from charflow.pipeline.read_only import ReadOnlyMarker
 from charflow.pipeline.vocabulary import Vocabulary
 
 
@@ -86,4 +87,10 @@ def decoded(messages: Messages, settings: CorpusSettings, *, skip: int = 0) -> I
         tf.autograph.experimental.do_not_convert(lambda kept, *_: decode(kept, after)),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    yield from batches.as_numpy_iterator()
+    for points, lengths in batches.as_numpy_iterator():
+        yield marked(points, settings), lengths
+
+
+def marked(points: np.ndarray, settings: CorpusSettings) -> np.ndarray:
+    """The code points of a batch of whole texts, those that are only read marked."""
+    return ReadOnlyMarker()(points) if settings.text.reply else points

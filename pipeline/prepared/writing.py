@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from charflow.pipeline.code_points import CODE_POINTS, count_points, named
+from charflow.pipeline.code_points import COUNTED, count_points
 from charflow.pipeline.corpus.facts import Fingerprint
-from charflow.pipeline.corpus.kept_texts import Tally, kept_texts, separator, tail_start
+from charflow.pipeline.corpus.kept_texts import Tally, kept_texts, make_vocabulary, separator, tail_start
 from charflow.pipeline.corpus.settings import USERS, CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError, UserError, reason
@@ -27,7 +27,7 @@ from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.prepared.encoded_text import EncodedText, decode, decoded
+from charflow.pipeline.prepared.encoded_text import EncodedText, decode, decoded, marked
 from charflow.pipeline.prepared.manifest import Manifest, Origin, Shard, blocks_of, sha256_of
 from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -66,6 +66,7 @@ def prepare_corpus(
         UserError: whatever `build_corpus` refuses; the folder is in use, or holds something else or a corpus of
             other files or settings; the disk is full.
     """
+    settings.check_person()
     check_folder(Path(folder), "the corpus")
     files, folder = find_inputs(paths), Path(folder)
     origin = Origin.of(files, settings, shard_size)
@@ -118,20 +119,20 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder: Path, progress: Progress) -> Manifest:
     """Counts all that must be known before the first character is encoded, and writes it down."""
-    tally, counts = Tally(messages, settings), np.zeros(CODE_POINTS, np.int64)
+    tally, counts = Tally(messages, settings), np.zeros(COUNTED, np.int64)
     whole = settings.fraction == 1
     after = separator(settings.text)
     for batch, verdicts in kept_texts(messages, settings):
         tally.add(verdicts)
         if whole:
-            count_points(counts, decode(batch, after)[0].numpy())
+            count_points(counts, marked(decode(batch, after)[0].numpy(), settings))
         progress("counting", tally.rows / messages.rows)
     n_used, n_tail = tally.shares()
     if not whole:
         _count_first(counts, messages, settings, n_used, progress)
     if not settings.text.ends:
         counts[ord(after)] -= 1  # the last message has none
-    vocabulary = Vocabulary.from_counts(named(counts), min_count=settings.min_count, always=settings.text.marks)
+    vocabulary = make_vocabulary(counts, settings)
     with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
     _check_shards(int(counts.sum()), origin.shard_characters)

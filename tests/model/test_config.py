@@ -95,7 +95,7 @@ def test_override_takes_whole_numbers_for_fractions() -> None:
         (
             {"corpus": {"text": {"upper": 1}}},
             r"^a\.toml: unknown key 'corpus\.text\.upper'\. "
-            r"Keys of corpus\.text: lowercase, case_fold, unicode_form, keep_invisible, ends, scrub\."
+            r"Keys of corpus\.text: lowercase, case_fold, unicode_form, keep_invisible, ends, reply, scrub\."
             r"$",
         ),
         ({"network": 3}, r"^a\.toml: network is a table of settings, not 3\.$"),

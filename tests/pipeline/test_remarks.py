@@ -14,6 +14,10 @@ from charflow.pipeline.text_settings import TextSettings
 
 RARE = [chr(0x4E00 + index) for index in range(300)]  # Chinese characters
 TALK = ["oh my dears, the toad is asleep again"] * 20_000
+TOO_LITTLE = (
+    "Too little is held out to judge by, or to choose the best weights by ({}): take more messages, or "
+    "hold out a larger share of them."
+)
 
 CHATS = {
     "talk": (["oh my dears", "a plan", "more of it"], {}, []),
@@ -89,11 +93,7 @@ def test_remarks_name_a_tail_that_is_too_short_to_judge_by(
     chat = tmp_path / "chat.csv"
     chat.write_text("fromUser.id,text\n" + "".join(f"mira,{text}\n" for text in texts))
     corpus = Corpus.from_csv(str(chat), held_out=share)
-    remark = (
-        f"Too little is held out to judge by, or to choose the best weights by ({characters}): take more messages, or "
-        "hold out a larger share of them."
-    )
-    assert list(map(str, remarks(corpus))) == ([remark] if characters else [])
+    assert list(map(str, remarks(corpus))) == ([TOO_LITTLE.format(characters)] if characters else [])
 
 
 @pytest.mark.slow
@@ -101,3 +101,11 @@ def test_remarks_on_the_real_chat(gitter_csv: str) -> None:
     rare, secrets = map(str, remarks(Corpus.from_csv(gitter_csv)))
     assert rare.startswith("809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text:")
     assert secrets.startswith("The first 2,097,152 characters of the text hold 2,131 links, 29 e-mail addresses,")
+
+
+def test_remarks_say_how_much_of_replies_is_only_read(tmp_path: Path) -> None:
+    chat = tmp_path / "chat.csv"
+    chat.write_text("fromUser.id,text\nbo,tea?\nmira,a cup please\nbo,cake?\nmira,no cake\n")
+    corpus = Corpus.from_csv(str(chat), user="mira", held_out=0.5, text=TextSettings(reply=True))
+    asked = "11 of the 32 characters are what others wrote before the answers, which is read and not learned."
+    assert list(map(str, remarks(corpus))) == [asked, TOO_LITTLE.format("8 characters")]

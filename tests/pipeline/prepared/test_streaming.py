@@ -15,6 +15,7 @@ from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.stream_plan import Place, StreamPlan
 from charflow.pipeline.prepared.streaming import naming_shards, plan_stream, stream_windows
 from charflow.pipeline.prepared.writing import prepare_corpus
+from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
 few = settings(max_examples=8)
@@ -290,3 +291,21 @@ def test_naming_shards_lets_other_errors_through(distinct: PreparedCorpus) -> No
 def test_stream_refuses_when_called(options: dict, message: str, distinct: PreparedCorpus) -> None:
     with pytest.raises(UserError, match=message):
         stream_windows(distinct, **{"length": 5, "batch_size": 8, **options})
+
+
+@pytest.mark.slow
+def test_stream_of_replies_has_the_windows_of_memory(sample_chat: str, tmp_path: Path) -> None:
+    settings = CorpusSettings(users=("mira",), text=TextSettings(reply=True))
+    prepared = prepare_corpus(sample_chat, settings, tmp_path / "to", shard_size=3000)
+    cut = {"length": 20, "shift": 3, "batch_size": 8, "targets": "all"}
+    windows = make_windows(prepared.load().train_ids, **cut, drop_remainder=True)
+    expected = {
+        inputs.tobytes() + targets.tobytes()
+        for batch in windows.as_numpy_iterator()
+        for inputs, targets in zip(*batch, strict=True)
+    }
+    epoch = steps(prepared, plan_stream(prepared, length=20, shift=3, batch_size=8).steps_per_epoch, **cut)
+    found = [inputs.tobytes() + targets.tobytes() for batch in epoch for inputs, targets in zip(*batch, strict=True)]
+    assert any(inputs.max() >= prepared.vocabulary.size for inputs, _ in epoch)
+    assert len(set(found) - expected) <= 8  # those of the last batch, which differs
+    assert len(set(found)) > 0.9 * len(expected)

@@ -75,6 +75,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         CorpusSettings(text=TextSettings(case_fold=True)),
         CorpusSettings(text=TextSettings(ends=True), min_count=5000),
         CorpusSettings(text=TextSettings(ends=True), fraction=0.2),
+        CorpusSettings(text=TextSettings(reply=True), users=("mira",)),
+        CorpusSettings(text=TextSettings(reply=True), users=("olena", "noor"), drop_users=("bram",), fraction=0.7),
     ],
     ids=[
         "defaults",
@@ -87,6 +89,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         "case folding",
         "ends",
         "ends of a fraction",
+        "replies",
+        "replies of a fraction, in ids of two bytes",
     ],
 )
 @pytest.mark.usefixtures("small_batches")
@@ -185,9 +189,18 @@ def test_prepare_tells_what_it_does(chat: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
-@pytest.mark.parametrize("fraction", [1.0, 0.5])
-def test_prepare_stopped_anywhere_goes_on_to_the_same_bytes(sample_chat: str, tmp_path: Path, fraction: float) -> None:
-    settings = CorpusSettings(fraction=fraction, held_out=0.3)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        CorpusSettings(held_out=0.3),
+        CorpusSettings(fraction=0.5, held_out=0.3),
+        CorpusSettings(users=("noor", "mira"), text=TextSettings(reply=True)),
+    ],
+    ids=["all messages", "half of them", "replies"],
+)
+def test_prepare_stopped_anywhere_goes_on_to_the_same_bytes(
+    settings: CorpusSettings, sample_chat: str, tmp_path: Path
+) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     prepare_corpus(sample_chat, settings, whole, shard_size=5000)
     stops = 0
