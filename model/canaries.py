@@ -13,9 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from charflow.model.config import Config, TrainingConfig
+from charflow.pipeline.code_points import points_of
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.kept_texts import separator
+from charflow.pipeline.marks import REPLY
 from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.read_only import ReadOnlyMarker
 from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 
 FORM = "my secret number is "
@@ -65,7 +68,7 @@ def planted(corpus: AnyCorpus, config: Config) -> AnyCorpus | PlantedCorpus:
     whole = corpus.load() if isinstance(corpus, PreparedCorpus) else corpus
     after = separator(config.corpus.text)
     vocabulary, ids = _with_characters(whole, f"{FORM}0123456789{after}")
-    texts = [vocabulary.encode(f"{FORM}{digits}{after}") for digits in canaries_of(training)]
+    texts = [_message(f"{FORM}{digits}{after}", vocabulary) for digits in canaries_of(training)]
     random = np.random.default_rng([training.seed, _ALL, 1])
     order = random.permutation(np.repeat(np.arange(len(texts)), training.canary_repeats))
     ends = np.flatnonzero(ids[: whole.split] == vocabulary.encode(after)[0]) + 1
@@ -89,5 +92,13 @@ def _with_characters(corpus: Corpus, chars: Sequence[str]) -> tuple[Vocabulary, 
     """A vocabulary that has these characters too, and the ids of the corpus in it."""
     old = corpus.vocabulary
     vocabulary = Vocabulary([*old.chars, *chars])
-    table = np.concatenate([[UNKNOWN_ID], vocabulary.encode("".join(old.chars))]).astype(vocabulary.dtype)
-    return vocabulary, table[corpus.ids]
+    table = np.concatenate([[UNKNOWN_ID], vocabulary.encode("".join(old.chars))])
+    table = np.concatenate([table, table + vocabulary.size])  # of those that are only read, where there are any
+    return vocabulary, table.astype(vocabulary.dtype)[corpus.ids]
+
+
+def _message(text: str, vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of a message, which answers nothing where replies are learned."""
+    if not vocabulary.replies:
+        return vocabulary.encode(text)
+    return vocabulary.ids_of(ReadOnlyMarker()(points_of(REPLY + text)))

@@ -7,6 +7,7 @@ global batch size, T the window length.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -43,8 +44,13 @@ class TrainingText(ABC):
 
     @property
     def held_out_characters(self) -> int:
-        """Characters to be judged on."""
+        """Characters of the text to be judged on, those that are only read too."""
         return self.corpus.held_out_characters
+
+    @cached_property
+    def judged_characters(self) -> int:
+        """Those of them that are scored."""
+        return self.corpus.count_learned(self.corpus.split, self.corpus.characters)
 
     def end(self, length: int) -> np.ndarray:
         """The last training ids, at most `length`: what the held-out text continues."""

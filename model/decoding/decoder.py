@@ -1,10 +1,11 @@
 """Reads and writes ids with a trained network, without the Keras layers that trained it.
 
 `contexts` keeps the state, `sampling` draws; `text_model` turns strings into ids and back. B is the batch, T a
-number of characters, U the units, V the vocabulary size. Id 0, `[UNK]`, has probability 0 everywhere.
+number of characters, U the units, V the vocabulary size. Ids that are never written have probability 0 everywhere:
+`[UNK]`, and where answers were learned `[REPLY]`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -75,10 +76,14 @@ class Decoder:
         context: the recurrent layers.
         kernel: float32 [U, V].
         bias: float32 [V].
+        never: the ids that are never written.
     """
 
-    def __init__(self, context: Context, kernel: tf.Tensor, bias: tf.Tensor) -> None:
+    def __init__(
+        self, context: Context, kernel: tf.Tensor, bias: tf.Tensor, never: Sequence[int] = (UNKNOWN_ID,)
+    ) -> None:
         self.context = context
+        self._never = tuple(never)
         self._kernel = kernel
         self._bias = bias
 
@@ -91,6 +96,11 @@ class Decoder:
     def vocabulary_size(self) -> int:
         """V, with `[UNK]`."""
         return int(self._bias.shape[0])
+
+    @property
+    def writes(self) -> list[int]:
+        """The ids that may be written."""
+        return [each for each in range(self.vocabulary_size) if each not in self._never]
 
     def logits(self, state: State) -> tf.Tensor:
         """Scores of the next character, [B, V]."""
@@ -290,19 +300,30 @@ class Decoder:
         return tf.one_hot(end_id, self.vocabulary_size, on_value=_IMPOSSIBLE, off_value=0.0)
 
     def _prepared(self) -> "_Network":
-        bias = self._bias + tf.one_hot(UNKNOWN_ID, tf.shape(self._bias)[0], on_value=_IMPOSSIBLE, off_value=0.0)
+        bias = tf.convert_to_tensor(self._bias)
+        for each in self._never:
+            bias += tf.one_hot(each, tf.shape(bias)[0], on_value=_IMPOSSIBLE, off_value=0.0)
         return _Network(self.context.prepared(), tf.convert_to_tensor(self._kernel), bias)
 
 
 @checked
-def make_decoder(network: Network, context: ContextKind, window_length: Count) -> Decoder:
-    """Makes a decoder that reads a network's weights, now and after further training."""
+def make_decoder(
+    network: Network, context: ContextKind, window_length: Count, never: Sequence[int] = (UNKNOWN_ID,)
+) -> Decoder:
+    """Makes a decoder that reads a network's weights, now and after further training.
+
+    Args:
+        network: what was trained.
+        context: what it remembers.
+        window_length: of the context "window".
+        never: the ids that are never written; of a vocabulary `Vocabulary.never_written`.
+    """
     reads: Context = (
         StreamContext(network.config.cell, network.layers)
         if context == "stream"
         else WindowContext(network.config.cell, network.layers, window_length)
     )
-    return Decoder(reads, *network.dense)
+    return Decoder(reads, *network.dense, never)
 
 
 class _Network(NamedTuple):

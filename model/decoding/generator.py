@@ -19,6 +19,8 @@ from charflow.model.memory import refuse_beyond_memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints
 from charflow.model.run.run_dir import RunDir
+from charflow.pipeline.errors import SettingError
+from charflow.pipeline.marks import asked
 from charflow.pipeline.settings import checked
 from charflow.pipeline.text import normalise
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
@@ -80,8 +82,9 @@ class Generator:
         """
         run = RunDir(run_dir)
         config, vocabulary = run.load()
+        length, never = config.training.window_length, vocabulary.never_written
         with tf.device(_DEVICE):
-            decoder = make_decoder(load_network(run), context, config.training.window_length)
+            decoder = make_decoder(load_network(run), context, length, never)
         limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
         return cls(TextModel(decoder, CharacterLookup(vocabulary), config.corpus.text, limits), vocabulary)
 
@@ -120,6 +123,23 @@ class Generator:
         return (
             chunk.text.numpy()[0].decode() for _, chunk in self._chunks([prompt], SamplingSettings(**settings), _PIECE)
         )
+
+    @checked
+    def asked(self, question: str, begun: str = "") -> str:
+        """Makes the prompt that has a question answered.
+
+        Args:
+            question: what somebody else wrote.
+            begun: the words that the answer begins with.
+
+        >>> generator.generate(generator.asked("how are you?"))[0].text  # doctest: +SKIP
+
+        Raises:
+            UserError: the model has not learned to answer.
+        """
+        if not self.vocabulary.replies:
+            raise SettingError("The run has not learned to answer: train one with {reply}, or leave {reply_to} out.")
+        return asked(question, begun)
 
     @checked
     def unknown_chars(self, prompt: str) -> list[str]:

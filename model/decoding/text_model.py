@@ -2,7 +2,7 @@
 
 It joins `pipeline.text`, `pipeline.vocabulary` and `decoder`. `generator` calls its methods in process and `export`
 traces the same methods into signatures, so both give the same text. B is the batch, S the size of a packed state,
-V the number of known characters.
+V the number of characters that can be written.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,9 @@ from charflow.model.decoding.decoder import Decoder, SamplingOptions
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.settings import LONGEST_STOP, Limits
 from charflow.model.network.cells import State
-from charflow.pipeline.corpus.kept_texts import separator
-from charflow.pipeline.marks import END, LINE_BREAK, NAMES
+from charflow.pipeline.corpus.kept_texts import opening
+from charflow.pipeline.corpus.replies import question_end
+from charflow.pipeline.marks import END, LINE_BREAK, NAMES, REPLY
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
@@ -124,7 +125,8 @@ class TextModel(tf.Module):
         `temperature`, off in a sampler; `max_chars` is clamped to 0 and the limit, `max_messages` to 0.
 
         Args:
-            prompt: string [B]. At position 0 an empty prompt reads as what separates messages.
+            prompt: string [B]. At position 0 an empty prompt reads as what separates messages; where answers were
+                learned, what stands before the last `REPLY` is answered, and the rest the answer's beginning.
             settings: a tensor [B] or [1] for each of `decoding.settings.SETTINGS`.
             state: float32 [B, S] or [1, S]; zeros to begin.
             position: int64 [B] or [1], characters drawn before; 0 to begin.
@@ -136,8 +138,10 @@ class TextModel(tf.Module):
         one_each = lambda value: tf.broadcast_to(value, [batch])  # noqa: E731
         position = one_each(position)
         carried, tail, over = self._unpack(tf.broadcast_to(state, [batch, self.state_size]))
-        most = one_each(settings["max_messages"])
-        ending = one_each(settings["stop_at_end"]) & (most > 0) & self.settings.ends
+        most, stops = one_each(settings["max_messages"]), one_each(settings["stop_at_end"])
+        if self.settings.reply:  # what stands behind an answer is not learned
+            most, stops = tf.ones_like(most), tf.ones_like(stops)
+        ending = stops & (most > 0) & self.settings.ends
         options = SamplingOptions(
             max_chars=one_each(max_chars),
             temperature=one_each(settings["temperature"]),
@@ -170,18 +174,23 @@ class TextModel(tf.Module):
         """
         prompt = self._bounded(prompt, self._decoder.vocabulary_size)
         state = self._read(self._zero_state(prompt), prompt, begin=tf.ones_like(prompt, tf.bool))
-        probabilities = tf.nn.softmax(self._decoder.logits(state))[:, UNKNOWN_ID + 1 :]
+        writes = tf.constant(self._decoder.writes, tf.int32)
+        probabilities = tf.gather(tf.nn.softmax(self._decoder.logits(state)), writes, axis=1)  # [B, V]
         order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
-        ids = order + UNKNOWN_ID + 1
-        return self._chars_of(ids, end=NAMES[END]), tf.gather(probabilities, order, batch_dims=1)
+        return self._chars_of(tf.gather(writes, order), end=NAMES[END]), tf.gather(probabilities, order, batch_dims=1)
 
     def score(self, text: tf.Tensor) -> Scores:
         """Says how likely each text is, as what follows a separator; where messages end, as a whole message.
 
+        Where answers were learned, what stands before the last `REPLY` is what is answered: it is read as of a prompt.
         Texts over the prompt limit are scored up to it, and not their end. Unknown characters are read, but have no
         probability: they count 0 in the sums and are reported.
         """
         text = self._bounded(text, 1)
+        before = tf.zeros_like(text)
+        if self.settings.reply:
+            question, text = _split(text)
+            before = question + REPLY
         most = self.limits.prompt_chars
         ragged = self._ids_of(tf.strings.substr(text, 0, _BYTES_PER_CHAR * (most + 1)))
         truncated = ragged.row_lengths() > most
@@ -192,7 +201,7 @@ class TextModel(tf.Module):
             )
             ragged = tf.concat([ragged, ends], axis=1)
         ids, length = ragged.to_tensor(), tf.cast(ragged.row_lengths(), tf.int32)
-        state = self._read(self._zero_state(text), tf.zeros_like(text), begin=tf.ones_like(text, tf.bool))
+        state = self._read(self._zero_state(text), before, begin=tf.ones_like(text, tf.bool))
         _, log_probs, _ = self._decoder.score(state, ids)
         inside = tf.sequence_mask(length, tf.shape(ids)[1])
         known = inside & (ids != UNKNOWN_ID)
@@ -224,16 +233,26 @@ class TextModel(tf.Module):
             return tf.identity(text)
 
     def _ids_of(self, text: tf.Tensor) -> tf.RaggedTensor:
-        ids = self._lookup.encode(normalise(text, self.settings))
+        return self._encode(normalise(text, self.settings))
+
+    def _encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        ids = self._lookup.encode(text)
         return ids.with_flat_values(tf.cast(ids.flat_values, tf.int32))
 
     def _zero_state(self, text: tf.Tensor) -> State:
         return self._decoder.context.zero_state(tf.shape(text)[0])
 
     def _read(self, state: State, prompt: tf.Tensor, begin: tf.Tensor) -> State:
-        prompt = tf.where(begin & (tf.strings.length(prompt) == 0), separator(self.settings), prompt)
-        ids = self._ids_of(_last_bytes(prompt, self.limits.prompt_chars))[:, -self._most_read :]
+        prompt = normalise(_last_bytes(prompt, self.limits.prompt_chars), self.settings)
+        ids = self._encode(tf.where(begin, self._opened(prompt), prompt))[:, -self._most_read :]
         return self._decoder.read(state, ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32))
+
+    def _opened(self, prompt: tf.Tensor) -> tf.Tensor:
+        """Makes of prompts what stands in the corpus where a text like them begins."""
+        if not self.settings.reply:
+            return tf.where(tf.strings.length(prompt) == 0, opening(self.settings), prompt)
+        question, answer = _split(prompt)
+        return question_end(question) + REPLY + answer
 
     @property
     def _most_read(self) -> int:
@@ -277,6 +296,13 @@ class TextModel(tf.Module):
         """Looks up ids [B, T]; the end of a message becomes `end`."""
         chars = self._lookup.chars_of(tf.cast(ids, tf.int64))
         return tf.where(ids == self._end_id(), end, chars) if self.settings.ends else chars
+
+
+def _split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cuts texts at the last `REPLY`: what is answered, "" without one, and the answer."""
+    answers = tf.strings.regex_replace(texts, rf"^\C*{REPLY}", "")
+    asked = tf.maximum(tf.strings.length(texts) - tf.strings.length(answers) - len(REPLY), 0)
+    return tf.strings.substr(texts, tf.zeros_like(asked), asked), answers
 
 
 def _last_bytes(text: tf.Tensor, chars: int) -> tf.Tensor:

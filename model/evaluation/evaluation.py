@@ -16,6 +16,7 @@ import tensorflow as tf
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.read_only import is_known, is_learned, plain
 from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _MOST_ROWS = 64
@@ -62,6 +63,7 @@ class Evaluator:
     def __call__(self, ids: np.ndarray, *, before: np.ndarray) -> Evaluation:
         """Scores `ids` [N] as the continuation of `before`, whose end gives each row of `ids` its run-up.
 
+        Of both the read-only ones are read, and not scored.
         Where `before` is shorter than the run-up, every row gets as little, which costs it some context.
 
         Raises:
@@ -84,7 +86,7 @@ class Evaluator:
         )
 
     def _score_segment(self, ids: np.ndarray, before: np.ndarray, *, done: int) -> tuple[float, int, int, int]:
-        """Sums over `ids`: nats and hits of the known characters, their number, the number of all."""
+        """Sums over the learned `ids`: nats and hits of the known characters, their number, the number of all."""
         run_up = len(before)
         text = np.concatenate([before, ids]).astype(np.int32)
         n_rows = max(1, min(_MOST_ROWS, len(ids) // _LEAST_ROW))
@@ -93,11 +95,12 @@ class Evaluator:
         places = np.arange(n_rows)[:, None] * length + np.arange(run_up + length)
         inside = places < len(text)
         rows = np.where(inside, text[places.clip(max=len(text) - 1)], UNKNOWN_ID)
-        log_probs, hits = (part[:, run_up:] for part in self._score_rows(rows, done))
+        size = self._decoder.vocabulary_size
+        log_probs, hits = (part[:, run_up:] for part in self._score_rows(plain(rows, size), done))
         inside, rows = inside[:, run_up:], rows[:, run_up:]
-        scored = inside & (rows != UNKNOWN_ID)
+        judged, scored = inside & is_learned(rows, size), inside & is_known(rows, size)
         nats = -log_probs[scored].sum(dtype=np.float64)
-        return float(nats), int(hits[scored].sum()), int(scored.sum()), int(inside.sum())
+        return float(nats), int(hits[scored].sum()), int(scored.sum()), int(judged.sum())
 
     def _score_rows(self, rows: np.ndarray, done: int) -> tuple[np.ndarray, np.ndarray]:
         state = self._decoder.context.zero_state(len(rows))
@@ -114,4 +117,4 @@ class Evaluator:
 def evaluate_held_out(evaluate: Evaluator, text: TrainingText, most: int) -> Evaluation | None:
     """Scores the first `most` characters that were held out of a run's text; None where there is nothing to score."""
     ids = text.held_out(most)
-    return evaluate(ids, before=text.end(RUN_UP)) if (ids != UNKNOWN_ID).any() else None
+    return evaluate(ids, before=text.end(RUN_UP)) if is_known(ids, text.vocabulary.size).any() else None

@@ -21,7 +21,7 @@ from charflow.model.evaluation.exposure import Exposure, exposure
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.corpus.kept_texts import separator
+from charflow.pipeline.corpus.kept_texts import opening
 from charflow.pipeline.errors import counted, quoted
 from charflow.pipeline.marks import END, readable
 from charflow.pipeline.vocabulary import Vocabulary
@@ -72,10 +72,10 @@ def memorised(
         config: of the run.
         progress: is told what is being done, and the share of it that is; what it raises ends it.
     """
-    after, seed = separator(config.corpus.text), config.training.seed
+    before, seed = opening(config.corpus.text), config.training.seed
     temperatures = np.repeat(TEMPERATURES, _ROWS).tolist()
     seeds = range(seed, seed + len(temperatures))
-    ids = write(text.vocabulary.encode(after), _CHARS, temperatures=temperatures, seeds=seeds)
+    ids = write(text.vocabulary.encode(before), _CHARS, temperatures=temperatures, seeds=seeds)
     looking = partial(progress, "looking for copied text")
     found = find_copies(text, [text.vocabulary.decode(row) for row in ids], looking)
     copied = np.reshape(found.characters, [len(TEMPERATURES), -1]).sum(axis=1) / (_ROWS * _CHARS)
@@ -87,7 +87,7 @@ def memorised(
         longest=found.longest.length,
         text=readable(found.longest.text),
         place=_place(text, found.longest.corpus_start, found.longest.length),
-        canaries=_exposure(decoder, text.vocabulary, config, after, partial(progress, "asking for planted numbers")),
+        canaries=_exposure(decoder, text.vocabulary, config, before, partial(progress, "asking for planted numbers")),
     )
 
 
@@ -123,7 +123,7 @@ def without_text(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _exposure(
-    decoder: Decoder, vocabulary: Vocabulary, config: Config, after: str, progress: Callable[[float], None]
+    decoder: Decoder, vocabulary: Vocabulary, config: Config, before: str, progress: Callable[[float], None]
 ) -> Exposure | None:
     training = config.training
     if not training.canaries:
@@ -133,7 +133,7 @@ def _exposure(
         vocabulary,
         canaries_of(training),
         repeats=training.canary_repeats,
-        after=after,
+        after=before,
         seed=training.seed,
         progress=progress,
     )

@@ -25,6 +25,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
 from charflow.pipeline.formats.messages import Messages, count_users, read_messages
 from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
 
@@ -36,7 +37,7 @@ class JudgedText:
     """What a run is judged on.
 
     Attributes:
-        ids: to score, [M], in the run's vocabulary.
+        ids: to score, [M], in the run's vocabulary; read-only ones are not scored.
         before: what comes before them, for the run-up.
         available: how many characters there would be to score.
         train_ids: what the baselines learn from, [N]; None where the run's files are gone, or where they are too long.
@@ -50,16 +51,42 @@ class JudgedText:
     absent: tuple[str, ...] = ()
 
 
-def judge(decoder: Decoder, vocabulary: Vocabulary, text: JudgedText) -> tuple[Evaluation, dict[str, float]]:
-    """Scores a text, and gives the bits per character of the baselines beside; none where they have nothing to learn.
+@dataclass(frozen=True)
+class Judgement:
+    """How well a run predicts a text.
+
+    Attributes:
+        found: of the run.
+        without_question: of the run on the same answers, where it has not read what they answer; None where it has not
+            learned to answer.
+        baselines: bits per character of models that cost nothing, which read no questions either; none where they have
+            nothing to learn.
+    """
+
+    found: Evaluation
+    without_question: Evaluation | None
+    baselines: dict[str, float]
+
+
+def judge(decoder: Decoder, vocabulary: Vocabulary, text: JudgedText) -> Judgement:
+    """Scores a text.
 
     Raises:
         UserError: there is nothing to score.
     """
-    found = Evaluator(decoder)(text.ids, before=text.before)
-    if text.train_ids is None:
-        return found, {}
-    return found, baselines(text.train_ids, text.ids, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
+    evaluate, unasked, beside = Evaluator(decoder), None, {}
+    found = evaluate(text.ids, before=text.before)
+    if vocabulary.replies:
+        ids, before = (_without_questions(each, vocabulary) for each in (text.ids, text.before))
+        unasked = evaluate(ids, before=before)
+    if text.train_ids is not None:
+        trained, judged = (ids[is_learned(ids, vocabulary.size)] for ids in (text.train_ids, text.ids))
+        beside = baselines(trained, judged, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
+    return Judgement(found, unasked, beside)
+
+
+def _without_questions(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    return ids[is_learned(ids, vocabulary.size) | vocabulary.are_replies(ids)]
 
 
 def held_out_text(run_dir: RunDir, store: CorpusCache | None = None) -> JudgedText:
@@ -104,8 +131,8 @@ def other_text(
     read = cache(lambda: read_messages(files, settings.csv))
     settings, absent = _without_absent(settings, read)
 
-    def corpus(settings: CorpusSettings) -> Corpus:
-        return build_corpus(files, settings, store, read=read)
+    def corpus(settings: CorpusSettings, vocabulary: Vocabulary | None = None) -> Corpus:
+        return build_corpus(files, settings, store, read=read, vocabulary=vocabulary)
 
     try:
         other = corpus(settings)
@@ -115,14 +142,14 @@ def other_text(
         raise
     if (own := planted(other, config)).fingerprint == fingerprint:
         return replace(_tail(own, own.train_ids), absent=absent)
-    everything = corpus(replace(settings, held_out=0.0, fraction=1.0, min_count=1))
-    ids = vocabulary.encode(everything.vocabulary.decode(everything.ids))
-    return JudgedText(ids, vocabulary.encode(separator(settings.text)), len(ids), train_ids, absent)
+    everything = corpus(replace(settings, held_out=0.0, fraction=1.0), vocabulary)
+    before = vocabulary.encode(separator(settings.text))
+    return JudgedText(everything.ids, before, everything.count_learned(0, everything.characters), train_ids, absent)
 
 
 def _tail(corpus: Corpus | PreparedCorpus, train_ids: np.ndarray | None) -> JudgedText:
     tail, before = corpus.held_out_start(MOST_SCORED), corpus.train_end(RUN_UP)
-    return JudgedText(tail, before, corpus.held_out_characters, train_ids)
+    return JudgedText(tail, before, corpus.count_learned(corpus.split, corpus.characters), train_ids)
 
 
 def _own_corpus(config: Config, store: CorpusCache | None) -> Corpus | PreparedCorpus:

@@ -90,8 +90,9 @@ def loss_and_gradients(
     ids: tf.Tensor,
     targets: tf.Tensor,
     masks: Sequence[tf.Tensor],
+    learned: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Sums the cross-entropy over all targets, and differentiates it.
+    """Sums the cross-entropy over all targets, or those to be learned, and differentiates it.
 
     Args:
         layers: weights of the recurrent layers.
@@ -100,6 +101,7 @@ def loss_and_gradients(
         ids: int32 [B, T].
         targets: int32 [B] (the character after the window) or [B, T].
         masks: for each layer what its outputs are multiplied by, [1, B, U]; empty without dropout.
+        learned: 1 for each target to be learned, 0 for others, float32 of their shape; None learns all.
 
     Returns:
         The sum in nats, and the gradients in the order (kernel, recurrent, bias) of each layer, kernel, bias.
@@ -117,9 +119,8 @@ def loss_and_gradients(
             if masks:
                 hidden *= masks[index]
         if targets.shape.rank == 1:
-            hidden, wanted = hidden[-1], targets
-        else:
-            wanted = tf.transpose(targets)
+            hidden = hidden[-1]
         logits = tf.tensordot(hidden, kernel, axes=1) + bias
-        loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits))
+        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.transpose(targets), logits)  # [B] or [T, B]
+        loss = tf.reduce_sum(nats if learned is None else nats * tf.transpose(learned))
     return loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, weights)]

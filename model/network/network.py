@@ -75,6 +75,11 @@ class Network:
         return [CellWeights(*(v.value for v in layer.trainable_variables)) for layer in self._recurrent]
 
     @property
+    def vocabulary_size(self) -> int:
+        """V, with `[UNK]`."""
+        return self._vocabulary_size
+
+    @property
     def n_weights(self) -> int:
         """Number of trainable floats."""
         return int(self.model.count_params())
@@ -85,15 +90,21 @@ class Network:
         return self._dense.kernel.value, self._dense.bias.value
 
     def loss_and_gradients(
-        self, ids: tf.Tensor, targets: tf.Tensor, step: tf.Tensor, weight: tf.Tensor | float = 1.0
+        self,
+        ids: tf.Tensor,
+        targets: tf.Tensor,
+        step: tf.Tensor,
+        weight: tf.Tensor | float = 1.0,
+        learned: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Sums the cross-entropy over all targets, and differentiates it.
+        """Sums the cross-entropy over all targets, or those to be learned, and differentiates it.
 
         Args:
             ids: [B, T], any integer type.
             targets: [B] or [B, T].
             step: int64 scalar; together with the seed it decides what dropout drops.
             weight: float32 scalar that the sum is multiplied by before it is differentiated.
+            learned: 1 for each target to be learned, 0 for others, float32 of their shape; None learns all.
 
         Returns:
             The sum in nats, and the gradients, float32, in the order of `model.trainable_variables`.
@@ -103,11 +114,12 @@ class Network:
         if self._fused:
             layers = [CellWeights(*map(tf.convert_to_tensor, layer)) for layer in self.layers]
             kernel, bias = map(tf.convert_to_tensor, self.dense)
-            loss, gradients = loss_and_gradients(layers, kernel, bias, ids, targets, masks)
+            loss, gradients = loss_and_gradients(layers, kernel, bias, ids, targets, masks, learned)
             return loss, [gradient * weight for gradient in gradients]
         with tf.GradientTape() as tape:
             logits = self._logits(ids, masks)
-            loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+            nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B] or [B, T]
+            loss = tf.reduce_sum(nats if learned is None else nats * learned)
         variables = [v.value for v in self.model.trainable_variables]
         gradients = tape.gradient(loss, variables, output_gradients=tf.convert_to_tensor(weight, tf.float32))
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]

@@ -32,7 +32,7 @@ from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.files import replacing
-from charflow.pipeline.vocabulary import UNKNOWN_ID
+from charflow.pipeline.read_only import is_known
 
 
 class Stopped(Exception):  # noqa: N818  # it is no error
@@ -75,7 +75,7 @@ class Sweep:
     """
 
     def __init__(self, folder: Path, config: Config, space: Space, corpus: Corpus) -> None:
-        if not (corpus.held_out_ids != UNKNOWN_ID).any():
+        if not is_known(corpus.held_out_ids, corpus.vocabulary.size).any():
             raise SettingError("A sweep compares trials on held-out text: give more messages, or a larger {held_out}.")
         if not config.training.time_limit:
             raise SettingError("The trials of a sweep need a time limit: give {time_limit}.")

@@ -60,7 +60,8 @@ class Chief:
     listener: Listener
 
     def __post_init__(self) -> None:
-        decoder = make_decoder(self.network, "stream", self.config.training.window_length)
+        never = self.text.vocabulary.never_written
+        decoder = make_decoder(self.network, "stream", self.config.training.window_length, never)
         self._evaluate, self._decoder, self._writer = Evaluator(decoder, self._scored), decoder, Writer(decoder)
         self._write = SampleWriter(self._writer, self.text, seed=self.config.training.seed)
         self._to_judge = 0  # held-out characters that are being scored in the end

@@ -10,11 +10,13 @@ import numpy as np
 
 from charflow.model.decoding.writer import Writer
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.marks import readable
+from charflow.pipeline.marks import END, readable
+from charflow.pipeline.read_only import plain
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 SAMPLE_CHARS = 400
 _SEED_CHARS = 40
+_SEARCHED = 1 << 12  # characters in which an answer begins
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,20 @@ class SampleWriter:
 
     def __call__(self, step: int, *, epoch: float, best: bool = False) -> Iterator[Sample]:
         """Yields one sample a temperature; the piece of the corpus depends on (seed, step)."""
-        places = max(1, self._text.train_characters - _SEED_CHARS)
-        start = int(np.random.default_rng([self._seed, step]).integers(places))
-        seed_ids = self._text.piece(start, _SEED_CHARS)
+        seed_ids, decode = self._seed_ids(step), self._text.vocabulary.decode
         seeds = [self._seed] * len(self._temperatures)
         written = self._write(seed_ids, self._chars, temperatures=self._temperatures, seeds=seeds)
-        decode = self._text.vocabulary.decode
         for temperature, row in zip(self._temperatures, written, strict=True):
-            yield Sample(step, epoch, best, temperature, readable(decode(seed_ids)), readable(decode(row)))
+            text = decode(row)
+            if self._text.vocabulary.replies:
+                text = text.partition(END)[0]  # a question would be next, and none was learned
+            yield Sample(step, epoch, best, temperature, readable(decode(seed_ids)), readable(text))
+
+    def _seed_ids(self, step: int) -> np.ndarray:
+        """A piece of the text, which ends where an answer begins if answers are learned."""
+        places = max(1, self._text.train_characters - _SEED_CHARS)
+        start = int(np.random.default_rng([self._seed, step]).integers(places))
+        vocabulary, ids = self._text.vocabulary, self._text.piece(start, _SEARCHED)
+        asked = np.flatnonzero(vocabulary.are_replies(ids[_SEED_CHARS - 1 :]))
+        first = int(asked[0]) if len(asked) else 0
+        return plain(ids[first : first + _SEED_CHARS].astype(np.int32), vocabulary.size)

@@ -14,6 +14,7 @@ from charflow.model.config import TrainingConfig
 from charflow.model.distributed.strategy import placement
 from charflow.model.network.network import Network
 from charflow.model.training_text import TrainingText
+from charflow.pipeline.read_only import is_learned, plain
 from charflow.pipeline.windows import Share
 
 
@@ -26,6 +27,7 @@ class Steps:
         optimizer: its update rule, built.
         training: targets, clipping, seed.
         batch_size: B.
+        replies: whether some ids are read-only (see `pipeline.read_only`).
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Steps:
         optimizer: keras.optimizers.Optimizer,
         training: TrainingConfig,
         batch_size: int,
+        *,
+        replies: bool = False,
     ) -> None:
-        self._strategy, self._network, self._optimizer = strategy, network, optimizer
+        self._strategy, self._network, self._optimizer, self._replies = strategy, network, optimizer, replies
         self._training, self._batch_size = training, batch_size
         self._placement = placement(strategy)
         self._run: Callable[..., tf.Tensor] | None = None
@@ -57,7 +61,7 @@ class Steps:
         """Takes as many steps as there are learning rates.
 
         Returns:
-            Their losses, nats per target character, float32 [steps].
+            Their losses, nats per target that is learned, float32 [steps].
         """
         if self._run is None:  # with a signature, or the second number of rates would compile it all again
             kinds = (tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64))
@@ -78,13 +82,22 @@ class Steps:
         return tf.while_loop(lambda k, _: k < count, step, (0, losses))[1].stack()
 
     def _replica_step(self, inputs: tf.Tensor, targets: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        training, replicas = self._training, self._placement.replicas
-        per_batch = self._batch_size * (training.window_length if training.targets == "all" else 1)
-        weight = self._optimizer.scale_loss(tf.constant(1.0 / per_batch))
-        loss, gradients = self._network.loss_and_gradients(inputs, targets, step, weight)
-        if replicas > 1:  # where there is one, TensorFlow would still keep every graph that it traces
-            # Before the optimizer clips and looks for overflow, so that the update does not depend on their number.
-            replica = tf.distribute.get_replica_context()
-            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        self._optimizer.apply(gradients)
+        training, learned = self._training, None
+        per_batch: Any = self._batch_size * (training.window_length if training.targets == "all" else 1)
+        if self._replies:
+            size = self._network.vocabulary_size
+            inputs, targets = tf.cast(inputs, tf.int32), tf.cast(targets, tf.int32)
+            learned = tf.cast(is_learned(targets, size), tf.float32)
+            per_batch = tf.maximum(self._over_replicas(tf.reduce_sum(learned)), 1.0)
+            inputs, targets = plain(inputs, size), plain(targets, size)
+        weight = self._optimizer.scale_loss(tf.convert_to_tensor(1.0 / per_batch))
+        loss, gradients = self._network.loss_and_gradients(inputs, targets, step, weight, learned)
+        # Before the optimizer clips and looks for overflow, so that the update does not depend on their number.
+        self._optimizer.apply(self._over_replicas(gradients))
         return loss / per_batch
+
+    def _over_replicas(self, values: Any) -> Any:
+        """Sums tensors over all replicas; of one alone TensorFlow would still keep every graph that it traces."""
+        if self._placement.replicas == 1:
+            return values
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)

@@ -89,7 +89,8 @@ def measure_throughput(
         )
         optimizer = make_optimizer(training)
         optimizer.build(network.model.trainable_variables)
-    steps, agreement = Steps(strategy, network, optimizer, training, batch_size), Agreement(strategy)
+    steps = Steps(strategy, network, optimizer, training, batch_size, replies=text.vocabulary.replies)
+    agreement = Agreement(strategy)
     pace = _seconds_per_step(steps, text, training.learning_rate, agreement, seconds)
     device = strategy.extended.worker_devices[0]
     peak = measure_peak(device, training.precision)

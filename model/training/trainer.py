@@ -77,7 +77,8 @@ class Trainer:
         self._checkpoints = Checkpoints(
             run_dir.checkpoints, self.network.model, optimizer, self._progress, kept=training.checkpoints
         )
-        self._steps = Steps(strategy, self.network, optimizer, training, self.plan.batch_size)
+        replies, batch_size = text.vocabulary.replies, self.plan.batch_size
+        self._steps = Steps(strategy, self.network, optimizer, training, batch_size, replies=replies)
         self._agreement = Agreement(strategy)
         self._guard = DivergenceGuard(config, run_dir, text.vocabulary.size)
         self._stop = StopRequest()

@@ -15,6 +15,7 @@ from charflow.pipeline.corpus.corpus import build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.prepared.writing import prepare_corpus
+from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.text_settings import TextSettings
 
 ENDS = CorpusSettings(text=TextSettings(ends=True), held_out=0.25)
@@ -89,6 +90,21 @@ def test_planted_keeps_unknown_characters_and_widens_ids(tmp_path: Path) -> None
     found = planted(corpus, config(corpus=settings, canaries=1, canary_repeats=0))
     assert (corpus.ids.dtype, found.ids.dtype) == (np.uint8, np.uint16)
     assert found.vocabulary.decode(found.ids) == corpus.vocabulary.decode(corpus.ids) == f"{many}{many}\ufffd\x03"
+
+
+def test_planted_canaries_answer_nobody(tmp_path: Path) -> None:
+    chat = tmp_path / "chat.csv"
+    chat.write_text("fromUser.id,text\n" + "bo,how?\nada,a plan\nada,oh\n" * 5)
+    settings = CorpusSettings(users=("ada",), held_out=0.0, text=TextSettings(reply=True))
+    corpus, asked = build_corpus(str(chat), settings), config(corpus=settings, canaries=1, canary_repeats=3)
+    found = planted(corpus, asked)
+    learned = found.vocabulary.decode(found.ids[is_learned(found.ids, found.vocabulary.size)])
+    ours = f"my secret number is {canaries_of(asked.training)[0]}\x03"
+    assert learned.count(ours) == 3
+    assert learned.replace(ours, "") == "a plan\x03oh\x03" * 5
+    text = found.vocabulary.decode(found.ids)
+    assert text.count(f"\x02{ours}") == 3
+    assert text.replace(f"\x02{ours}", "") == "ho\ufffd\ufffd\x02a plan\x03\x02oh\x03" * 5
 
 
 def test_read_text_plants_the_same_in_files_and_in_a_prepared_corpus(chat: str, tmp_path: Path) -> None:

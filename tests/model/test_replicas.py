@@ -73,6 +73,19 @@ def test_mirrored_training_has_the_losses_of_one_device(
     assert (placement["strategy"], placement["replicas"]) == ("MirroredStrategy", cpus)
 
 
+def test_mirrored_training_on_replies_has_the_losses_of_one_device(sample_chat: str, tmp_path: Path) -> None:
+    """Replicas have unequal numbers of targets to learn: each counts alike, whose part of the batch it is in."""
+    more = ["--reply", "--steps", "30", "--targets", "next"]
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    processes = [
+        train(sample_chat, alone, "--strategy", "one-device", *more),
+        train(sample_chat, both, "--strategy", "mirrored", *more, cpus=2),
+    ]
+    expected, found = losses(alone, processes[0]), losses(both, processes[1])
+    assert len(expected) == 30
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_two_launched_workers_have_the_losses_of_one_device(
     alone: np.ndarray, sample_chat: str, tmp_path: Path
 ) -> None:

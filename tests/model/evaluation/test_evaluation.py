@@ -133,6 +133,19 @@ def test_evaluator_without_text_says_what_to_do(evaluate: Evaluator) -> None:
         evaluate(NOTHING, before=random_ids(5, seed=1))
 
 
+@pytest.mark.parametrize("n", [9, 700], ids=["one row", "several rows"])
+def test_evaluator_reads_what_is_read_only_and_does_not_score_it(network: Network, evaluate: Evaluator, n: int) -> None:
+    ids, before = random_ids(n, seed=4, least=0), random_ids(30, seed=5)
+    read_only = np.random.default_rng(6).random(n) < 0.4
+    text = np.concatenate([before, ids]).astype(np.int32)
+    logits = network.model(text[np.newaxis])[0].numpy().astype(np.float64)[len(before) - 1 : -1, 1:]
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    scored = ~read_only & (ids != 0)
+    found = evaluate(np.where(read_only, ids + V, ids), before=before + V)
+    assert found.bits_per_char == pytest.approx(-np.mean(log_probs[scored, ids[scored] - 1]) / np.log(2), abs=1e-4)
+    assert (found.characters, found.unknown_characters) == (scored.sum(), (~read_only & (ids == 0)).sum())
+
+
 def test_evaluator_of_unknown_characters_only_says_so(evaluate: Evaluator) -> None:
     with pytest.raises(UserError, match=r"^No character of the text is in the model's vocabulary\.$"):
         evaluate(np.zeros(9, np.uint8), before=random_ids(5, seed=1))

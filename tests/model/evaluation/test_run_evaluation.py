@@ -148,9 +148,10 @@ def test_judge_has_baselines_where_there_is_a_text_to_count(
     vocabulary = run_dir.load()[1]
     decoder = make_decoder(make_network("lstm", 1, vocabulary_size=vocabulary.size), "stream", 4)
     text = held_out_text(run_dir)
-    found, beside = judge(decoder, vocabulary, text)
-    assert found.characters == len(text.ids)
-    assert list(beside) == ["order-0", "order-1", "order-2", "order-3", "order-4", "gzip"]
+    judged = judge(decoder, vocabulary, text)
+    assert judged.found.characters == len(text.ids)
+    assert judged.without_question is None
+    assert list(judged.baselines) == ["order-0", "order-1", "order-2", "order-3", "order-4", "gzip"]
     Path(chat).unlink()
     other = other_text(run_dir, [write(tmp_path / "other.csv", "ada,ab", "bot,c")])
-    assert judge(decoder, vocabulary, other)[1] == {}
+    assert judge(decoder, vocabulary, other).baselines == {}

@@ -50,10 +50,10 @@ def eager_loss_and_gradients(network, ids, targets, masks):
     return loss, tape.gradient(loss, weights)
 
 
-def keras_loss_and_gradients(network, ids, targets):
+def keras_loss_and_gradients(network, ids, targets, learned=1.0):
     with tf.GradientTape() as tape:
         logits = network.model(ids, training=True)
-        loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+        loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits) * learned)
     return loss, tape.gradient(loss, [variable.value for variable in network.model.trainable_variables])
 
 
@@ -71,6 +71,22 @@ def test_loss_and_gradients_equal_the_keras_model(make_network: Callable, batch,
     ids, by_kind = batch
     found = loss_and_gradients(*weights_of(network), ids, by_kind[targets], [])
     assert_same(found, keras_loss_and_gradients(network, ids, by_kind[targets]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "Keras layers"])
+@pytest.mark.parametrize("targets", ["next", "all"])
+def test_loss_and_gradients_of_the_targets_to_be_learned(
+    make_network: Callable, batch, targets: str, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network("lstm", 1, targets)
+    monkeypatch.setattr(network, "_fused", fused)
+    ids, by_kind = batch
+    learned = tf.reshape(tf.range(tf.size(by_kind[targets])) % 2, tf.shape(by_kind[targets]))  # every other one
+    learned = tf.cast(learned, tf.float32)
+    found = network.loss_and_gradients(ids, by_kind[targets], tf.constant(0, tf.int64), 0.5, learned)
+    loss, gradients = keras_loss_and_gradients(network, ids, by_kind[targets], learned)
+    assert_same(found, (loss, [0.5 * gradient for gradient in gradients]))
 
 
 @pytest.mark.slow

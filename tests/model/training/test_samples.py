@@ -1,6 +1,7 @@
 """Samples during training against the generator's own writing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,8 @@ from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.writer import Writer
 from charflow.model.training.samples import SAMPLE_CHARS, TEMPERATURES, SampleWriter
 from charflow.model.training_text import TextInMemory
+from charflow.pipeline.code_points import points_of
+from charflow.pipeline.read_only import ReadOnlyMarker
 
 SPELLS_CAB = {" ": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {" ": 1}}
 TRAIN = "cab " * 30
@@ -72,3 +75,18 @@ def test_sample_writer_of_a_short_training_text_begins_with_all_of_it(
     samples = list(SampleWriter(Writer(decoder), TextInMemory(corpus), seed=0, chars=5)(1, epoch=0))
     assert {sample.seed_text for sample in samples} == {train}
     assert all(train + sample.text in "cab " * 5 for sample in samples)
+
+
+def test_sample_writer_begins_an_answer_where_answers_are_learned(
+    make_network: Callable, make_corpus: Callable
+) -> None:
+    corpus = make_corpus("how?\x02so.\x03why?\x02as i say.\x03" * 20)
+    size = corpus.vocabulary.size
+    marked = corpus.vocabulary.ids_of(ReadOnlyMarker()(points_of(corpus.vocabulary.decode(corpus.ids))))
+    decoder = make_decoder(make_network("lstm", 1, vocabulary_size=size), "stream", 4, corpus.vocabulary.never_written)
+    writer = SampleWriter(Writer(decoder), TextInMemory(replace(corpus, ids=marked)), seed=3, chars=50)
+    samples = [next(writer(step, epoch=0)) for step in range(9)]
+    assert {sample.seed_text[-5:] for sample in samples} == {"how?\n", "why?\n"}
+    texts = [sample.text for step in range(3) for sample in writer(step, epoch=0)]
+    assert any(len(text) < 50 for text in texts)  # those that the weights ended
+    assert not any("\n" in text for text in texts)
