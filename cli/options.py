@@ -35,6 +35,9 @@ NO_CHANGES: Changes = {}
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where encoded corpora are kept.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the corpus cache.")]
 
+ReplyTo = Annotated[
+    str | None, typer.Option("--reply-to", metavar="TEXT", help="Answer this, in the words of the prompts if any.")
+]
 TextCount = Annotated[
     int,
     typer.Option(metavar="N", help="Texts for each prompt, with seeds from --seed on."),

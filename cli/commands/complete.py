@@ -14,6 +14,7 @@ from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.grpc_log import quiet_grpc
 from charflow.model.decoding.settings import SamplingSettings
+from charflow.pipeline.marks import REPLY, asked, begun
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def complete(
     label: Annotated[str | None, typer.Option(metavar="L", help="The version with this label.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print the text as it is written.")] = False,
     changes: options.Changes = options.NO_CHANGES,
+    reply_to: options.ReplyTo = None,
     count: options.TextCount = 1,
     timeout: Annotated[float, typer.Option(metavar="S", help="Seconds for a call, its retries included.")] = 60.0,
     tls: options.Encrypt = False,
@@ -44,8 +46,11 @@ def complete(
 ) -> None:
     """Print completions that a model server writes."""
     prompts = read_prompts(prompt)
+    if reply_to is not None:
+        prompts = [asked(reply_to, text) for text in prompts]
     address = server or ("127.0.0.1:8501" if rest else "127.0.0.1:8500")
     quiet_grpc()
+    from charflow.pipeline.errors import UserError
     from charflow.serving import Client, Tls
     from charflow.serving.client.arguments import setting_columns
 
@@ -56,6 +61,8 @@ def complete(
         with Client(
             address, protocol, model=model, version=version, label=label, timeout=timeout, tls=certificates
         ) as client:
+            if reply_to is not None and client.score(REPLY).unknown_chars:
+                raise UserError(f"{address}: the model has not learned to answer: leave --reply-to out.")
             settings = _settings(client, changes)
             if stream:
                 _print_chunks(client, prompts, settings, count)
@@ -114,7 +121,7 @@ def _print_all(client: "Client", prompts: list[str], settings: dict[str, Any], c
     for index, (row, seed, text) in enumerate(zip(rows, seeds, texts, strict=True)):
         if len(rows) > 1:
             console.err.print(heading(index // count, len(prompts), seed=seed))
-        console.generated(f"{row}{text.text}\n")
+        console.generated(f"{begun(row)}{text.text}\n")
 
 
 def _warn_of_limit(texts: "list[Completion]", asked: int) -> None:
@@ -132,7 +139,7 @@ def _print_chunks(client: "Client", prompts: list[str], settings: dict[str, Any]
             seed = settings["seed"] + number * count + index
             if len(prompts) * count > 1:
                 console.err.print(heading(number, len(prompts), seed=seed))
-            console.generated(prompt)
+            console.generated(begun(prompt))
             for piece in client.stream(prompt, **{**settings, "seed": seed}):
                 console.generated(piece)
             console.generated("\n")

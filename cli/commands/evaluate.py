@@ -16,6 +16,7 @@ from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
     from charflow.model.evaluation.evaluation import Evaluation
+    from charflow.model.evaluation.run_evaluation import Judgement
 
 _SHOWN = 60  # characters of a copied run
 
@@ -62,7 +63,7 @@ def evaluate(
     run_dir = RunDir(run)
     settings, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
-    decoder = make_decoder(load_network(run_dir), context, settings.training.window_length)  # type: ignore[arg-type]  # it checks the name
+    decoder = make_decoder(load_network(run_dir), context, settings.training.window_length, vocabulary.never_written)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
         if data:
             text = other_text(run_dir, data, users=user or (), csv=changes, store=store)
@@ -71,20 +72,25 @@ def evaluate(
     if text.absent:
         console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(text.absent)}.")
     with waiting("measuring"):
-        found, beside = judge(decoder, vocabulary, text)
+        judged = judge(decoder, vocabulary, text)
     known = report_of(run_dir)
     if json:
-        facts = {"run": str(run), "context": context, **asdict(found), "baselines": beside, "memorisation": known}
-        console.print_json(facts)
+        unasked = judged.without_question
+        asked = {"bits_per_char_without_question": unasked.bits_per_char} if unasked else {}
+        figures = {**asdict(judged.found), **asked, "baselines": judged.baselines, "memorisation": known}
+        console.print_json({"run": str(run), "context": context, **figures})
         return
-    _show(f"charflow ({context})", found, beside, text.available)
+    _show(f"charflow ({context})", judged, text.available)
     if known:
         console.out.print()
         console.pairs(console.out, by_heart(known))
 
 
-def _show(model: str, found: "Evaluation", beside: dict[str, float], available: int) -> None:
+def _show(model: str, judged: "Judgement", available: int) -> None:
+    found, beside = judged.found, judged.baselines
     rows = [(model, found.bits_per_char), *beside.items()]
+    if judged.without_question:
+        rows.append((f"{model}, the questions not read", judged.without_question.bits_per_char))
     console.columns(
         console.out,
         ["model", "bits per character"],

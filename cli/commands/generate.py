@@ -15,6 +15,7 @@ from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.model.decoding.settings import SamplingSettings
 from charflow.pipeline.errors import counted
+from charflow.pipeline.marks import begun
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def generate(
         Path | None, typer.Option("--prompts", metavar="FILE", help="A prompt a line, UTF-8.")
     ] = None,
     changes: options.Changes = options.NO_CHANGES,
+    reply_to: options.ReplyTo = None,
     count: options.TextCount = 1,
     context: options.Context = "stream",
     unknown: Annotated[
@@ -49,7 +51,9 @@ def generate(
     settings = SamplingSettings(**changes)
     with waiting("loading"):
         generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
-    prompts = [_without_unknown(generator, text, unknown) for text in read_prompts(prompt, prompts_file)]
+    texts = read_prompts(prompt, prompts_file)
+    asked = texts if reply_to is None else [generator.asked(reply_to, text) for text in texts]
+    prompts = [_without_unknown(generator, text, unknown) for text in asked]
     if never := generator.unknown_chars(settings.stop):
         console.remark([f"the model never writes {quoted_list(never)}: --stop {quoted(settings.stop)} ends no text."])
     settings.seeds(len(prompts) * count)  # before the first text, rather than at the last
@@ -99,7 +103,7 @@ def _print_texts(generator: "Generator", prompts: list[str], settings: SamplingS
     rows = _rows(prompts, settings, count)
     written, began = 0, time.perf_counter()
     if len(rows) == 1:  # somebody may watch it being written
-        console.generated(prompts[0])
+        console.generated(begun(prompts[0]))
         for piece in generator.stream(prompts[0], **asdict(settings)):
             written += len(piece)
             console.generated(piece)
@@ -108,7 +112,7 @@ def _print_texts(generator: "Generator", prompts: list[str], settings: SamplingS
         for index, ((row, seed), text) in enumerate(zip(rows, _completed(generator, rows, settings), strict=True)):
             written += text.length
             console.err.print(heading(index // count, len(prompts), seed=seed))
-            console.generated(f"{row}{text.text}\n")
+            console.generated(f"{begun(row)}{text.text}\n")
     if console.err.is_terminal:
         seconds = max(time.perf_counter() - began, 1e-9)
         console.err.print(f"{counted(written, 'character')}, {written / seconds:,.0f} a second")

@@ -77,7 +77,7 @@ def train(
     ):
         result = start_run(wanted, text, run_dir, scope, screen, resume=resume)
     if here.chief:
-        _tell(run_dir, result, held_out_characters=text.held_out_characters, json=json)
+        _tell(run_dir, result, held_out_characters=text.judged_characters, json=json)
     if not result.ended:
         raise Interrupted(
             f"{result.reason} after step {result.step:,}; saved in {out}, --resume goes on from there.",
