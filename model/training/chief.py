@@ -172,9 +172,9 @@ class Chief:
                 raise CutShort
 
     def _searched(self, doing: str, share: float) -> None:
-        """Tells how far the report of what is known by heart is, and lets a signal end it."""
+        """Tells how far the report of what is known by heart is, and lets a signal end it where much is left."""
         self.listener.ending(doing, share)
-        if self.stop.signal:
+        if 0 < share < 1 and self.stop.signal:
             raise CutShort
 
     def _train_bits(self, since: int) -> float:

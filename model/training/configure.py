@@ -57,7 +57,10 @@ def configure(
     if file:
         config = override(config, with_limits(load_toml(file)), source=str(file))
     corpus = {"corpus": asdict(prepared.settings)} if prepared else {}
-    return override(config, {**with_limits(changes), **corpus, "data": [lasting_name(path) for path in data]})
+    config = override(config, {**with_limits(changes), **corpus, "data": [lasting_name(path) for path in data]})
+    if "canary_repeats" in changes.get("training", {}) and not config.training.canaries:
+        raise SettingError("{canary_repeats} is of no use without {canaries}: give both, or leave it out.")
+    return config
 
 
 def _by_ids(changes: Mapping[str, Any], saved: Config, data: Sequence[str]) -> Mapping[str, Any]:

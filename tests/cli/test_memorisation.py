@@ -1,6 +1,7 @@
 """What a trained run has learned by heart, from train to the model card: planted 200 times, and never."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def test_a_run_says_wherever_it_is_described_that_text_was_planted(planted: Path
     assert figures["memorisation"] == run.read_result()["memorisation"]
     shown = " ".join(call("evaluate", planted, "--no-cache").out.split())
     assert f"planted {3 if repeats else 0} of 3 numbers known, each {repeats} times in the training text" in shown
+
+
+@pytest.mark.slow
+def test_a_resumed_run_keeps_its_canaries(planted: Path, sample_chat: str, tmp_path: Path, call: Callable) -> None:
+    run = RunDir(tmp_path / "run")
+    shutil.copytree(planted, run.path)
+    resume = ["train", sample_chat, "--out", run.path, "--resume", "--steps", "151", "--no-cache"]
+    assert "leave --canaries out" in call(*resume, "--canaries", "4").err
+    found = call(*resume, "--json").json["memorisation"]["canaries"]
+    before = RunDir(planted).read_result()["memorisation"]["canaries"]
+    assert {**found, "bits": []} == {**before, "bits": []}
+    assert run.corpus_facts() == RunDir(planted).corpus_facts()
 
 
 def test_export_warns_of_what_a_model_knows_by_heart(

@@ -43,3 +43,11 @@ def test_prepared_corpus_has_its_own_choice_of_messages() -> None:
     assert str(refused.value) == (
         "folder was prepared with its own choice of messages: leave users and lowercase out, or give the CSV files."
     )
+
+
+def test_repeats_of_no_canaries_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[training]\ncanaries = 2\n")
+    repeats: Any = {"training": {"canary_repeats": 9}}
+    assert configure(["chat.csv"], repeats, file=tmp_path / "mine.toml").training.canary_repeats == 9
+    with pytest.raises(SettingError, match=r"^canary_repeats is of no use without canaries: give both, or leave it"):
+        configure(["chat.csv"], repeats)

@@ -357,21 +357,27 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "reason"),
+    ("config", "reason", "while_"),
     [
-        (changed(steps=4), "finished"),
-        (changed(steps=200, evaluations=20, patience=2, schedule="constant", learning_rate=1e-9), "stopped early"),
+        (changed(steps=4), "finished", "evaluating"),
+        (changed(steps=4), "finished", "looking for copied text"),
+        (
+            changed(steps=200, evaluations=20, patience=2, schedule="constant", learning_rate=1e-9),
+            "stopped early",
+            "evaluating",
+        ),
     ],
-    ids=["finished", "stopped early"],
+    ids=["finished", "looking for copies", "stopped early"],
 )
 def test_ctrl_c_while_the_end_is_judged_leaves_that_to_resume(
-    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, config: Config, reason: str
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, config: Config, reason: str, while_: str
 ) -> None:
     monkeypatch.setattr("charflow.model.evaluation.evaluation._COLUMNS", 16)
+    monkeypatch.setattr("charflow.model.evaluation.copy_check._COMPARED_AT_ONCE", 64)
     heard = Recorder()
 
     def ending(doing: str, share: float = 0.0) -> None:
-        if doing.startswith("evaluating") and not heard.endings:
+        if doing.startswith(while_) and not heard.endings:
             heard.endings.append(doing)
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -498,6 +504,7 @@ def test_train_scores_a_part_while_it_trains_and_everything_in_the_end(
         "reason": "finished",
         "best_step": run.result.best_step,
         "held_out": asdict(run.result.held_out),
+        "memorisation": asdict(run.result.memorisation),
     }
 
 
@@ -659,7 +666,7 @@ from charflow.pipeline.vocabulary import Vocabulary
 Timetable.call_size = lambda *_, **__: 1  # a report a step
 
 class Silent:
-    planned = evaluated = sampled = lambda self, _: None
+    planned = evaluated = sampled = ending = lambda self, *_: None
     def advanced(self, report):
         losses.append((report.step, report.train_bits))
 
