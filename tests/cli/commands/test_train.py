@@ -288,10 +288,10 @@ def test_resume_goes_on_to_the_end(interrupted: SimpleNamespace, call: Callable,
     # It also is the one training here whose samples and result are shown to people.
     assert [f"\n--- temperature {t} ---\n" in done.out for t in (0.2, 0.5, 1, 1.2)] == [True] * 4
     assert re.search(r"^After step [\d,]+, the best, from “", done.out, re.MULTILINE)
-    result = [line.split() for line in done.out.splitlines()[-5:]]
+    result = [line.split() for line in done.out.splitlines()[-6:]]
     assert result[0][:4] == ["ended", "finished,", f"{step + 30:,}", "steps"]
-    assert [line[0] for line in result[1:4]] == ["weights", "held", "copied"]
-    assert result[4] == ["written", "to", str(interrupted.folder)]
+    assert [line[0] for line in result[1:5]] == ["weights", "held", "copied", "longest"]
+    assert result[5] == ["written", "to", str(interrupted.folder)]
 
 
 def test_resume_of_a_finished_run_is_refused(refused: Callable, own_run: Path, sample_chat: str) -> None:
