@@ -50,6 +50,7 @@ def explore(
 ) -> None:
     """Show who writes how much, and what training on a user would get."""
     load_tensorflow()
+    from charflow.model.presets import preset
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.corpus.explore import check_plot, plot_users, summarise_chat, summarise_user
     from charflow.pipeline.corpus.secrets import find_secrets
@@ -58,7 +59,7 @@ def explore(
     from charflow.pipeline.formats.messages import read_messages
     from charflow.pipeline.remarks import remarks
 
-    settings = override(CorpusSettings(), changes)
+    settings = override(preset("default").corpus, changes)
     if plot:
         check_plot(plot)
     described, odd = None, []

@@ -26,7 +26,7 @@ from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
 from charflow.pipeline.formats.messages import Messages, count_users, read_messages
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.read_only import is_learned
-from charflow.pipeline.vocabulary import Vocabulary
+from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
 from charflow.sentences import Sentence
 
 _MOST_COUNTED = 1 << 25  # characters of a prepared training text that the baselines learn from
@@ -120,7 +120,7 @@ def other_text(
         store: where encoded corpora are kept.
 
     Raises:
-        UserError: whatever is wrong with the files, or a user is not in them.
+        UserError: whatever is wrong with the files, a user is not in them, or the run knows nothing of what is.
     """
     (config, vocabulary), fingerprint = run_dir.load(), run_dir.corpus_facts()["fingerprint"]
     train_ids = _train_ids(config, fingerprint, store)
@@ -144,6 +144,8 @@ def other_text(
         return replace(_tail(own, own.train_ids), absent=absent)
     everything = corpus(replace(settings, held_out=0.0, fraction=1.0), vocabulary)
     before = vocabulary.encode(separator(settings.text))
+    if np.isin(everything.ids[is_learned(everything.ids, vocabulary.size)], [UNKNOWN_ID, *before]).all():
+        raise UserError("No character of the text is in the model's vocabulary.")
     return JudgedText(everything.ids, before, everything.count_learned(0, everything.characters), train_ids, absent)
 
 

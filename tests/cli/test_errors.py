@@ -135,7 +135,7 @@ def test_text_column_of_something_else_is_remarked_on(
     }
     done = call(command, chat, "--text-column", "sent", *folder[command])
     assert done.status == 0
-    assert "charflow: note: 71% of the text are digits: if these are dates or ids, name the messages" in done.err
+    assert "charflow: note: 68% of the text are digits: if these are dates or ids, name the messages" in done.err
 
 
 @pytest.mark.slow
@@ -170,8 +170,8 @@ def test_corpus_shorter_than_a_window_is_refused(refused: Callable, write_chat: 
     chat = write_chat("mira,oh my dears")
     short = "The text has {} characters: too short for one window of {} and the character after it."
     advice = " Take more messages, or a smaller --window-length."
-    assert refused("train", chat, "--out", tmp_path / "run") == short.format(10, 64) + advice
-    assert refused("explore", chat, "--user", "mira") == short.format(10, 40) + advice
+    assert refused("train", chat, "--out", tmp_path / "run") == short.format(11, 64) + advice
+    assert refused("explore", chat, "--user", "mira") == short.format(11, 40) + advice
     assert not (tmp_path / "run").exists()
 
 
@@ -332,7 +332,7 @@ def test_resume_with_another_vocabulary_is_refused(refused: Callable, own_run: P
     chat = write_chat(*["mira,oh my dears"] * 50)
     before = everything_in(own_run)
     assert refused("train", chat, "--out", own_run, "--resume", "--steps", 40) == (
-        f"{own_run} was trained with another vocabulary (36 characters; the data now has 10): "
+        f"{own_run} was trained with another vocabulary (37 characters; the data now has 11): "
         "resume with the same data and filters, or name another folder."
     )
     assert everything_in(own_run) == before

@@ -78,7 +78,8 @@ def test_first_program_runs(
     exec(compile(ast.Module(ast.parse(pipeline).body[:-1], []), "README.md", "exec"), names)
     inputs, targets = next(names["windows"].as_numpy_iterator())
     assert (inputs.shape, targets.shape) == ((128, 40), (128,))
-    assert len(eval(compile(ast.Expression(last.value), "README.md", "eval"), names)) == 200  # type: ignore[attr-defined]
+    text = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)  # type: ignore[attr-defined]
+    assert 1 <= len(text) <= 200
 
 
 def test_second_program_calls_the_client_as_it_is() -> None:

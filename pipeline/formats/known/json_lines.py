@@ -37,8 +37,8 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 FORMAT = ChatFormat(
     title="JSON lines",
-    files="an object a line, with usual names for who and what (`author`/`content`, `user`/`text`, …), or those of"
-    " `--user-column` and `--text-column`; `author.id` is in an object in it",
+    files="an object a line, with usual names for who and what (`author`/`content`, `user`/`text`, …), or the names"
+    " that are given as for CSV; `author.id` is in an object in it",
     users="what stands there",
     changed="lines that are no such object",
     recognises=_recognises,

@@ -3,15 +3,18 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from charflow.model.evaluation.baselines import baselines
+from charflow.model.presets import preset
 from charflow.pipeline.corpus.corpus import build_corpus
-from charflow.pipeline.corpus.settings import CorpusSettings
+from charflow.pipeline.marks import END
 from charflow.pipeline.sample_chat import write_sample_chat
+from charflow.pipeline.vocabulary import Vocabulary
 
 BASELINES = ["order-0", "order-1", "order-2", "order-3", "order-4", "gzip"]
 
@@ -36,7 +39,7 @@ def moved_run(own_run: Path, sample_chat: str, tmp_path: Path) -> tuple[Path, Pa
 def told_by(user: str, chat: Path) -> str:
     table = pd.read_csv(chat, keep_default_na=False, dtype=str)
     texts = table.loc[table["fromUser.id"] == user, "text"]
-    return " ".join(text.lower() for text in texts if text)
+    return "".join(text.lower() + END for text in texts if text)
 
 
 def test_evaluate_scores_the_held_out_tail_as_train_did(call: Callable, trained: tuple) -> None:
@@ -52,7 +55,7 @@ def test_evaluate_scores_the_held_out_tail_as_train_did(call: Callable, trained:
 
 
 def test_evaluate_has_the_baselines_beside(call: Callable, trained_run: Path, sample_chat: str) -> None:
-    corpus = build_corpus(sample_chat, CorpusSettings(users=("mira",)))
+    corpus = build_corpus(sample_chat, replace(preset("default").corpus, users=("mira",)))
     expected = baselines(
         corpus.train_ids,
         corpus.held_out_ids,
@@ -85,7 +88,7 @@ def test_evaluate_gives_the_own_chat_the_same_figure_by_name(
 def test_evaluate_scores_all_of_another_chat(call: Callable, trained_run: Path, other_chat: Path) -> None:
     figures = call("evaluate", trained_run, other_chat, "--json").json
     text = told_by("mira", other_chat)
-    known = set((trained_run / "vocabulary.txt").read_text(encoding="utf-8").split("\n")) | {" "}
+    known = Vocabulary.load(trained_run / "vocabulary.txt").chars
     assert figures["characters"] == sum(char in known for char in text)
     assert figures["unknown_characters"] == len(text) - figures["characters"]
     assert list(figures["baselines"]) == BASELINES

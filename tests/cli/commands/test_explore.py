@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from charflow.pipeline.formats.messages import read_messages
+from charflow.pipeline.marks import END
 from charflow.pipeline.scrub import KINDS
 
 
@@ -77,7 +78,7 @@ def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_tab
     done = call("explore", sample_chat, "--user", "mira", "--window-length", 30, "--window-shift", 7, "--json")
     texts = sample_table.loc[sample_table["fromUser.id"] == "mira", "text"].tolist()
     told = [text.lower() for text in texts if text]
-    train_text = " ".join(told[: len(told) - len(told) // 10]) + " "
+    text, train_text = ("".join(each + END for each in part) for part in (told, told[: len(told) - len(told) // 10]))
     user = done.json["user"]
     windows = len(range(0, len(train_text) - 30, 7))
     assert user == {
@@ -85,10 +86,10 @@ def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_tab
         "ids": ["mira"],
         "messages": len(texts),
         "characters": sum(map(len, texts)),
-        "distinct_characters": len(set(" ".join(told))),
+        "distinct_characters": len(set(text)),
         "windows": windows,
-        "corpus_bytes": len(" ".join(told)),
-        "one_hot_bytes": windows * 31 * len(set(" ".join(told))),
+        "corpus_bytes": len(text),
+        "one_hot_bytes": windows * 31 * len(set(text)),
         "first": texts[:20],
         "secrets": NO_SECRETS,
     }

@@ -16,7 +16,6 @@ from charflow.model.config import Config
 from charflow.model.presets import preset
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.corpus import build_corpus
-from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.vocabulary import Vocabulary
 
 HELD_OUT = "held_out_part_bits"
@@ -60,7 +59,7 @@ def test_train_writes_samples_at_four_temperatures(trained_run: Path) -> None:
 
 
 def test_train_writes_the_vocabulary_and_the_facts_of_its_corpus(trained_run: Path, sample_chat: str) -> None:
-    corpus = build_corpus(sample_chat, CorpusSettings(users=("mira",)))
+    corpus = build_corpus(sample_chat, replace(preset("default").corpus, users=("mira",)))
     assert Vocabulary.load(trained_run / "vocabulary.txt") == corpus.vocabulary
     assert RunDir(trained_run).corpus_facts() == corpus.facts()
 
@@ -217,9 +216,14 @@ def test_train_reads_the_cache_the_second_time(
     assert RunDir(tmp_path / "a").corpus_facts() == RunDir(tmp_path / "b").corpus_facts()
 
 
-def test_train_without_cache_writes_none(call: Callable, untrained: list[Config], chat: Path, tmp_path: Path) -> None:
-    assert call("train", chat, "--out", tmp_path / "a", "--cache", tmp_path / "cache", "--no-cache").status == 0
+def test_train_without_cache_writes_none(
+    call: Callable, untrained: list[Config], chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert call("train", chat, "--out", tmp_path / "a", "--no-cache").status == 0
     assert not (tmp_path / "cache").exists()
+    assert call("train", chat, "--out", tmp_path / "b").status == 0
+    assert (tmp_path / "cache").exists()
 
 
 # --- stopping and going on
