@@ -54,7 +54,7 @@ TEXT, FLOAT, LONG = types_pb2.DT_STRING, types_pb2.DT_FLOAT, types_pb2.DT_INT64
 Inputs = dict[str, tuple[int, int]]  # by name: type, and columns besides the rows
 SAMPLING: Inputs = {"prompt": (TEXT, 0)}
 SAMPLING |= {setting.name: (tf.as_dtype(setting.dtype).as_datatype_enum, 0) for setting in SETTINGS}
-STATE_SIZE = 2 * 24 + 32  # of the tests' chat
+STATE_SIZE = 2 * 24 + 32 + 1  # of the tests' chat: the context, what a stop string may begin in, messages that are over
 SIGNATURES: list[tuple[str, str, Inputs]] = [
     ("chat", "", {"prompt": (TEXT, 0)}),
     ("chat", "generate", SAMPLING),
