@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import Decoder, SamplingOptions
+from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.sampling_loops import SamplingOptions
 from charflow.model.decoding.settings import LONGEST_STOP, Limits
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.kept_texts import opening

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import Decoder, SamplingOptions
+from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.samplers import SAMPLERS
+from charflow.model.decoding.sampling_loops import SamplingOptions
 from charflow.model.decoding.settings import LONGEST_STOP
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.decoding.decoder import LONGEST_STOP
-from charflow.model.decoding.settings import SETTINGS, Limits
+from charflow.model.decoding.settings import LONGEST_STOP, SETTINGS, Limits
 from charflow.model.decoding.text_model import Completions, LargestRequest, TextModel
 from charflow.pipeline.text_settings import TextSettings
 
