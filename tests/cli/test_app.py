@@ -15,6 +15,7 @@ import pytest
 
 from tests import forked
 
+ENDLESS = ["--length", 10_000_000, "--no-stop-at-end"]
 OPTIONS = {
     "explore": ["DATA", "--user", "--drop-user", "--plot", "--skip-bad-rows", "--json"],
     "train": [
@@ -134,7 +135,7 @@ def test_installed_command_ends_with_two_and_one_line(start: Callable) -> None:
 def test_closed_pipe_ends_a_command_in_peace(
     start: Callable, trained_run: Path, sample_chat: str, command: str
 ) -> None:
-    arguments = {"generate": [trained_run, "--length", 10_000_000], "explore": [sample_chat]}[command]
+    arguments = {"generate": [trained_run, *ENDLESS], "explore": [sample_chat]}[command]
     process = start(command, *arguments)
     process.stdout.close()  # as head does once it has its lines
     err = process.stderr.read()
@@ -161,7 +162,7 @@ def test_full_disk_under_standard_output_is_one_sentence(sample_chat: str, comma
 
 
 def test_ctrl_c_ends_a_command_with_130(start: Callable, trained_run: Path) -> None:
-    process = start("generate", trained_run, "--length", 10_000_000)
+    process = start("generate", trained_run, *ENDLESS)
     assert len(process.stdout.read(10)) == 10
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()

@@ -180,7 +180,8 @@ def send_sizes(enemy: Enemy) -> None:
     enemy.predict("chat", "score", text=[b"a" * 2**24])
     rows = b'{"signature_name":"next_char","instances":[' + b",".join([b'""'] * 300_000) + b"]}"
     enemy.post("/v1/models/chat:predict", rows)
-    enemy.predict("chat", "generate", prompt=[""] * 20_000, max_chars=np.full(20_000, 4096, np.int32))
+    longest = {"max_chars": np.full(20_000, 4096, np.int32), "stop_at_end": np.zeros(20_000, bool)}
+    enemy.predict("chat", "generate", prompt=[""] * 20_000, **longest)
 
 
 def send_compressed(enemy: Enemy) -> None:
@@ -215,6 +216,7 @@ def send_and_leave(enemy: Enemy) -> None:
     request = predict_pb2.PredictRequest(model_spec=spec_of("chat", signature="generate"))
     request.inputs["prompt"].CopyFrom(tf.make_tensor_proto(["a"]))
     request.inputs["max_chars"].CopyFrom(tf.make_tensor_proto(np.int32([500])))
+    request.inputs["stop_at_end"].CopyFrom(tf.make_tensor_proto([False]))
     data = request.SerializeToString()
     call = enemy.channel.unary_unary(PREDICT)
     futures = [call.future(data, timeout=0.001 * (number % 40 + 1)) for number in range(100)]
