@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first. Three
-# workers have two processors busy: tests of time limits and of lost connections wait.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# workers have two processors busy: tests of time limits and of lost connections, none of them quick, wait.
+WORKERS := 3
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +21,7 @@ test: check
 	@$(PYTEST)
 
 # Without what starts processes, trains, or takes more than half a second.
+quick: WORKERS := 2
 quick: $(READY)
 	@$(PYTEST) -m "not slow"
 

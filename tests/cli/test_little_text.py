@@ -75,6 +75,7 @@ def test_settings_that_leave_too_little_are_named(
     assert said in refused("train", write_chat(*rows), "--out", tmp_path / "run", *options, "--no-cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [["a,あいうえおかき\0くけこ👩‍👧"] * 30, ["a," + "x" * 300]],

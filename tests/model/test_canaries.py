@@ -107,6 +107,7 @@ def test_planted_canaries_answer_nobody(tmp_path: Path) -> None:
     assert text.replace(f"\x02{ours}", "") == "ho\ufffd\ufffd\x02a plan\x03\x02oh\x03" * 5
 
 
+@pytest.mark.slow
 def test_read_text_plants_the_same_in_files_and_in_a_prepared_corpus(chat: str, tmp_path: Path) -> None:
     asked = config(canaries=2, canary_repeats=3)
     prepared = prepare_corpus(chat, ENDS, tmp_path / "prepared")

@@ -56,6 +56,7 @@ def test_every_text_tells_and_gives_what_the_corpus_holds(text: TrainingText, ch
     np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
 
 
+@pytest.mark.slow
 def test_read_text_holds_a_text_where_it_is_asked_to(chat: str, prepared: PreparedCorpus) -> None:
     assert isinstance(read_text([chat], config()), TextInMemory)
     assert isinstance(read_text(prepared, config()), TextInMemory)

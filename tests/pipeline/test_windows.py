@@ -81,6 +81,7 @@ def test_count_windows_equals_the_recipe(cut: tuple[str, int, int, int]) -> None
     assert count_windows(len(text), length=length, shift=shift) == len(recipe_windows(text, length, shift)[0])
 
 
+@pytest.mark.slow
 @few
 @given(cut=cuts())
 def test_make_windows_equals_the_recipe(cut: tuple[str, int, int, int]) -> None:

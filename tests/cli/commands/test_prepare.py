@@ -32,6 +32,7 @@ def test_prepare_json_has_the_facts(call: Callable, sample_chat: str, tmp_path: 
     }
 
 
+@pytest.mark.slow
 def test_prepare_shows_the_same_for_people(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     done = call("prepare", sample_chat, "--to", tmp_path / "to", "--user", "mira")
     facts = build_corpus(sample_chat, CorpusSettings(users=("mira",), text=ENDS)).facts()
@@ -44,6 +45,7 @@ def test_prepare_shows_the_same_for_people(call: Callable, sample_chat: str, tmp
     assert done.out.endswith(f"\nTrain on it: charflow train {tmp_path}/to --out RUN\n")
 
 
+@pytest.mark.slow
 def test_prepare_passes_every_setting_on(call: Callable, tmp_path: Path) -> None:
     write_sample_chat(tmp_path / "chat.csv", messages=200, broken_rows=3)
     done = call(

@@ -98,6 +98,7 @@ ROWS = st.fixed_dictionaries(
 BATCHES = st.lists(st.tuples(PROMPTS, ROWS), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(batch=BATCHES, same=st.none() | st.integers(0, LONGEST))
 def test_complete_equals_the_slow_loop(complete: Callable, batch: list, same: int | None) -> None:
@@ -194,6 +195,7 @@ def test_score_of_a_text_that_goes_on_has_no_end(make_chain: Callable, make_gene
     np.testing.assert_allclose(found.char_log_probs[1], [log(0.5), log(0.625), 0.0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_settings_of_ends_do_nothing_where_messages_have_none(make_chain: Callable, make_generator: Callable) -> None:
     plain = make_generator(make_chain(CHARS, FOLLOWS), CHARS)
     ended = {"stop_at_end": True, "max_messages": 2}
@@ -203,6 +205,7 @@ def test_settings_of_ends_do_nothing_where_messages_have_none(make_chain: Callab
     assert plain.text_model.state_size == plain.text_model.within(Limits(9, 9), None).state_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_messages", [1, 3])
 def test_generate_equals_the_slow_loop_however_it_is_cut(
     generator: Generator, max_messages: int, monkeypatch: pytest.MonkeyPatch

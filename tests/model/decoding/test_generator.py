@@ -66,6 +66,7 @@ def test_generate_normalises_the_prompt(cab: Generator) -> None:
     assert cab.normalise("CaÉ") == "caé"
 
 
+@pytest.mark.slow
 def test_generate_goes_on_after_unknown_characters(cab: Generator) -> None:
     assert texts(cab, "ca☃", max_chars=5) == ["b cab"]
     assert cab.unknown_chars("Ca☃Ж☃b") == ["☃", "Ж"]
@@ -131,12 +132,14 @@ def test_log_prob_of_a_long_text_is_the_sum_over_its_chunks(random_generator: Ge
     assert long.log_prob == pytest.approx(float(log_probs.numpy().sum()), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_same_seed_same_text_other_seed_other_text(random_generator: Generator) -> None:
     draw = lambda seed: texts(random_generator, "a", seed=seed, max_chars=50, temperature=1.0)  # noqa: E731
     assert draw(7) == draw(7)
     assert len({draw(seed)[0] for seed in (-(2**63), -1, 0, 7, 8, 2**63 - 1)}) == 6
 
 
+@pytest.mark.slow
 def test_seeds_of_a_batch_that_do_not_fit_are_refused(cab: Generator) -> None:
     assert texts(cab, ["c", "c"], seed=2**63 - 2, max_chars=3) == ["ab ", "ab "]
     with pytest.raises(UserError, match=rf"^seed must be at most {2**63 - 2:,} for 2 texts, of which each has "):

@@ -43,6 +43,7 @@ def random_model(make_network: Callable) -> Generator:
     return answering(make_network("lstm", 1, vocabulary_size=len(CHARS) + 1))
 
 
+@pytest.mark.slow
 def test_generate_answers_and_never_writes_the_mark(chain: Generator) -> None:
     prompts = [chain.asked("cc"), chain.asked("cc", "a"), chain.asked(""), ""]
     texts = chain.generate(prompts, temperature=0.0, max_chars=4)
@@ -52,11 +53,13 @@ def test_generate_answers_and_never_writes_the_mark(chain: Generator) -> None:
     assert "\x02" not in "".join(text.text for text in hot)
 
 
+@pytest.mark.slow
 def test_an_answer_depends_on_the_question(random_model: Generator) -> None:
     texts = random_model.generate([random_model.asked(question) for question in ("ab", "bb", "")], temperature=0.0)
     assert len({text.text for text in texts}) > 1
 
 
+@pytest.mark.slow
 def test_of_a_question_is_read_what_training_reads(random_model: Generator) -> None:
     seen = "ab" * (LONGEST_QUESTION // 2)
     asked = [f"{question}\x02c" for question in (seen, "cc" + seen, "b\x02cc" + seen, "щ\u200b" + seen, seen[1:])]

@@ -133,6 +133,7 @@ def test_evaluator_without_text_says_what_to_do(evaluate: Evaluator) -> None:
         evaluate(NOTHING, before=random_ids(5, seed=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [9, 700], ids=["one row", "several rows"])
 def test_evaluator_reads_what_is_read_only_and_does_not_score_it(network: Network, evaluate: Evaluator, n: int) -> None:
     ids, before = random_ids(n, seed=4, least=0), random_ids(30, seed=5)

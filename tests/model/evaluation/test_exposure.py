@@ -29,6 +29,7 @@ def asked(decoder: Decoder, *canaries: str, **others: int) -> module.Exposure:
     return exposure(decoder, VOCABULARY, list(canaries), repeats=1, after="\x03", seed=others.get("seed", 0))
 
 
+@pytest.mark.slow
 def test_exposure_of_the_likeliest_number_is_the_most_there_is(rising: Decoder) -> None:
     found = asked(rising, "123456789")
     assert found.bits == [pytest.approx(MOST)]

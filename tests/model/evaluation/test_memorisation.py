@@ -29,6 +29,7 @@ def report(make_chain: Callable, make_corpus: Callable) -> Callable[[str], Memor
     return make
 
 
+@pytest.mark.slow
 def test_memorised_finds_what_is_recited_and_names_the_message(report: Callable) -> None:
     found = report("ab\x03" + "dd\x03" + "cabd" * 40 + "\x03ba")
     assert found.copied["0.5"] > 0.95
@@ -39,12 +40,14 @@ def test_memorised_finds_what_is_recited_and_names_the_message(report: Callable)
     assert (found.run_length, found.characters, found.canaries) == (50, 10_000, None)
 
 
+@pytest.mark.slow
 def test_memorised_counts_no_short_runs(report: Callable) -> None:
     found = report("cabdcabdcabdca\x03" * 30 + "b")
     assert found.copied == {"0.5": 0.0, "1": 0.0}
     assert 13 <= found.longest < 50
 
 
+@pytest.mark.slow
 def test_memorised_names_the_character_where_messages_are_not_told_apart(
     make_network: Callable[..., Network], make_corpus: Callable
 ) -> None:
@@ -55,6 +58,7 @@ def test_memorised_names_the_character_where_messages_are_not_told_apart(
     assert found.place.startswith("the training text from character ")
 
 
+@pytest.mark.slow
 def test_memorised_is_the_same_again(report: Callable) -> None:
     assert report("cabd" * 40 + "\x03") == report("cabd" * 40 + "\x03")
 
@@ -84,6 +88,7 @@ def test_warnings_of_canaries_say_how_often_they_were_read() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_without_text_is_the_report_but_for_what_people_wrote(report: Callable) -> None:
     found = asdict(report("cabd" * 40 + "\x03"))
     card = without_text(found)

@@ -62,6 +62,7 @@ def test_judge_scores_the_answers_with_and_without_their_questions(run_dir: RunD
     assert judged.baselines["order-4"] < judged.baselines["order-0"]
 
 
+@pytest.mark.slow
 def test_held_out_answers_of_a_prepared_corpus_are_counted(run_dir: RunDir, chat: str, tmp_path: Path) -> None:
     corpus = build_corpus(chat, SETTINGS)
     prepared = prepare_corpus(chat, SETTINGS, tmp_path / "to", shard_size=100)
@@ -69,6 +70,7 @@ def test_held_out_answers_of_a_prepared_corpus_are_counted(run_dir: RunDir, chat
     assert prepared.count_learned(3, 150) == corpus.count_learned(3, 150) == (corpus.ids[3:150] < 7).sum()
 
 
+@pytest.mark.slow
 def test_other_text_has_the_questions_of_the_other_chat_in_the_runs_vocabulary(run_dir: RunDir, tmp_path: Path) -> None:
     other = write(tmp_path / "other.csv", "mira,Cab?", "ada,AB!", "mira,no", "bo,bac", "ada,c", "ada,a")
     text, vocabulary = other_text(run_dir, [other]), run_dir.load()[1]

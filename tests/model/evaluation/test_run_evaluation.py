@@ -69,6 +69,7 @@ def test_held_out_text_of_a_prepared_corpus(
     assert held_out_text(run_dir).train_ids is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["own", "named"])
 def test_text_of_a_run_with_canaries_is_that_with_canaries(chat: str, tmp_path: Path, way: str) -> None:
     training = TrainingConfig(window_length=4, steps=1, canaries=2, canary_repeats=5)
@@ -136,6 +137,7 @@ def test_other_text_says_where_nobody_of_the_run_wrote(run_dir: RunDir, tmp_path
         other_text(run_dir, other, users=["eve"])
 
 
+@pytest.mark.slow
 def test_other_text_without_the_runs_own_files_has_nothing_to_count(run_dir: RunDir, chat: str, tmp_path: Path) -> None:
     Path(chat).unlink()
     assert other_text(run_dir, [write(tmp_path / "other.csv", "ada,ab", "bot,c")]).train_ids is None

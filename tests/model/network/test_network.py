@@ -171,6 +171,7 @@ def test_dropout_depends_on_seed_and_step_alone(cell: str) -> None:
     assert [loss_at(other, step) for step in range(6)] != losses
 
 
+@pytest.mark.slow
 @each_cell
 def test_dropout_of_nearly_everything_leaves_the_bias(cell: str) -> None:
     network = Network(NetworkConfig(cell=cell, units=6, dropout=0.999999), 5, targets="next", seed=1)

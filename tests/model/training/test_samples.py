@@ -77,6 +77,7 @@ def test_sample_writer_of_a_short_training_text_begins_with_all_of_it(
     assert all(train + sample.text in "cab " * 5 for sample in samples)
 
 
+@pytest.mark.slow
 def test_sample_writer_begins_an_answer_where_answers_are_learned(
     make_network: Callable, make_corpus: Callable
 ) -> None:

@@ -40,6 +40,7 @@ def test_steps_read_a_plain_iterator_and_compile_once(strategy: tf.distribute.St
     assert steps._run.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["next", "all"])
 def test_steps_on_replies_average_over_what_is_learned(targets: str, make_corpus: Callable) -> None:
     corpus = make_corpus("ab\x02 cab\x03ba\x02 ac\x03c\x02 bac\x03\x02 cab\x03")

@@ -98,6 +98,7 @@ def test_corpus_equals_the_recipe_with(options: dict, sample_chat: str, sample_t
     assert corpus.messages + sum(corpus.dropped.values()) == corpus.rows == len(sample_table)
 
 
+@pytest.mark.slow
 def test_corpus_reads_several_files_one_after_the_other(tmp_path: Path) -> None:
     write_chat(tmp_path / "1.csv", [("a", "b"), ("a", "")])
     last = write_chat(tmp_path / "2.csv", [("a", ""), ("a", "C")])

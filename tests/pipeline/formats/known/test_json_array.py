@@ -57,6 +57,7 @@ def test_json_is_read_by_the_fields_that_are_asked_for(tmp_path: Path, lines: bo
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))))
 def test_json_array_gives_back_what_was_written(

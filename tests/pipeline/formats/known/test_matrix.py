@@ -109,6 +109,7 @@ def test_matrix_tells_the_last_name_of_each(tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip() and text[0] != ">")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from([MIRA, BO]), TEXTS, st.none() | TEXTS), min_size=1, max_size=5))
 def test_matrix_gives_back_what_was_written_and_edited(

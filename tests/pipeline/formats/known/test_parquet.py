@@ -72,6 +72,7 @@ def test_parquet_without_pyarrow_is_refused_with_what_to_install(
     )
 
 
+@pytest.mark.slow
 def test_parquet_is_read_row_group_by_row_group(tmp_path: Path) -> None:
     rows = [{"user": "mira", "text": f"{number}" * 1000} for number in range(20_000)]
     path = tmp_path / "chat.parquet"

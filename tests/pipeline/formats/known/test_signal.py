@@ -151,6 +151,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), min_size=1)
 LINES = st.lists(st.text(st.characters(codec="utf-8", categories=["L"]), min_size=1), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("1234"), TEXTS), min_size=1, max_size=5))
 def test_signal_gives_back_what_its_own_export_says(
@@ -161,6 +162,7 @@ def test_signal_gives_back_what_its_own_export_says(
     assert pairs(read_chat(path, "".join(f"{json.dumps(frame)}\n" for frame in frames))) == chat
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(["Bo", "Me"]), LINES), min_size=1, max_size=5))
 def test_signal_gives_back_what_signal_export_says_in_both_forms(
