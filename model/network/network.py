@@ -21,12 +21,13 @@ class Network:
         vocabulary_size: V.
         targets: whether training predicts the next character only or every position's.
         seed: of the initial weights and of dropout.
-        precision: of the recurrent layers in training; weights, logits, loss and decoding are always float32.
+        precision: of the recurrent layers in training; weights, logits, loss and decoding are always float32. On a GPU
+            bfloat16 stays float32, whose products the GPU rounds to the 10 bits of TensorFloat-32 by itself.
 
     Attributes:
         model: the Keras model without dropout, ids int32 [B, T] to logits [B, V] (targets "next") or [B, T, V]
-            ("all"). Its layers are the way through on a GPU, where they call cuDNN unless in bfloat16, and the
-            reference for the CPU's faster way.
+            ("all"). Its layers are the way through on a GPU, where they call cuDNN, and the reference for the CPU's
+            faster way.
     """
 
     @checked
@@ -44,6 +45,8 @@ class Network:
         # XLA compiles Keras's LSTM poorly, and Keras reaches cuDNN only uncompiled: hence two ways.
         on_gpus = _computes_on_gpus()
         self._fused = config.cell == "lstm" and precision == "float32" and not on_gpus
+        if on_gpus and precision == "bfloat16":  # in which cuDNN left the weights without a gradient
+            precision = "float32"
         self._compute_dtype = precision
         layer_class = keras.layers.LSTM if config.cell == "lstm" else keras.layers.GRU
         self._recurrent = [
@@ -53,8 +56,7 @@ class Network:
                 kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
                 dtype="float32" if precision == "float32" else f"mixed_{precision}",
-                # Keras asks only whether the machine has a GPU; in bfloat16 cuDNN gave the weights no gradient.
-                use_cudnn="auto" if on_gpus and precision != "bfloat16" else False,
+                use_cudnn="auto" if on_gpus else False,  # Keras asks only whether the machine has a GPU
                 name=f"recurrent_{index}",
             )
             for index in range(config.layers)

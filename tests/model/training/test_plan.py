@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import tensorflow as tf
 
 from charflow.model import memory
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
@@ -68,7 +69,7 @@ def test_run_beyond_the_memory_is_refused_before_it_is_built(
     config = Config(
         network=NetworkConfig(**network), training=TrainingConfig(**{"steps": 1, "window_shift": 1, **training})
     )
-    text, here = TextInMemory(make_corpus("abc " * (1 << 15))), placement(make_strategy("one-device"))
+    text, here = TextInMemory(make_corpus("abc " * (1 << 15))), placement(tf.distribute.OneDeviceStrategy("/cpu:0"))
     with pytest.raises(UserError) as error:
         check_memory(config, text, here)
     assert str(error.value).endswith(f"B of memory, and 20.0 GB are free: lower {lower}.")
