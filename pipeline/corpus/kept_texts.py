@@ -5,7 +5,8 @@ B is the number of rows in a batch, K how many of them are kept.
 """
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,8 +48,24 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
         A dataset of `(texts, verdicts)`: texts string [K], and how many rows got each of `VERDICTS`, int32
         [len(VERDICTS)].
     """
+    judged = _judged(settings)
+    if not settings.text.reply:
+        return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
 
     @tf.autograph.experimental.do_not_convert
+    def paired(question: tf.Tensor, rows: tuple) -> tuple[tf.Tensor, tuple]:
+        question, texts = answered(question, rows[0])
+        return question, (texts, *rows[1:])
+
+    # What the first batch answers may stand in any batch before it.
+    return messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE).scan("", paired).skip(skip)
+
+
+@lru_cache(maxsize=16)  # to trace it takes longer than to read a small file
+def _judged(settings: "CorpusSettings") -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Makes what turns users and texts, string [B], into what `kept_texts` gives of a batch."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
     def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         verdicts = judge(
             users,
@@ -68,16 +85,7 @@ def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0)
         texts, heard_as = tf.boolean_mask(normalised, left), tf.boolean_mask(heard_as, left)
         return spoken(texts, heard_as != _OTHER, heard_as == _KEPT) if settings.text.reply else texts, counts
 
-    if not settings.text.reply:
-        return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
-
-    @tf.autograph.experimental.do_not_convert
-    def paired(question: tf.Tensor, rows: tuple) -> tuple[tf.Tensor, tuple]:
-        question, texts = answered(question, rows[0])
-        return question, (texts, *rows[1:])
-
-    # What the first batch answers may stand in any batch before it.
-    return messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE).scan("", paired).skip(skip)
+    return judged
 
 
 class Tally:
