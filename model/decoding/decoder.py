@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
-from charflow.model.decoding.sampling_loops import SamplingOptions, Written, write
+from charflow.model.decoding.sampling_loops import Loop, SamplingOptions, Written, write
 from charflow.model.decoding.stepping import IMPOSSIBLE, Stepper, array_like
 from charflow.model.network.cells import State
 from charflow.model.network.network import Network
@@ -96,9 +96,10 @@ class Decoder:
         options: SamplingOptions,
         *,
         after_end: bool = True,
+        loop: Loop | None = None,
     ) -> Written:
         """Samples characters and reads each one it wrote; see `sampling_loops.write`."""
-        return write(self._prepared(), state, tail, position, options, after_end=after_end)
+        return write(self._prepared(), state, tail, position, options, after_end=after_end, loop=loop)
 
     def _prepared(self) -> Stepper:
         bias = tf.convert_to_tensor(self._bias)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.decoder import make_decoder
+from charflow.model.decoding.sampling_loops import Loop
 from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
 from charflow.model.decoding.text_model import Completions, TextModel
 from charflow.model.memory import refuse_beyond_memory
@@ -175,9 +176,10 @@ class Generator:
         prompt = tf.constant(prompts)
         state = tf.zeros([rows, self.text_model.state_size])
         position = tf.zeros([rows], tf.int64)
+        loop = self.text_model.loop_of(settings)
         while True:
             columns["max_chars"] = tf.fill([len(places)], min(left, size))
-            chunk = self._complete(prompt, columns, state, position)
+            chunk = self._complete(prompt, columns, state, position, loop=loop)
             yield places, chunk
             left -= size
             on = np.flatnonzero(chunk.finish_reason.numpy() == b"length")
@@ -187,9 +189,9 @@ class Generator:
             places, columns = places[on], {name: tf.gather(column, on) for name, column in columns.items()}
             state, position, prompt = tf.gather(chunk.state, on), tf.gather(chunk.position, on), tf.fill([len(on)], "")
 
-    def _complete_on_cpu(self, *arguments: Any) -> Completions:
+    def _complete_on_cpu(self, *tensors: Any, loop: Loop) -> Completions:
         with tf.device(_DEVICE):
-            return self.text_model.complete(*arguments, after_end=False)
+            return self.text_model.complete(*tensors, after_end=False, loop=loop)
 
     def _check_memory(self, rows: int, longest: int) -> None:
         """Refuses a batch whose ids and states, of which a step holds a few, are more than there is room for."""

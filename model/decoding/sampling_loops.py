@@ -6,7 +6,7 @@ characters, V the vocabulary size.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -19,6 +19,7 @@ from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _AT_ONCE = 2  # steps of the plain loop between two looks whether to go on: 5 % faster than 1 for a single row
 _COLDEST, _HOTTEST = 1e-6, 1e6
+Loop = Literal["sampled", "plain", "rows"]
 
 
 class SamplingOptions(NamedTuple):
@@ -82,7 +83,14 @@ class _Begun(NamedTuple):
 
 
 def write(
-    stepper: Stepper, state: State, tail: tf.Tensor, position: tf.Tensor, options: SamplingOptions, *, after_end: bool
+    stepper: Stepper,
+    state: State,
+    tail: tf.Tensor,
+    position: tf.Tensor,
+    options: SamplingOptions,
+    *,
+    after_end: bool,
+    loop: Loop | None = None,
 ) -> Written:
     """Samples characters and reads each one it wrote.
 
@@ -95,30 +103,31 @@ def write(
         position: int64 [B], number of characters written before.
         options: how to sample.
         after_end: whether `Written.state` is needed of rows that ended before others, too.
+        loop: the one that `options` call for, where that is known when the graph is traced, which is sooner done then;
+            None has the graph find out.
     """
     # Three loops, because stop strings, several messages and rows of different lengths double the ops of a step,
     # and so do samplers, which cost some even where none is used. All give the same text for a row that uses none
     # of these: a sampler only zeroes probabilities.
     taken = tuple(sampler.taken(values) for sampler, values in zip(SAMPLERS, options.samplers, strict=True))
     options = options._replace(samplers=taken)
-    used = [tf.reduce_any(sampler.used(values)) for sampler, values in zip(SAMPLERS, taken, strict=True)]
-    one = (options.messages == 1) | (options.end_id < 0)
-    alike = tf.reduce_all(one & (options.stop_ids[:, -1] < 0) & (options.max_chars == options.max_chars[:1]))
     begun = _Begun(
         state=state,
         tail=tail,
         begins=(position == 0) | (tail[:, -1] == options.end_id),
         numbers=uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0))),
     )
-    return Written(
-        *tf.case(
-            [
-                (tf.reduce_any(tf.stack(used)), lambda: tuple(_write_rows(stepper, begun, options, sampled=True))),
-                (alike, lambda: tuple(_write_plain(stepper, begun, options, after_end))),
-            ],
-            default=lambda: tuple(_write_rows(stepper, begun, options, sampled=False)),
-        )
-    )
+    loops: dict[Loop, Callable[[], Written]] = {
+        "sampled": lambda: _write_rows(stepper, begun, options, sampled=True),
+        "plain": lambda: _write_plain(stepper, begun, options, after_end),
+        "rows": lambda: _write_rows(stepper, begun, options, sampled=False),
+    }
+    if loop:
+        return loops[loop]()
+    used = [tf.reduce_any(sampler.used(values)) for sampler, values in zip(SAMPLERS, taken, strict=True)]
+    one = (options.messages == 1) | (options.end_id < 0)
+    alike = tf.reduce_all(one & (options.stop_ids[:, -1] < 0) & (options.max_chars == options.max_chars[:1]))
+    return tf.case([(tf.reduce_any(tf.stack(used)), loops["sampled"]), (alike, loops["plain"])], loops["rows"])
 
 
 def _write_plain(stepper: Stepper, begun: _Begun, options: SamplingOptions, after_end: bool) -> Written:

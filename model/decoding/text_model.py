@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.samplers import SAMPLERS
-from charflow.model.decoding.sampling_loops import SamplingOptions
-from charflow.model.decoding.settings import LONGEST_STOP, Limits
+from charflow.model.decoding.sampling_loops import Loop, SamplingOptions
+from charflow.model.decoding.settings import LONGEST_STOP, Limits, SamplingSettings
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.kept_texts import opening
 from charflow.pipeline.corpus.replies import question_end
@@ -119,6 +119,7 @@ class TextModel(tf.Module):
         position: tf.Tensor,
         *,
         after_end: bool = True,
+        loop: Loop | None = None,
     ) -> Completions:
         """Reads the prompts and writes after them.
 
@@ -132,6 +133,7 @@ class TextModel(tf.Module):
             state: float32 [B, S] or [1, S]; zeros to begin.
             position: int64 [B] or [1], characters drawn before; 0 to begin.
             after_end: whether texts that ended are continued, too; their states cost time.
+            loop: what `loop_of` says, where all rows have these settings; None has the graph find out.
         """
         max_chars = tf.clip_by_value(settings["max_chars"], 0, self.limits.completion_chars)
         prompt = self._bounded(prompt, tf.reduce_max(tf.concat([max_chars, [0]], axis=0)))
@@ -153,7 +155,7 @@ class TextModel(tf.Module):
             messages=tf.maximum(most - over, 1),
         )
         read = self._read(carried, prompt, begin=position == 0)
-        written = self._decoder.write(read, tail, position, options, after_end=after_end)
+        written = self._decoder.write(read, tail, position, options, after_end=after_end, loop=loop)
         ended = written.left == 0
         length = written.length - tf.cast(ended, tf.int32)
         over = tf.where(ended, 0, over + options.messages - written.left)
@@ -165,6 +167,13 @@ class TextModel(tf.Module):
             state=self._packed(written.state, written.tail, over),
             position=position + tf.cast(written.length, tf.int64),
         )
+
+    def loop_of(self, wanted: SamplingSettings) -> Loop:
+        """The loop that `complete` takes with these settings."""
+        if any(getattr(wanted, sampler.name) != sampler.off for sampler in SAMPLERS):
+            return "sampled"
+        several = self.settings.ends and not self.settings.reply and wanted.stop_at_end and wanted.max_messages > 1
+        return "rows" if wanted.stop or several else "plain"
 
     def next_char(self, prompt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ranks what may follow each prompt, most likely first (ties: lower code point first).

@@ -52,4 +52,4 @@ class Writer:
             messages=tf.ones([rows], tf.int32),
         )
         tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
-        return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options).ids
+        return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options, after_end=False, loop="plain").ids

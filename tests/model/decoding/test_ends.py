@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.sampling import uniforms
-from charflow.model.decoding.settings import SETTINGS, Limits
+from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
 from charflow.model.decoding.text_model import Completions, TextModel
 from charflow.pipeline.marks import END, LINE_BREAK
 
@@ -224,3 +224,28 @@ def test_stream_joined_is_the_text_of_generate(generator: Generator) -> None:
     for seed in range(8):
         asked = {"max_chars": 100, "temperature": 1.0, "max_messages": 9, "seed": seed}
         assert "".join(generator.stream("a", **asked)) == generator.generate("a", **asked)[0].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "loop"),
+    [
+        ({}, "plain"),
+        ({"max_messages": 0}, "plain"),
+        ({"max_messages": 3, "stop_at_end": False}, "plain"),
+        ({"max_messages": 3}, "rows"),
+        ({"stop": "bc"}, "rows"),
+        ({"top_k": 2}, "sampled"),
+        ({"top_k": 2, "stop": "bc"}, "sampled"),
+    ],
+    ids=str,
+)
+def test_the_loop_of_settings_writes_what_the_graph_writes(model: TextModel, changes: dict, loop: str) -> None:
+    wanted = SamplingSettings(max_chars=LONGEST, temperature=1.0, seed=5, **changes)
+    assert model.loop_of(wanted) == loop
+    values = {each.name: tf.constant([getattr(wanted, each.name)], each.dtype) for each in SETTINGS}
+    texts = [
+        model.complete(tf.constant(["a"]), values, tf.zeros([1, model.state_size]), tf.zeros([1], tf.int64), loop=each)
+        for each in (None, model.loop_of(wanted))
+    ]
+    assert texts[0].text == texts[1].text
+    assert texts[0].finish_reason == texts[1].finish_reason
