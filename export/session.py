@@ -64,8 +64,7 @@ def read_graph(version_folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         graph = meta_graph.graph_def
         for node in graph.node:
             yield node.op, node.attr
+        functions = {function.signature.name for function in graph.library.function}
         for function in graph.library.function:
             yield "NoOp", function.attr
-            for node in function.node_def:
-                if not any(node.op == f.signature.name for f in graph.library.function):
-                    yield node.op, node.attr
+            yield from ((node.op, node.attr) for node in function.node_def if node.op not in functions)

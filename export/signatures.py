@@ -14,9 +14,10 @@ from typing import Any
 import tensorflow as tf
 
 from charflow.model.decoding.settings import SETTINGS, SamplingSettings
-from charflow.model.decoding.text_model import TextModel
+from charflow.model.decoding.text_model import Completions, TextModel
 
 Tensors = Mapping[str, tf.Tensor]
+Complete = Callable[[tf.Tensor, Tensors, tf.Tensor, tf.Tensor], Completions]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class SignatureRecord:
         answers: what it does, in words.
         inputs: in order; the first has no default.
         outputs: in order, each with its dtype and its shape in words.
-        call: function of the text model and the inputs by name; what it gives has the outputs by name, or more.
+        call: function of the text model, its `complete` and the inputs by name; what it gives has the outputs by name,
+            or more.
     """
 
     name: str
@@ -54,18 +56,19 @@ class SignatureRecord:
     answers: str
     inputs: tuple[Input, ...]
     outputs: Mapping[str, str]
-    call: Callable[[TextModel, Tensors], Any]
+    call: Callable[[TextModel, Complete, Tensors], Any]
 
 
-def _complete(text_model: TextModel, given: Tensors) -> Any:
-    return text_model.complete(given["prompt"], given, given["state"], given["position"])._asdict()
+def _complete(_: TextModel, complete: Complete, given: Tensors) -> Any:
+    settings = {setting.name: given[setting.name] for setting in SETTINGS}
+    return complete(given["prompt"], settings, given["state"], given["position"])._asdict()
 
 
-def _next_char(text_model: TextModel, given: Tensors) -> Any:
+def _next_char(text_model: TextModel, _: Complete, given: Tensors) -> Any:
     return dict(zip(("chars", "probabilities"), text_model.next_char(given["prompt"]), strict=True))
 
 
-def _score(text_model: TextModel, given: Tensors) -> Any:
+def _score(text_model: TextModel, _: Complete, given: Tensors) -> Any:
     return text_model.score(given["text"])._asdict()
 
 
@@ -134,13 +137,25 @@ def make_servable(text_model: TextModel, settings: SamplingSettings) -> tuple[tf
     }
     servable = tf.Module(name="charflow")
     servable.text_model = text_model  # a module saves the variables of what its attributes hold
-    functions = {record.name: _traced(record, text_model, defaults) for record in RECORDS}
+    complete = _complete_once(text_model)
+    functions = {record.name: _traced(record, text_model, complete, defaults) for record in RECORDS}
     for record in RECORDS:
         setattr(servable, record.method, functions[record.name])
     return servable, functions
 
 
-def _traced(record: SignatureRecord, text_model: TextModel, defaults: Tensors) -> Any:
+def _complete_once(text_model: TextModel) -> Complete:
+    """Makes of `complete` one function that all signatures call, which is traced, saved and loaded once."""
+    settings = {each.name: tf.TensorSpec([None], each.dtype) for each in SETTINGS}
+    state, position = tf.TensorSpec([None, text_model.state_size]), tf.TensorSpec([None], tf.int64)
+    return tf.function(
+        lambda *given: text_model.complete(*given),
+        input_signature=[tf.TensorSpec([None], tf.string), settings, state, position],
+        autograph=False,
+    )
+
+
+def _traced(record: SignatureRecord, text_model: TextModel, complete: Complete, defaults: Tensors) -> Any:
     """Makes the function of a signature; default arguments that are eager tensors become `SignatureDef.defaults`."""
     signature = inspect.Signature(
         [
@@ -154,7 +169,7 @@ def _traced(record: SignatureRecord, text_model: TextModel, defaults: Tensors) -
     )
 
     def call(*args: tf.Tensor, **kwargs: tf.Tensor) -> dict[str, tf.Tensor]:
-        answer = record.call(text_model, {**defaults, **signature.bind(*args, **kwargs).arguments})
+        answer = record.call(text_model, complete, {**defaults, **signature.bind(*args, **kwargs).arguments})
         return {name: answer[name] for name in record.outputs}
 
     call.__name__, call.__signature__ = record.name, signature  # type: ignore[attr-defined]
