@@ -4,6 +4,7 @@
 """
 
 import math
+import time
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ from charflow.model.training.samples import SampleWriter
 from charflow.model.training.stop_request import StopRequest
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import counted
+
+_DRAWN_EVERY = 10.0  # seconds: a picture takes a fifth of one, and evaluations may come faster
 
 
 class CutShort(Exception):  # noqa: N818  # it is no error
@@ -64,6 +67,7 @@ class Chief:
         decoder = make_decoder(self.network, "stream", self.config.training.window_length, never)
         self._evaluate, self._decoder, self._writer = Evaluator(decoder, self._scored), decoder, Writer(decoder)
         self._write = SampleWriter(self._writer, self.text, seed=self.config.training.seed)
+        self._drawn = time.monotonic()  # when the curves were; nothing is there to be drawn yet
         self._to_judge = 0  # held-out characters that are being scored in the end
 
     def begin(self) -> None:
@@ -76,7 +80,7 @@ class Chief:
         log_steps(step, losses, rates)
 
     def evaluate(self, step: int, elapsed: float, *, windows_per_second: float, learning_rate: float) -> bool:
-        """Evaluates, keeps what is best, saves, draws; says whether to stop early."""
+        """Evaluates, keeps what is best, saves, draws if it is time to; says whether to stop early."""
         found = evaluate_held_out(self._evaluate, self.text, PART)
         if found:
             self.guard.check_held_out(step, found.bits_per_char)
@@ -100,7 +104,8 @@ class Chief:
         if better:
             self.checkpoints.save_best(step)
         self.checkpoints.save_latest(step)
-        self._draw()
+        if time.monotonic() - self._drawn >= _DRAWN_EVERY:
+            self.draw()
         self.listener.evaluated(row)
         return self.progress.is_out_of(self.config.training.patience)
 
@@ -132,8 +137,7 @@ class Chief:
         self._to_judge = min(self.text.held_out_characters, MOST_SCORED)
         held_out = evaluate_held_out(self._evaluate, self.text, MOST_SCORED)
         log_result(held_out, best)
-        if held_out:
-            self._draw((best, held_out.bits_per_char))
+        self.draw((best, held_out.bits_per_char) if held_out else None)
         known = memorised(self._decoder, self._writer, self.text, self.config, self._searched)
         self.run_dir.write_result(
             {
@@ -145,6 +149,18 @@ class Chief:
             }
         )
         return held_out, known
+
+    def draw(self, judged: tuple[int, float] | None = None) -> None:
+        """Draws the curves of what there is by now; see `plot_curves`."""
+        self._drawn = time.monotonic()
+        plot_curves(
+            self.run_dir.read_metrics(),
+            self.run_dir.read_losses(),
+            self.run_dir.curves_file,
+            title=f"{self.run_dir.path.resolve().name}: {self.plan.weights:,} weights",
+            held_out_characters=self.text.held_out_characters,
+            judged=judged,
+        )
 
     @property
     def last_evaluated(self) -> int:
@@ -182,13 +198,3 @@ class Chief:
         losses = self.run_dir.read_losses()[since:]
         known = losses[~np.isnan(losses)]
         return float(known.mean(dtype=np.float64) / math.log(2)) if len(known) else math.nan
-
-    def _draw(self, judged: tuple[int, float] | None = None) -> None:
-        plot_curves(
-            self.run_dir.read_metrics(),
-            self.run_dir.read_losses(),
-            self.run_dir.curves_file,
-            title=f"{self.run_dir.path.resolve().name}: {self.plan.weights:,} weights",
-            held_out_characters=self.text.held_out_characters,
-            judged=judged,
-        )

@@ -154,12 +154,15 @@ class Trainer:
 
     def _judge(self, reason: StopReason) -> tuple[StopReason, Evaluation | None, Memorisation | None]:
         """Lets the chief judge the best weights of a run that came to its end, unless a signal cuts that short."""
-        if not self._chief or reason not in ENDED:
+        if not self._chief:
             return reason, None, None
-        try:
-            return reason, *self._chief.judge_best(reason, self._step)
-        except CutShort:
-            return "preempted" if self._stop.preempted else "interrupted", None, None
+        if reason in ENDED:
+            try:
+                return reason, *self._chief.judge_best(reason, self._step)
+            except CutShort:
+                reason = "preempted" if self._stop.preempted else "interrupted"
+        self._chief.draw()
+        return reason, None, None
 
     def _check_together(self) -> None:
         """Makes sure that all workers begin at the chief's step, with the chief's settings.

@@ -450,7 +450,9 @@ def test_first_checkpoint_on_a_full_disk_leaves_no_half_of_it(
 ) -> None:
     run = tmp_path / "run"
     with full_disk(20_000):
-        message = refused("train", sample_chat, "--out", run, "--user", "mira", *LITTLE, "--units", 24, underway=True)
+        message = refused(
+            *["train", sample_chat, "--out", run, "--user", "mira", *LITTLE, "--units", 24, "--no-cache"], underway=True
+        )
     assert re.match(rf"The checkpoint of step \d+ could not be saved in {run}/checkpoints/\w+: ", message)
     assert "File too large" in message
     assert [name for name in everything_in(run) if name.startswith("checkpoints/")] == []
@@ -510,7 +512,17 @@ def test_curves_on_a_full_disk_are_named(
 ) -> None:
     with full_disk(20_000):  # a checkpoint of 4 units takes 13 kB, the picture more than 30
         message = refused(
-            "train", sample_chat, "--out", tmp_path / "run", "--user", "mira", *LITTLE, "--units", 4, underway=True
+            "train",
+            sample_chat,
+            "--out",
+            tmp_path / "run",
+            "--user",
+            "mira",
+            *LITTLE,
+            "--units",
+            4,
+            "--no-cache",
+            underway=True,
         )
     assert str(tmp_path / "run") in message
     assert [name for name in everything_in(tmp_path / "run") if name.endswith(".png")] == []

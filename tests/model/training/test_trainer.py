@@ -223,6 +223,19 @@ def test_train_draws_its_curves(finished: Run) -> None:
     assert matplotlib.image.imread(finished.path / "curves.png").shape[:2] == (675, 1200)
 
 
+@pytest.mark.parametrize(("seconds", "pictures"), [(0.0, 1), (6.0, 3)], ids=["fast", "slow"])
+def test_train_draws_no_faster_than_somebody_looks(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, seconds: float, pictures: int
+) -> None:
+    looks, drawn = itertools.count(), []
+    clock = SimpleNamespace(monotonic=lambda: next(looks) * seconds)
+    monkeypatch.setattr("charflow.model.training.chief.time", clock)
+    monkeypatch.setattr("charflow.model.training.chief.plot_curves", lambda rows, *_, **__: drawn.append(len(rows)))
+    train(changed(steps=4, evaluations=4), corpus, tmp_path / "a")
+    assert len(drawn) == pictures
+    assert drawn[-1] == 4
+
+
 @pytest.fixture(scope="module")
 def events(finished: Run) -> list:
     """What TensorBoard reads, (step, value) each."""
@@ -427,6 +440,7 @@ def test_a_run_killed_after_its_last_step_is_finished_on_resuming(tmp_path: Path
 def test_a_stop_that_falls_on_an_evaluation_does_not_lose_it(tmp_path: Path, corpus: Corpus) -> None:
     train(changed(steps=6, evaluations=2), corpus, tmp_path / "a", interrupt_at=3)
     assert [row["step"] for row in RunDir(tmp_path / "a").read_metrics()] == [3]
+    assert RunDir(tmp_path / "a").curves_file.exists()
 
 
 def test_losses_that_a_power_cut_took_leave_a_gap(tmp_path: Path, corpus: Corpus) -> None:
