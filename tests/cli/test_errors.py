@@ -512,16 +512,7 @@ def test_curves_on_a_full_disk_are_named(
 ) -> None:
     with full_disk(20_000):  # a checkpoint of 4 units takes 13 kB, the picture more than 30
         message = refused(
-            "train",
-            sample_chat,
-            "--out",
-            tmp_path / "run",
-            "--user",
-            "mira",
-            *LITTLE,
-            "--units",
-            4,
-            "--no-cache",
+            *["train", sample_chat, "--out", tmp_path / "run", "--user", "mira", *LITTLE, "--units", 4, "--no-cache"],
             underway=True,
         )
     assert str(tmp_path / "run") in message
