@@ -78,6 +78,7 @@ def survey(fast: CsvSource, source: CsvSource) -> Survey | None:
     rows, headers, line = 0, 0, source.first_line
     try:
         for look in looks.as_numpy_iterator():
+            look["whole"].decode()  # 20 times as fast as TensorFlow's op, and as strict
             if look["longest_field"] > csv_lines.LONGEST_FIELD:
                 return None
             if long.longest is None or look["longest"] > long.longest.characters:
@@ -86,7 +87,7 @@ def survey(fast: CsvSource, source: CsvSource) -> Survey | None:
                 long.look_into(line + int(above), [field.decode() for field in fields])
             rows, line = rows + int(look["rows"]), line + int(look["lines"])
             headers += int(look["headers"]) if source.header else 0
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError):
+    except (UnicodeDecodeError, tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError):
         return None
     return Survey(replace(fast, repeats_header=headers > 0), rows - headers, headers, long.noticed())
 
@@ -100,11 +101,13 @@ def survey(fast: CsvSource, source: CsvSource) -> Survey | None:
     autograph=False,
 )
 def _look(fields: tf.Tensor, names: tf.Tensor, text_index: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Counts what is in a batch of fields [C, B], finds its longest message and rows of many lines.
+    """Counts what is in a batch of fields [C, B], joins it, finds its longest message and rows of many lines.
 
     Lines are counted from the first of the batch, which is 0.
     """
-    breaks, decoded = _line_breaks(fields)
+    joined = tf.strings.reduce_join(fields, axis=0, separator=" ")  # [B]
+    whole = tf.strings.reduce_join(joined, separator=" ")
+    breaks = _line_breaks(joined, whole)
     before = tf.cumsum(breaks + 1, exclusive=True)  # lines above each row, [B]
     texts = fields[text_index]
     headers = tf.cond(  # the whole header is looked for only where its part stands: strings are slow to compare
@@ -116,8 +119,8 @@ def _look(fields: tf.Tensor, names: tf.Tensor, text_index: tf.Tensor) -> dict[st
     longest = tf.argmax(lengths)
     suspects = tf.where(breaks >= FEWEST_BREAKS)[:, 0]
     return {
-        # The count depends on what was decoded, because tf.data drops an op whose result nobody needs.
-        "rows": tf.where(decoded >= 0, tf.size(lengths), 0),
+        "whole": whole,
+        "rows": tf.size(lengths),
         "headers": headers,
         "lines": tf.reduce_sum(breaks + 1),
         "longest_field": tf.reduce_max(tf.strings.length(fields)),
@@ -129,23 +132,17 @@ def _look(fields: tf.Tensor, names: tf.Tensor, text_index: tf.Tensor) -> dict[st
     }
 
 
-def _line_breaks(fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Counts the line breaks (LF, CR or both) in each row of fields [C, B], and decodes them all as UTF-8.
+def _line_breaks(joined: tf.Tensor, whole: tf.Tensor) -> tf.Tensor:
+    """Counts the line breaks (LF, CR or both) in each row, int64 [B], whose fields are joined [B], and all rows too.
 
-    One string for the batch: that is 3 times as fast as field by field.
-
-    Returns:
-        Line breaks, int64 [B]; the bytes that were decoded, int32, of which invalid UTF-8 makes an error.
+    In one string: that is 3 times as fast as row by row.
     """
-    joined = tf.strings.reduce_join(fields, axis=0, separator=" ")  # [B]
-    whole = tf.strings.reduce_join(joined, separator=" ")
-    decoded = tf.strings.unicode_transcode(whole, "UTF-8", "UTF-8", errors="strict")
     data = tf.io.decode_raw(whole, tf.uint8)  # [N]
     before_line_feed = tf.concat([data[1:] == _LINE_FEED, [False]], axis=0)
     breaks = tf.where((data == _LINE_FEED) | ((data == _RETURN) & ~before_line_feed))[:, 0]
     ends = tf.cumsum(tf.cast(tf.strings.length(joined), tf.int64) + 1)  # where each row ends in the whole
     rows = tf.searchsorted(ends, breaks, side="right")
-    return tf.cast(tf.math.bincount(rows, minlength=tf.size(ends)), tf.int64), tf.strings.length(decoded)
+    return tf.cast(tf.math.bincount(rows, minlength=tf.size(ends)), tf.int64)
 
 
 def _csv_dataset(source: CsvSource, columns: int, select_cols: list[int] | None = None) -> tf.data.Dataset:

@@ -267,6 +267,13 @@ def test_read_messages_names_the_first_broken_row(kind: str, more: int, tmp_path
     )
 
 
+@pytest.mark.parametrize("text", [b"caf\xe9", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80"])
+def test_read_messages_refuses_what_is_no_utf8(text: bytes, tmp_path: Path) -> None:
+    file = write(tmp_path / "chat.csv", HEADER + "mira,é😀\n".encode() + b"ada," + text + b"\nada,ok\n")
+    with pytest.raises(UserError, match=r"line 3: the row has bytes that are not UTF-8\."):
+        read_messages(file)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"mira,\xed\xa0\x80\n", b"mira,\xc0\x80\n", b"ada,ok\n" * 5000 + b"\xff,hi\n"],
