@@ -53,7 +53,6 @@ def explore(
     from charflow.model.presets import preset
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.corpus.explore import check_plot, plot_users, summarise_chat, summarise_user
-    from charflow.pipeline.corpus.secrets import find_secrets
     from charflow.pipeline.corpus.users import with_ids
     from charflow.pipeline.formats.inputs import find_inputs
     from charflow.pipeline.formats.messages import read_messages
@@ -68,7 +67,6 @@ def explore(
         messages = read_messages(files, settings.csv)
         own = with_ids(replace(settings, users=tuple(user or ())), messages)
         chat = summarise_chat(messages, drop_users=own.drop_users)
-        secrets, own_secrets = find_secrets(messages, own.users)
         if ids := own.users:
             corpus = build_corpus(files, own, read=lambda: messages)
             described = summarise_user(messages, corpus, ids, length=window_length, shift=window_shift, first=_FIRST)
@@ -81,23 +79,17 @@ def explore(
             console.remark([f"no font here has {quoted_list(sorted(lacking))}: {boxes}"])
     noticed.warn(messages.noticed)
     if json:
-        console.print_json(_figures(messages, chat, described, secrets, own_secrets))
+        console.print_json(_figures(messages, chat, described))
         return
     _show(messages, chat)
-    _show_secrets(secrets, own_secrets, of_one=bool(described))
+    _show_secrets(chat.secrets, described.secrets if described else None)
     if described:
         _show_user(described, window_length, window_shift)
     if plot:
         console.out.print(f"\nBar chart: {plot}")
 
 
-def _figures(
-    messages: "Messages",
-    chat: "ChatSummary",
-    user: "UserSummary | None",
-    secrets: "list[Found]",
-    own_secrets: "list[Found]",
-) -> dict[str, Any]:
+def _figures(messages: "Messages", chat: "ChatSummary", user: "UserSummary | None") -> dict[str, Any]:
     return {
         "rows": chat.rows,
         "users": len(chat.users),
@@ -109,8 +101,8 @@ def _figures(
         "chats": [asdict(chat) for chat in messages.chats],
         "empty_messages": chat.empty,
         "most_active": chat.users.head(_MOST_ACTIVE).to_dict("records"),
-        "secrets": [asdict(found) for found in secrets],
-        **({"user": {**asdict(user), "secrets": [asdict(found) for found in own_secrets]}} if user else {}),
+        "secrets": [asdict(found) for found in chat.secrets],
+        **({"user": asdict(user)} if user else {}),
     }
 
 
@@ -162,21 +154,22 @@ def _whole(user: str) -> str:
     return user if is_plain(user) else quoted(user, len(user))
 
 
-def _show_secrets(everybody: "list[Found]", own: "list[Found]", *, of_one: bool) -> None:
+def _show_secrets(everybody: "list[Found]", own: "list[Found] | None") -> None:
     """Shows what --scrub would replace, or has replaced: the chat itself is looked at."""
     if not any(found.count for found in everybody):
         console.out.print("\nNothing that --scrub replaces was found.")
         return
+    counts = [(own, "of the user"), (everybody, "of everybody")] if own else [(everybody, "of everybody")]
     console.out.print("\nWhat --scrub replaces:")
     console.columns(
         console.out,
-        ["kind", "such as", *(["of the user"] if of_one else []), "of everybody"],
+        ["kind", "such as", *(whose for _, whose in counts)],
         [
-            (found.kind, ", ".join(found.examples), *([f"{mine.count:,}"] if of_one else []), f"{found.count:,}")
-            for found, mine in zip(everybody, own, strict=True)
+            (found.kind, ", ".join(found.examples), *(f"{of_them[row].count:,}" for of_them, _ in counts))
+            for row, found in enumerate(everybody)
             if found.count
         ],
-        right=2 if of_one else 1,
+        right=len(counts),
     )
 
 

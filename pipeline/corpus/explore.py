@@ -3,7 +3,6 @@
 Reads the same `messages` as `corpus` does; `charflow explore` prints what these functions return.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,14 @@ import pandas as pd
 import tensorflow as tf
 
 from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.corpus.secrets import Found, Secrets
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.files import replacing
 from charflow.pipeline.fonts import drawable, fonts_for, one_line
 from charflow.pipeline.formats.messages import Messages, is_one_of
 from charflow.pipeline.places import check_file
+from charflow.pipeline.scrub import finds_in
 from charflow.pipeline.settings import Count, Natural, Texts, checked
 from charflow.pipeline.windows import count_windows
 
@@ -35,6 +36,7 @@ class ChatSummary:
         characters: code points of all messages, separators not counted.
         users: a table of `user`, `names` (a list, the most frequent first), `messages`, `characters`; most messages
             first, ties in order of appearance.
+        secrets: what `scrub` would replace, by kind.
     """
 
     rows: int
@@ -42,6 +44,7 @@ class ChatSummary:
     empty: int
     characters: int
     users: pd.DataFrame
+    secrets: list[Found]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class UserSummary:
         corpus_bytes: memory of the encoded corpus on the host.
         one_hot_bytes: what dense boolean one-hot arrays of the same windows would take (the tutorial recipe's way).
         first: the first messages as they stand in the file; of one above 1,000 characters these, and its length.
+        secrets: what `scrub` would replace in them, by kind.
     """
 
     user: str
@@ -69,6 +73,7 @@ class UserSummary:
     corpus_bytes: int
     one_hot_bytes: int
     first: list[str]
+    secrets: list[Found]
 
 
 @checked
@@ -79,16 +84,15 @@ def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary
         UserError: one of `drop_users` wrote nothing, or has the name of another.
     """
     dropped = with_ids(CorpusSettings(drop_users=tuple(drop_users)), messages).drop_users
-    tables = [
-        pd.DataFrame({"user": users, "characters": lengths})
-        for users, lengths in messages.dataset()
-        .map(
-            tf.autograph.experimental.do_not_convert(
-                lambda users, texts: (users, tf.strings.length(texts, unit="UTF8_CHAR"))
-            )
-        )
-        .as_numpy_iterator()
-    ]
+
+    @tf.autograph.experimental.do_not_convert
+    def look(users: tf.Tensor, texts: tf.Tensor) -> tuple:
+        return users, tf.strings.length(texts, unit="UTF8_CHAR"), tuple(finds_in(texts))
+
+    tables, secrets = [], Secrets()
+    for users, lengths, finds in messages.dataset().map(look, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator():
+        tables.append(pd.DataFrame({"user": users, "characters": lengths}))
+        secrets.add(finds)
     table = pd.concat(tables)
     users = (
         table.groupby("user", sort=False)["characters"]
@@ -106,6 +110,7 @@ def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary
         empty=int((table["characters"] == 0).sum()),
         characters=int(table["characters"].sum()),
         users=users,
+        secrets=secrets.found,
     )
 
 
@@ -118,12 +123,18 @@ def summarise_user(
     Raises:
         UserError: the training part is shorter than one window.
     """
-    n_messages, n_characters, shown = 0, 0, []
-    for text in _texts_of(messages, tuple(ids)):
-        n_messages += 1
-        n_characters += len(text)
-        if n_messages <= first:
-            shown.append(_beginning(text))
+
+    @tf.autograph.experimental.do_not_convert
+    def look(users: tf.Tensor, texts: tf.Tensor) -> tuple:
+        own = tf.boolean_mask(texts, is_one_of(users, tuple(ids)))
+        return own, tf.strings.length(own, unit="UTF8_CHAR"), tuple(finds_in(own))
+
+    n_messages, n_characters, shown, secrets = 0, 0, [], Secrets()
+    for texts, lengths, finds in messages.dataset().map(look, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator():
+        shown += [_beginning(text.decode()) for text in texts[: max(0, first - n_messages)]]
+        n_messages += len(texts)
+        n_characters += int(lengths.sum())
+        secrets.add(finds)
     windows = count_windows(corpus.split, length=length, shift=shift)
     size = len(corpus.vocabulary.chars)
     return UserSummary(
@@ -136,6 +147,7 @@ def summarise_user(
         corpus_bytes=corpus.ids.nbytes,
         one_hot_bytes=windows * (length + 1) * size,
         first=shown,
+        secrets=secrets.found,
     )
 
 
@@ -182,14 +194,6 @@ def _label(user: str) -> str:
     if not user or user != " ".join(user.split()):
         return f"'{one_line(user, _LABEL_LENGTH - 2)}'"
     return one_line(user, _LABEL_LENGTH)
-
-
-def _texts_of(messages: Messages, ids: tuple[str, ...]) -> Iterator[str]:
-    batches = messages.dataset().map(
-        tf.autograph.experimental.do_not_convert(lambda users, texts: tf.boolean_mask(texts, is_one_of(users, ids)))
-    )
-    for batch in batches.as_numpy_iterator():
-        yield from (text.decode() for text in batch)
 
 
 def _beginning(text: str) -> str:

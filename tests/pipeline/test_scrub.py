@@ -1,6 +1,7 @@
 """What is replaced by placeholders, kind by kind, and what only looks like it."""
 
 import doctest
+import re
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline import scrub as module
-from charflow.pipeline.scrub import KINDS, count_finds, scrub
+from charflow.pipeline.scrub import KINDS, Kind, count_finds, finds_in, scrub
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
 
@@ -193,6 +194,51 @@ PIECES += [kind.placeholder for kind in KINDS]
 def test_scrub_twice_is_scrub_once(texts: list[str]) -> None:
     once = scrubbed(*texts)
     assert scrubbed(*once) == once
+
+
+def assert_nothing_is_missed(texts: list[bytes]) -> None:
+    left, counts = tf.constant(texts), []
+    for kind in KINDS:  # the plain way: each looks at every text
+        counts.append([len(finds) for finds in kind.finds(left) if finds])
+        left = kind.replaced(left)
+    assert scrub(tf.constant(texts)).numpy().tolist() == left.numpy().tolist()
+    assert [found.numpy().tolist() for _, found in finds_in(tf.constant(texts))] == counts
+
+
+def as_python(pattern: str) -> str:
+    """A pattern of RE2 for `re`, of fewer letters: what it finds RE2 finds, too."""
+    for classes, letters in ((r"\pL", "a-zäжſK"), (r"\pN", "0-9²"), (r"\p{Z}", " ")):
+        pattern = pattern.replace(classes, letters)
+    return pattern
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=8).map("".join), min_size=20))
+@pytest.mark.slow
+def test_scrub_misses_nothing_that_patterns_find_in_every_text(texts: list[str]) -> None:
+    assert_nothing_is_missed([text.encode() for text in texts])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.slow
+def test_kinds_need_only_what_all_their_finds_have(kind: Kind, data: st.DataObject) -> None:
+    made = st.from_regex(re.compile(as_python(kind.pattern), re.IGNORECASE | re.ASCII), fullmatch=True)
+    texts = [text.encode() for text in data.draw(st.lists(made, min_size=5, max_size=5))]
+    finds = kind.finds(tf.constant(texts))
+    assert any(finds)
+    needed = tf.strings.regex_full_match(texts, rf"(?i)\C*(?:{kind.needs})\C*").numpy().tolist()
+    assert [text for text, found, seen in zip(texts, finds, needed, strict=True) if found and not seen] == []
+
+
+def test_scrub_reads_what_is_no_utf8() -> None:
+    texts = [b"\xff @mira \xc3", b"\xff", b"\xed\xa0\x80 http://a.example \x80 +49 170 1234567\xc0"]
+    assert scrub(tf.constant(texts)).numpy().tolist() == [
+        b"\xff <name> \xc3",
+        b"\xff",
+        b"\xed\xa0\x80 <link> \x80 <phone>\xc0",
+    ]
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "Zs"]), max_size=50))
