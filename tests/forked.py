@@ -3,9 +3,10 @@
 `Popen` is that of `subprocess`, but that a server forks the process: one for each worker of the suite, which has loaded
 the libraries and the packages below `charflow.cli`, has no thread but its own, and runs no operation, as TensorFlow's
 threads would not be there after a fork. The process has its own arguments, environment, folder, streams, session and
-status, and is a child of who asked for it. What a process does while Python and TensorFlow load is not seen: the
-environment variables that they read then, the locale, messages, a signal meanwhile. Tests of these use `subprocess`.
-CHARFLOW_THOROUGH=1 has real processes everywhere.
+status, and is a child of who asked for it. What it starts of Python itself, before TensorFlow runs in it, is forked
+from it in turn: workers of `launch`, servers of `serve`. What a process does while Python and TensorFlow load is not
+seen: the environment variables that they read then, the locale, messages, a signal meanwhile. Tests of these use
+`subprocess`. CHARFLOW_THOROUGH=1 has real processes everywhere.
 """
 
 import ctypes
@@ -15,15 +16,18 @@ import json
 import os
 import pkgutil
 import runpy
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import types
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.support import ROOT, THOROUGH
 
@@ -40,7 +44,8 @@ class _Forked(subprocess.Popen):
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, *more: Any) -> None:
         pass_fds, cwd, env, _, _, shell, p2cread, _, _, c2pwrite, _, errwrite, _, gid, gids, uid, umask, *group = more
         arguments = _of_python(args)
-        if not arguments or executable or preexec_fn or pass_fds or shell or gid or gids or uid or umask != -1:
+        odd = executable or pass_fds or shell or gid or gids or uid or umask != -1
+        if odd or not arguments or not self._can_fork(preexec_fn):
             super()._execute_child(args, executable, preexec_fn, close_fds, *more)
             return
         request = {
@@ -50,9 +55,32 @@ class _Forked(subprocess.Popen):
             "group": group,
         }
         streams = enumerate((p2cread, c2pwrite, errwrite))
-        self.pid = _fork(request, [number if stream == -1 else stream for number, stream in streams])
+        self.pid = self._fork(request, [number if stream == -1 else stream for number, stream in streams], preexec_fn)
         self._child_created = True
         self._close_pipe_fds(*more[6:12])
+
+    def _can_fork(self, preexec_fn: Any) -> bool:
+        return not preexec_fn
+
+    def _fork(self, request: dict[str, Any], streams: list[int], _: Any) -> int:
+        return _fork(request, streams)
+
+
+class _Nested(_Forked):
+    """A child of such a process, which has it forked from itself, while all of its threads are Python's."""
+
+    def _can_fork(self, _: Any) -> bool:
+        return sum(1 for _ in Path("/proc/self/task").iterdir()) == threading.active_count()
+
+    def _fork(self, request: dict[str, Any], streams: list[int], preexec_fn: Callable[[], None] | None) -> int:
+        streams = [os.dup(stream) for stream in streams]
+        for text in (sys.stdout, sys.stderr):
+            text.flush()
+        if pid := os.fork():
+            for stream in streams:
+                os.close(stream)
+            return pid
+        return _begin_anew(request, streams, preexec_fn)
 
 
 def _of_python(command: Any) -> list[str] | None:
@@ -150,6 +178,7 @@ def _serve() -> list[str]:
             asked.close()
             os.closerange(reading, writing + 1)
             _become(json.loads(request), streams)
+            subprocess.Popen = _Nested
             return json.loads(request)["arguments"]
         os.waitpid(between, 0)
         asked.send(os.read(reading, 100))
@@ -172,6 +201,32 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+
+
+def _begin_anew(request: dict[str, Any], streams: list[int], preexec_fn: Callable[[], None] | None) -> NoReturn:
+    """Does what a process is for that was forked in the midst of another command, of which nothing stays."""
+    status: object = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        _become(request, streams)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        if preexec_fn:
+            preexec_fn()
+        for name in [name for name in sys.modules if name.startswith("charflow.cli")]:
+            del sys.modules[name]
+        _run(request["arguments"])
+        status = None
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for text in (sys.stdout, sys.stderr):
+            text.flush()
+        os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def _run(arguments: list[str]) -> None:

@@ -186,7 +186,7 @@ KEPT = r"charflow: interrupted; --resume goes on from what was saved in \S+\."
 EVENTS = {
     "last step": Event(["--time-limit", "2"], _by_itself, 0, r"looking for copied text …"),
     "early stop": Event(
-        ["--time-limit", "120", "--evaluations", "400", "--patience", "1", "--dropout", "0", "--learning-rate", "0.1"],
+        ["--steps", "4000", "--evaluations", "400", "--patience", "1", "--dropout", "0", "--learning-rate", "0.1"],
         _by_itself,
         0,
         r"looking for copied text …",

@@ -77,17 +77,6 @@ def test_check_passes_on_a_good_export(windowed: Path) -> None:
     assert failures(findings) == {}
 
 
-def test_check_in_fresh_process_passes_on_a_good_export(plain: Path) -> None:
-    findings = check_in_fresh_process(plain)
-    assert [finding.check for finding in findings] == ALL_CHECKS
-    assert failures(findings) == {}
-    seen = {finding.check: finding.seen for finding in findings}
-    assert seen["loads into a session"] == "5 signatures, tables initialised"
-    assert seen["has a model card"].startswith("version 1, ")
-    assert seen["equals the in-process generator"].startswith("5 texts, ")
-    assert seen["warm-up file replays"] == "7 requests"
-
-
 def test_check_in_fresh_process_gives_on_what_the_check_found(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Finding("a", True, "fine"), Finding("b", False, "ValueError: пʼять")]
 

@@ -65,14 +65,17 @@ def test_damaged_version_is_refused_or_answers_as_the_whole_one(
     damage: str, plain: Path, whole: dict[str, list], tmp_path: Path
 ) -> None:
     refused = set()
-    for name in files_of(plain):
-        copy = tmp_path / name.replace("/", "-") / "1"
+    harmless = [name for name in files_of(plain) if Path(name).name in HARMLESS]
+    others = [[name] for name in files_of(plain) if name not in harmless]
+    for number, names in enumerate([harmless, *others]):  # those that change nothing together: to load takes seconds
+        copy = tmp_path / str(number) / "1"
         shutil.copytree(plain, copy)
-        DAMAGES[damage](copy / name)
+        for name in names:
+            DAMAGES[damage](copy / name)
         try:
-            assert answers_of(copy) == whole, name
+            assert answers_of(copy) == whole, names
         except ServingError:
-            refused.add(Path(name).name)
+            refused |= {Path(name).name for name in names}
         shutil.rmtree(copy)
     expected = {Path(name).name for name in files_of(plain)} - HARMLESS
     if damage == "missing":

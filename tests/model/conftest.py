@@ -7,6 +7,7 @@ output is a word.
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from charflow.model.network.network import Network
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import CharacterLookup, Vocabulary
+from tests.model.two_workers import launch
+from tests.support import made_once
 
 Follows = Mapping[str, Mapping[str, float]]
 
@@ -104,3 +107,15 @@ def make_corpus() -> Callable[..., Corpus]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def launched(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
+    """The folder of a run that two launched workers trained; not to be changed."""
+
+    def train(folder: Path) -> None:
+        with launch(sample_chat, folder / "run") as process:
+            _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+
+    return made_once(tmp_path_factory, "launched", train) / "run"

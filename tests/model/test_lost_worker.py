@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,38 +18,17 @@ from charflow.model.distributed.cluster import JOIN_TIMEOUT, free_ports
 from charflow.model.distributed.rendezvous import meet
 from charflow.model.run.run_dir import RunDir
 from tests import forked
-
-STEPS = 300
-
-
-def train_command(chat: str, out: Path) -> list[str]:
-    return [
-        "train", chat, "--out", str(out), "--user", "mira", "--units", "16", "--window-length", "20",
-        "--batch-size", "8", "--steps", str(STEPS), "--evaluations", "2", "--checkpoint-every", "20",
-        "--no-cache", "--json",
-    ]  # fmt: skip
-
-
-def launch(chat: str, out: Path, *options: str) -> subprocess.Popen[str]:
-    return forked.Popen(
-        [sys.executable, "-m", "charflow", "launch", "--workers", "2", *options, "--", *train_command(chat, out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+from tests.model.two_workers import STEPS, launch, options
 
 
 def worker_pid(launcher: int, index: int) -> int:
-    """Finds a worker among the children of `charflow launch`."""
+    """Finds a worker among the children of `charflow launch`, which starts them in order."""
+    children = []
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if parent == launcher and f'"index": {index}'.encode() in environment:
-            return int(entry.name)
-    raise AssertionError(f"{launcher} has no worker {index}")
+        with suppress(OSError):
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == launcher:
+                children.append(int(entry.name))
+    return sorted(children)[index]
 
 
 def weights(out: Path) -> dict[str, np.ndarray]:
@@ -57,13 +37,10 @@ def weights(out: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name, dtype in types.items() if dtype == tf.float32}
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc to find the worker to kill")
-def test_a_killed_worker_is_started_again_with_its_group(sample_chat: str, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    with launch(sample_chat, whole, "--max-restarts", "3") as process:  # lost by a busy machine, too
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-    with launch(sample_chat, killed, "--max-restarts", "3") as process:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc to find the worker to kill")
+def test_a_killed_worker_is_started_again_with_its_group(launched: Path, sample_chat: str, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    with launch(sample_chat, killed) as process:
         losses, until = RunDir(killed).losses_file, time.monotonic() + 120
         while time.monotonic() < until and not (losses.exists() and losses.stat().st_size > 4 * STEPS // 3):
             time.sleep(0.005)
@@ -72,11 +49,11 @@ def test_a_killed_worker_is_started_again_with_its_group(sample_chat: str, tmp_p
         assert process.returncode == 0, errors
     assert "start" in errors and "again" in errors
     assert json.loads(output)["steps"] == STEPS
-    first, second = weights(killed), weights(whole)
+    first, second = weights(killed), weights(launched)
     assert first.keys() == second.keys() and len(first) >= 5
     for name, value in first.items():
         np.testing.assert_allclose(value, second[name], atol=1e-5, err_msg=name)
-    np.testing.assert_allclose(RunDir(killed).read_losses(), RunDir(whole).read_losses(), atol=1e-4)
+    np.testing.assert_allclose(RunDir(killed).read_losses(), RunDir(launched).read_losses(), atol=1e-4)
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["chief", "worker"])
@@ -85,7 +62,7 @@ def test_a_worker_that_never_comes_ends_the_wait(sample_chat: str, tmp_path: Pat
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     began = time.monotonic()
     done = forked.run(
-        [sys.executable, "-m", "charflow", *train_command(sample_chat, tmp_path / "run")],
+        [sys.executable, "-m", "charflow", *options(sample_chat, tmp_path / "run")],
         timeout=120,
         env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "6"},
     )
@@ -103,7 +80,7 @@ def test_a_chief_whose_worker_dies_before_it_registers_still_hears_ctrl_c(sample
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
     with forked.Popen(
-        [sys.executable, "-m", "charflow", *train_command(sample_chat, tmp_path / "run")],
+        [sys.executable, "-m", "charflow", *options(sample_chat, tmp_path / "run")],
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TF_CONFIG": json.dumps(cluster), JOIN_TIMEOUT: "100"},
     ) as chief:

@@ -14,8 +14,8 @@ import pytest
 
 from charflow.model.run.run_dir import RunDir
 from tests import forked
+from tests.model.two_workers import STEPS, options
 
-STEPS = 200
 _RUN = """
 import sys
 import tensorflow as tf
@@ -26,14 +26,6 @@ if cpus > 1:
 from charflow.cli import main
 main(sys.argv[2:])
 """
-
-
-def options(chat: str, out: Path) -> list[str]:
-    return [
-        "train", chat, "--out", str(out), "--user", "mira", "--units", "16", "--dropout", "0.2",
-        "--window-length", "20", "--batch-size", "8", "--steps", str(STEPS), "--evaluations", "2",
-        "--no-cache", "--json",
-    ]  # fmt: skip
 
 
 def train(chat: str, out: Path, *more: str, cpus: int = 1, **environment: str) -> subprocess.Popen[str]:
@@ -86,15 +78,9 @@ def test_mirrored_training_on_replies_has_the_losses_of_one_device(sample_chat: 
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_two_launched_workers_have_the_losses_of_one_device(
-    alone: np.ndarray, sample_chat: str, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "charflow", "launch", "--workers", "2", "--", *options(sample_chat, out)]
-    with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launch:
-        found = losses(out, launch)
-    np.testing.assert_allclose(found, alone, atol=1e-4)
-    placement = json.loads(RunDir(out).placement_file.read_text())
+def test_two_launched_workers_have_the_losses_of_one_device(alone: np.ndarray, launched: Path) -> None:
+    np.testing.assert_allclose(RunDir(launched).read_losses(), alone, atol=1e-4)
+    placement = json.loads(RunDir(launched).placement_file.read_text())
     assert (placement["workers"], placement["replicas"]) == (2, 2)
 
 

@@ -1,13 +1,26 @@
 """`charflow bench train` on a small network: every strategy is there, and figures hang together."""
 
+import subprocess
+from types import SimpleNamespace
+
 import pytest
 
 from charflow.model.distributed.cluster import usable_cores
+from tests import forked
 
 SMALL = ["--units", 16, "--window-length", 20, "--batch-size", 8, "--seconds", 0.2, "--user", "mira"]
 
 
+@pytest.fixture
+def _forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the processes that are measured forked; who forks them cannot bind them to the life of this one."""
+    module = "charflow.model.distributed.worker_process"
+    monkeypatch.setattr(f"{module}._prctl", None)
+    monkeypatch.setattr(f"{module}.subprocess", SimpleNamespace(Popen=forked.Popen, DEVNULL=subprocess.DEVNULL))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_workers")
 def test_bench_measures_one_device_and_two_processes(call, sample_chat: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--workers", 2, "--json")
     assert (done.status, done.err) == (0, "")
@@ -31,6 +44,7 @@ def test_bench_prints_a_table(call, sample_chat: str, precision: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_workers")
 @pytest.mark.skipif(usable_cores() < 2, reason="one core: by default nothing is measured in several processes")
 def test_bench_says_once_what_the_processes_cannot_do(call, sample_chat: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--batch-size", 9)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from charflow.export.check import Finding
+from charflow.export.check import Finding, check
 from charflow.export.model_card import read_model_card
 
 CHECKS = [
@@ -65,8 +65,13 @@ def test_export_makes_a_version_and_checks_it(first: SimpleNamespace, trained_ru
     lines = first.out.splitlines()
     assert lines[0] == f"Exported {trained_run} as {first.version}."
     rows = [line.partition("  ok  ") for line in lines[2:]]
-    assert [name.strip() for name, _, _ in rows] == CHECKS
-    assert all(seen.strip() for _, _, seen in rows)
+    seen = {name.strip(): seen.strip() for name, _, seen in rows}
+    assert list(seen) == CHECKS
+    assert all(seen.values())
+    assert seen["loads into a session"] == "5 signatures, tables initialised"
+    assert seen["has a model card"].startswith("version 1, ")
+    assert seen["equals the in-process generator"].startswith("5 texts, ")
+    assert seen["warm-up file replays"] == "7 requests"
     assert read_model_card(first.version)["version"] == 1
 
 
@@ -135,8 +140,9 @@ def test_export_check_shows_what_failed(call: Callable, found: list[Finding], tm
 
 
 def test_export_check_without_a_card_is_one_good_sentence(
-    refused: Callable, first: SimpleNamespace, tmp_path: Path
+    refused: Callable, first: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", check)  # the process is that of `first`
     version = shutil.copytree(first.version, tmp_path / "1")
     shutil.rmtree(version / "assets.extra")
     message = refused("export", "--check", version, underway=True)
