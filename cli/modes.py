@@ -21,7 +21,7 @@ class Mode:
     Attributes:
         option: the parameter that it is.
         ignores: the parameters that it leaves without a use.
-        given: whether it does so where it is given, or where it is not.
+        given: whether it does so where it is given, or where it is not: of a flag that has an opposite, where that is.
     """
 
     option: str
@@ -59,7 +59,9 @@ def check_modes(context: Any) -> None:
     """
     parameters = {parameter.name: parameter for parameter in context.command.params}
     for each in modes_of(context.command.callback):
-        if bool(context.params[each.option]) is not each.given:
+        option, value = parameters[each.option], context.params[each.option]
+        opposite = None if each.given else next(iter(option.secondary_opts), None)
+        if (value is not False) if opposite else (bool(value) is not each.given):
             continue
         unused = [
             _shown(parameter)
@@ -68,7 +70,7 @@ def check_modes(context: Any) -> None:
         ]
         if unused:
             verb, them = ("is", "it") if len(unused) == 1 else ("are", "them")
-            where = f"{'with' if each.given else 'without'} {_shown(parameters[each.option])}"
+            where = f"with {opposite}" if opposite else f"{'with' if each.given else 'without'} {_shown(option)}"
             raise UserError(f"{listed(unused)} {verb} of no use {where}: leave {them} out.")
 
 

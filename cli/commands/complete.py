@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 @checked
 @mode("stream", ignores=("json",))
+@mode("stop_at_end", given=False, ignores=("max_messages",))
 @options.settings(SamplingSettings, describe=lambda told: f"{told} [default: the model's]")
 def complete(
     prompt: Prompts = None,

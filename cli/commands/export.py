@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @mode("check", ignores=("run", "to", "version", "changes", "context", "limits"))
+@mode("stop_at_end", given=False, ignores=("max_messages",))
 @options.settings(
     SamplingSettings, defaults=True, describe=lambda told: f"Of serving_default: {told[0].lower()}{told[1:]}"
 )

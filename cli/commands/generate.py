@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from charflow.cli import options
+from charflow.cli.modes import mode
 from charflow.cli.prompts import Prompts, heading, read_prompts
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
@@ -25,6 +26,7 @@ _AT_ONCE = 64  # texts in a batch: more are hardly faster, and show nothing for 
 
 
 @checked
+@mode("stop_at_end", given=False, ignores=("max_messages",))
 @options.settings(SamplingSettings, defaults=True)
 def generate(
     run: options.RunFolder,

@@ -36,8 +36,9 @@ def called(parameter: Any) -> str:
 def test_what_a_mode_ignores_is_refused(refused: Callable, command: Any, found: Mode, ignored: Any) -> None:
     option = next(each for each in command.params if each.name == found.option)
     typed = [each for each in command.params if each.required or each is ignored or (found.given and each is option)]
-    line = [word for each in typed for word in words(each)]
-    where = f"{'with' if found.given else 'without'} {called(option)}"
+    opposite = [] if found.given else option.secondary_opts
+    line = [word for each in typed for word in words(each)] + opposite
+    where = f"with {opposite[0]}" if opposite else f"{'with' if found.given else 'without'} {called(option)}"
     assert refused(command.name, *line) == f"{called(ignored)} is of no use {where}: leave it out."
 
 
@@ -45,3 +46,9 @@ def test_several_options_without_a_use_are_named_together(refused: Callable) -> 
     assert refused("export", "run", "--check", "models/1", "--length", "5", "--top-k", "2") == (
         "RUN, --length and --top-k are of no use with --check: leave them out."
     )
+
+
+def test_an_option_of_two_ways_that_is_left_out_leaves_the_others_their_use(refused: Callable) -> None:
+    typed = ["complete", "hi", "--max-messages", "3", "--server", "127.0.0.1:1"]
+    assert "of no use" not in refused(*typed)
+    assert refused(*typed, "--no-stop-at-end") == "--max-messages is of no use with --no-stop-at-end: leave it out."
