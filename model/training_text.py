@@ -39,8 +39,13 @@ class TrainingText(ABC):
 
     @property
     def train_characters(self) -> int:
-        """Characters to learn from."""
+        """Characters of the text to learn from, those that are only read too."""
         return self.corpus.split
+
+    @cached_property
+    def learned_characters(self) -> int:
+        """Those of them that are learned."""
+        return self.corpus.count_learned(0, self.corpus.split)
 
     @property
     def held_out_characters(self) -> int:

@@ -94,7 +94,8 @@ def _show(folder: Path, prepared: "PreparedCorpus", figures: dict[str, Any]) -> 
             ),
             (
                 "characters",
-                f"{figures['train_characters']:,} to learn, {figures['held_out_characters']:,} held out, "
+                f"{prepared.count_learned(0, prepared.split):,} to learn, "
+                f"{prepared.count_learned(prepared.split, prepared.characters):,} held out, "
                 f"{figures['distinct_characters']:,} distinct",
             ),
             *noticed.longest(prepared.noticed),

@@ -26,8 +26,8 @@ class Plan:
 
     Attributes:
         messages: of the whole corpus.
-        train_characters: characters to learn from.
-        held_out_characters: characters to be judged on.
+        train_characters: characters to learn; not those of questions, which are only read.
+        held_out_characters: characters to be judged on, likewise.
         distinct_characters: vocabulary without `[UNK]`.
         windows: training windows in an epoch.
         batch_size: global batch.
@@ -72,8 +72,8 @@ def make_plan(
     optimizer_floats = sum(math.prod(variable.shape) for variable in optimizer.variables)
     return Plan(
         messages=text.corpus.messages,
-        train_characters=text.train_characters,
-        held_out_characters=text.held_out_characters,
+        train_characters=text.learned_characters,
+        held_out_characters=text.judged_characters,
         distinct_characters=len(text.vocabulary.chars),
         windows=windows,
         batch_size=batch_size,

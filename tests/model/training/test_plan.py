@@ -1,6 +1,7 @@
 """The sizes of a run against counting."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from charflow.model.training.plan import Plan, check_memory, make_plan
 from charflow.model.training_text import TextInMemory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.text_settings import TextSettings
 
 
 def plan_of(corpus: Corpus, **training) -> tuple[Plan, Network]:
@@ -37,6 +39,13 @@ def test_make_plan_counts(make_corpus: Callable) -> None:
     assert (plan.batch_size, plan.steps_per_epoch) == (4, 2)
     assert plan.weights == network.n_weights == sum(weight.size for weight in network.model.get_weights())
     assert plan.host_bytes == 44
+
+
+def test_make_plan_counts_no_questions(tmp_path: Path) -> None:
+    (tmp_path / "chat.csv").write_text("fromUser.id,text\n" + "bo,how are you today?\nada,well\n" * 10)
+    corpus = Corpus.from_csv(str(tmp_path / "chat.csv"), user="ada", text=TextSettings(reply=True))
+    plan, _ = plan_of(corpus)
+    assert (plan.train_characters, plan.held_out_characters) == (9 * len("well."), len("well."))
 
 
 def test_make_plan_of_fewer_windows_than_a_batch_makes_the_batch_smaller(make_corpus: Callable) -> None:
