@@ -37,8 +37,16 @@ def needed(row: Row, chat: ChatFile) -> list[str] | None:
     return list(dict.fromkeys([*fields, *names_beside(fields.user, row)])) if fields else None
 
 
-def messages_in(rows: Iterable[tuple[Row, str]], chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
+def messages_in(
+    rows: Iterable[tuple[Row, str]], chat: ChatFile, notes: Notes, *, of: str = "object"
+) -> Iterator[tuple[str, str]]:
     """Yields the messages of flat rows, each of which is given with how it looks in the file.
+
+    Args:
+        rows: of the file.
+        chat: the file.
+        notes: what is to be said of it.
+        of: what a row is called where it is left out.
 
     Raises:
         UserError: fields that are asked for stand in no row.
@@ -51,7 +59,7 @@ def messages_in(rows: Iterable[tuple[Row, str]], chat: ChatFile, notes: Notes) -
             names |= dict.fromkeys(row)
         user, text = (name_of(row.get(fields.user)), row.get(fields.text)) if fields else ("", None)
         if not fields or not user or not isinstance(text, str):
-            notes.leave_out("incomplete object", shown)
+            notes.leave_out(f"incomplete {of}", shown)
             continue
         notes.kind = notes.kind or f"users in {fields.user!r}, messages in {fields.text!r}"
         for beside in _names_beside(fields.user, tuple(row)):

@@ -18,7 +18,7 @@ def _recognises(chat: ChatFile) -> bool:
 
 
 def _read(chat: ChatFile, notes: Notes) -> Iterator[tuple[str, str]]:
-    return messages_in(_rows(chat), chat, notes) if _recognises(chat) else iter(())
+    return messages_in(_rows(chat), chat, notes, of="row") if _recognises(chat) else iter(())
 
 
 def _rows(chat: ChatFile) -> Iterator[tuple[dict[str, Any], str]]:

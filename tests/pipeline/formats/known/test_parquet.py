@@ -33,8 +33,8 @@ def written(rows: list[dict], **how: object) -> bytes:
 PAIRS = [("9007199254740993", "good evening\nall"), ("8", "é \U0001f600"), ("8", "")]
 KIND = "Parquet, users in 'author.id', messages in 'content'"
 EXAMPLES = [
-    Example("chat.parquet", written(ROWS, row_group_size=2), PAIRS, {"incomplete object": 2}, KIND),
-    Example("packed.parquet", written(ROWS, compression="zstd"), PAIRS, {"incomplete object": 2}, KIND),
+    Example("chat.parquet", written(ROWS, row_group_size=2), PAIRS, {"incomplete row": 2}, KIND),
+    Example("packed.parquet", written(ROWS, compression="zstd"), PAIRS, {"incomplete row": 2}, KIND),
 ]
 
 
