@@ -12,6 +12,8 @@ from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.sampling_loops import SamplingOptions
 from charflow.model.decoding.settings import LONGEST_STOP
+from charflow.pipeline.marks import END
+from charflow.pipeline.vocabulary import Vocabulary
 
 
 class Writer:
@@ -53,3 +55,9 @@ class Writer:
         )
         tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
         return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options, after_end=False, loop="plain").ids
+
+
+def learned_part(written: np.ndarray, vocabulary: Vocabulary) -> str:
+    """Decodes what was written, as far as it was learned: behind an answer a question would be next, and none was."""
+    text = vocabulary.decode(written)
+    return text.partition(END)[0] if vocabulary.replies else text

@@ -15,7 +15,7 @@ import numpy as np
 from charflow.model.canaries import canaries_of
 from charflow.model.config import Config
 from charflow.model.decoding.decoder import Decoder
-from charflow.model.decoding.writer import Writer
+from charflow.model.decoding.writer import Writer, learned_part
 from charflow.model.evaluation.copy_check import LONG, find_copies
 from charflow.model.evaluation.exposure import Exposure, exposure
 from charflow.model.run.checkpoints import best_step
@@ -27,7 +27,9 @@ from charflow.pipeline.marks import END, readable
 from charflow.pipeline.vocabulary import Vocabulary
 
 TEMPERATURES = (0.5, 1.0)
-_ROWS, _CHARS = 20, 500  # of each temperature: 20,000 characters in all, which takes a fraction of a second
+# Rows of each temperature, and characters: 20,000 in all, which takes a fraction of a second.
+_TEXTS = (20, 500)
+_ANSWERS = (100, 100)  # they are short, and what is behind one does not count
 # Of what is written. Models of one person reached 0 to 3 %, beginnings of links for the most part; one that had learned
 # a small chat by heart 4 to 15 %.
 MOST_COPIED = 0.05
@@ -41,7 +43,7 @@ class Memorisation:
 
     Attributes:
         run_length: characters of a run that is counted as copied, at least.
-        characters: written at each of `TEMPERATURES`.
+        characters: written at each of `TEMPERATURES`, at least; of answers, up to their ends.
         copied: the share of them that lies in such runs, by temperature.
         compared: characters of the training text in which they were looked for.
         longest: characters of the longest run that stands in the training text, be it shorter.
@@ -73,16 +75,20 @@ def memorised(
         progress: is told what is being done, and the share of it that is; what it raises ends it.
     """
     before, seed = opening(config.corpus.text), config.training.seed
-    temperatures = np.repeat(TEMPERATURES, _ROWS).tolist()
+    rows, chars = _ANSWERS if text.vocabulary.replies else _TEXTS
+    temperatures = np.repeat(TEMPERATURES, rows).tolist()
     seeds = range(seed, seed + len(temperatures))
-    ids = write(text.vocabulary.encode(before), _CHARS, temperatures=temperatures, seeds=seeds)
-    looking = partial(progress, "looking for copied text")
-    found = find_copies(text, [text.vocabulary.decode(row) for row in ids], looking)
-    copied = np.reshape(found.characters, [len(TEMPERATURES), -1]).sum(axis=1) / (_ROWS * _CHARS)
+    ids = write(text.vocabulary.encode(before), chars, temperatures=temperatures, seeds=seeds)
+    samples = [learned_part(row, text.vocabulary) for row in ids]
+    found = find_copies(text, samples, partial(progress, "looking for copied text"))
+    written, copied = (
+        np.reshape(each, [len(TEMPERATURES), -1]).sum(axis=1) for each in (list(map(len, samples)), found.characters)
+    )
+    shares = copied / np.maximum(written, 1)
     return Memorisation(
         run_length=LONG,
-        characters=_ROWS * _CHARS,
-        copied={f"{temperature:g}": share for temperature, share in zip(TEMPERATURES, copied.tolist(), strict=True)},
+        characters=int(written.min()),
+        copied={f"{temperature:g}": share for temperature, share in zip(TEMPERATURES, shares.tolist(), strict=True)},
         compared=found.compared,
         longest=found.longest.length,
         text=readable(found.longest.text),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charflow.model.decoding.writer import Writer
+from charflow.model.decoding.writer import Writer, learned_part
 from charflow.model.training_text import TrainingText
-from charflow.pipeline.marks import END, readable
+from charflow.pipeline.marks import readable
 from charflow.pipeline.read_only import plain
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
@@ -61,9 +61,7 @@ class SampleWriter:
         seeds = [self._seed] * len(self._temperatures)
         written = self._write(seed_ids, self._chars, temperatures=self._temperatures, seeds=seeds)
         for temperature, row in zip(self._temperatures, written, strict=True):
-            text = decode(row)
-            if self._text.vocabulary.replies:
-                text = text.partition(END)[0]  # a question would be next, and none was learned
+            text = learned_part(row, self._text.vocabulary)
             yield Sample(step, epoch, best, temperature, readable(decode(seed_ids)), readable(text))
 
     def _seed_ids(self, step: int) -> np.ndarray:

@@ -48,6 +48,17 @@ def test_memorised_counts_no_short_runs(report: Callable) -> None:
 
 
 @pytest.mark.slow
+def test_memorised_takes_answers_up_to_their_ends(make_chain: Callable, make_corpus: Callable) -> None:
+    babbles = {"\x02": {"c": 1}, "c": {"a": 1}, "a": {"\x03": 1}, "\x03": {"b": 1}, "b": {"b": 1}}
+    decoder = make_decoder(make_chain("\x02\x03abc", babbles), "stream", 8)
+    config = Config(corpus=CorpusSettings(text=TextSettings(reply=True)), training=TrainingConfig(steps=1))
+    text = TextInMemory(make_corpus("b" * 600 + "\x02ca\x03"))
+    found = memorised(decoder, Writer(decoder), text, config, lambda doing, share: None)
+    assert found.copied == {"0.5": 0.0, "1": 0.0}
+    assert (found.characters, found.text) == (100 * len("ca"), "ca")
+
+
+@pytest.mark.slow
 def test_memorised_names_the_character_where_messages_are_not_told_apart(
     make_network: Callable[..., Network], make_corpus: Callable
 ) -> None:
