@@ -88,6 +88,7 @@ def loaders(base: Path) -> None:
             "prompt": np.array([PROMPT.encode()], object),
             **servable.signatures["generate"].defaults,
             "max_chars": np.array([100], np.int32),
+            "stop_at_end": np.array([False]),  # here and below, so that all texts have the same length
         },
     }
     functions = tf.saved_model.load(path)
@@ -154,7 +155,7 @@ def batching(base: Path, *, seconds: float = 15.0, count: int = 64) -> None:
             await client.generate(PROMPT, max_chars=8, seed=0)
 
             def make(number: int) -> Callable[[int], Awaitable[Any]]:
-                return lambda turn: client.generate(PROMPT, max_chars=100, seed=1000 * number + turn)
+                return lambda turn: client.generate(PROMPT, max_chars=100, stop_at_end=False, seed=1000 * number + turn)
 
             return await clients(count, seconds, make)
 
@@ -196,7 +197,7 @@ def swap(base: Path, *, seconds: float = 60.0, count: int = 32) -> None:
                 def make(number: int) -> Callable[[int], Awaitable[Any]]:
                     client = by_rest if number % 4 == 0 else by_grpc
                     calls: list[Callable[[int], Awaitable[Any]]] = [
-                        lambda turn: client.generate(PROMPT, max_chars=50, seed=turn),
+                        lambda turn: client.generate(PROMPT, max_chars=50, stop_at_end=False, seed=turn),
                         lambda turn: client.complete(PROMPT),
                         lambda turn: client.next_char(PROMPT),
                         lambda turn: client.score([PROMPT, "hello there"]),
