@@ -60,7 +60,7 @@ def generate(
         console.remark([f"the model never writes {quoted_list(never)}: --stop {quoted(settings.stop)} ends no text."])
     settings.seeds(len(prompts) * count)  # before the first text, rather than at the last
     with waiting("compiling"):
-        generator.generate("", max_chars=1)  # traces the graph, so that what is timed is the decoding
+        generator.generate("", **asdict(settings) | {"max_chars": 1})  # traces, so that what is timed is the decoding
     if json:
         _print_json(generator, prompts, settings, count)
         return

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,22 @@ import pytest
 
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.settings import SamplingSettings
+from charflow.model.decoding.text_model import Completions, TextModel
 
 PROMPT = "oh my dears, "
+_LOAD = Generator.load
+_load_once = cache(_LOAD)  # no test changes a run
 
 
 @pytest.fixture(scope="module")
 def generator(trained_run: Path) -> Generator:
-    return Generator.load(trained_run)
+    return _load_once(trained_run, context="stream")
+
+
+@pytest.fixture(autouse=True)
+def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the command take a generator that is loaded, and traced, already."""
+    monkeypatch.setattr(Generator, "load", _load_once)
 
 
 @pytest.fixture
@@ -34,6 +44,24 @@ def test_generate_prints_the_prompt_and_what_follows(call: Callable, trained_run
     done = call("generate", trained_run, PROMPT, "--length", 50)
     expected = generator.generate(PROMPT, max_chars=50)[0].text
     assert (done.status, done.out, done.err) == (0, f"{PROMPT}{expected}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "loop"), [([], "plain"), (["--stop", "e"], "rows"), (["--top-k", 3], "sampled")], ids=str
+)
+def test_generate_traces_once_before_it_writes(
+    call: Callable, trained_run: Path, monkeypatch: pytest.MonkeyPatch, options: list, loop: str
+) -> None:
+    complete, loops = TextModel.complete, []
+
+    def noting(*given: Any, loop: str, **how: Any) -> Completions:
+        loops.append(loop)
+        return complete(*given, loop=loop, **how)
+
+    monkeypatch.setattr(TextModel, "complete", noting)
+    monkeypatch.setattr(Generator, "load", _LOAD)
+    assert call("generate", trained_run, PROMPT, "--length", 5, *options).status == 0
+    assert loops == [loop]
 
 
 def test_generate_without_a_prompt_begins_a_message(call: Callable, trained_run: Path, generator: Generator) -> None:
