@@ -19,7 +19,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The documents as they are today, made in a process of their own, as the golden files were."""
     folder = tmp_path_factory.mktemp("golden")
     root = Path(__file__).parents[2]
-    done = forked.run([sys.executable, "-m", "tests.golden.make", str(folder)], cwd=root)
+    done = forked.run([sys.executable, "-m", "tests.golden.make", str(folder)], timeout=900, cwd=root)
     assert done.returncode == 0, done.stderr
     return folder
 

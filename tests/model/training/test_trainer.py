@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,11 +23,13 @@ from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.generator import Generator, load_network
 from charflow.model.distributed.strategy import make_strategy
 from charflow.model.evaluation.evaluation import Evaluator
+from charflow.model.evaluation.memorisation import Memorisation
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.diverged import DivergedError
 from charflow.model.training.optimizer import learning_rate
 from charflow.model.training.report import Result
+from charflow.model.training.samples import SampleWriter
 from charflow.model.training.start import start_run
 from charflow.model.training.trainer import Trainer
 from charflow.model.training_text import TextInMemory
@@ -148,6 +151,16 @@ def corpus(make_corpus: Callable) -> Corpus:
 def misleading(make_corpus: Callable) -> Corpus:
     """What is learned from the training text makes the held-out text less and less likely."""
     return make_corpus(WORDS * 30, "aabbccdd  " * 3)
+
+
+@pytest.fixture
+def _no_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the texts and the picture of a run, which take longer than its steps, where nobody looks at them."""
+    monkeypatch.setattr(SampleWriter, "__call__", lambda *_, **__: iter([]))
+    monkeypatch.setattr(
+        "charflow.model.training.chief.memorised", lambda *_: Memorisation(0, 0, {}, 0, 0, "", "", None)
+    )
+    monkeypatch.setattr("charflow.model.training.chief.plot_curves", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +358,7 @@ def test_a_resumed_run_has_the_losses_of_one_never_interrupted(
         assert [row[name] for row in rows] == [row[name] for row in finished.heard.rows]
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_a_resumed_run_in_float16_goes_on_with_its_loss_scale(tmp_path: Path, corpus: Corpus) -> None:
     config = changed(precision="float16", steps=20, evaluations=1)
     whole = train(config, corpus, tmp_path / "whole")
@@ -406,6 +420,7 @@ def test_ctrl_c_while_the_end_is_judged_leaves_that_to_resume(
     assert len(RunDir(tmp_path / "a").read_losses()) == cut.step
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_ctrl_c_in_the_last_step_does_not_cost_the_end_of_the_run(tmp_path: Path, corpus: Corpus) -> None:
     run = train(changed(steps=4), corpus, tmp_path / "a", interrupt_at=4)
     assert (run.result.reason, run.result.signal) == ("finished", signal.SIGINT)
@@ -423,18 +438,17 @@ def test_resume_of_a_run_that_reached_its_end_says_what_to_do(finished: Run, cor
 def test_a_run_killed_after_its_last_step_is_finished_on_resuming(tmp_path: Path, corpus: Corpus) -> None:
     config = changed(steps=6, evaluations=2)
     whole = train(config, corpus, tmp_path / "whole")
-    killed = train(config, corpus, tmp_path / "killed")
-    run_dir = RunDir(killed.path)
+    run_dir = RunDir(shutil.copytree(whole.path, tmp_path / "killed"))
     rows = run_dir.metrics_file.read_text().splitlines(keepends=True)
     run_dir.metrics_file.write_text("".join(rows[:-1]))  # as it was just before the last evaluation
     run_dir.result_file.unlink()
-    resumed = train(config, corpus, killed.path, resume=True)
+    resumed = train(config, corpus, run_dir.path, resume=True)
     assert (resumed.result.reason, resumed.result.step) == ("finished", 6)
     assert resumed.result.held_out == whole.result.held_out
     assert resumed.heard.samples
     assert [row["step"] for row in run_dir.read_metrics()] == [3, 6]
     with pytest.raises(UserError, match="has already been trained to its end"):
-        trainer_of(config, corpus, killed.path, Recorder()).resume()
+        trainer_of(config, corpus, run_dir.path, Recorder()).resume()
 
 
 def test_a_stop_that_falls_on_an_evaluation_does_not_lose_it(tmp_path: Path, corpus: Corpus) -> None:
@@ -443,6 +457,7 @@ def test_a_stop_that_falls_on_an_evaluation_does_not_lose_it(tmp_path: Path, cor
     assert RunDir(tmp_path / "a").curves_file.exists()
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_losses_that_a_power_cut_took_leave_a_gap(tmp_path: Path, corpus: Corpus) -> None:
     train(changed(steps=6), corpus, tmp_path / "a", interrupt_at=4)
     run_dir = RunDir(tmp_path / "a")
@@ -454,6 +469,7 @@ def test_losses_that_a_power_cut_took_leave_a_gap(tmp_path: Path, corpus: Corpus
     np.testing.assert_array_equal(found[:2], whole[:2])
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_resume_without_a_checkpoint_begins_at_the_first_step(tmp_path: Path, corpus: Corpus, finished: Run) -> None:
     trainer_of(CONFIG, corpus, tmp_path / "a", Recorder())  # whose process was killed
     run = train(CONFIG, corpus, tmp_path / "a", resume=True)
@@ -463,6 +479,7 @@ def test_resume_without_a_checkpoint_begins_at_the_first_step(tmp_path: Path, co
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_resume_forgets_metrics_after_the_checkpoint(tmp_path: Path, corpus: Corpus) -> None:
     run = train(changed(steps=3, evaluations=3), corpus, tmp_path / "a")
     RunDir(run.path).append_metrics({"step": 5})
@@ -552,6 +569,7 @@ def test_train_without_held_out_text_goes_by_the_training_loss(tmp_path: Path, m
     assert (run.path / "curves.png").exists()
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_train_ends_at_its_time_limit(tmp_path: Path, corpus: Corpus) -> None:
     run = train(changed(steps=0, time_limit=60.0, evaluations=2), corpus, tmp_path / "a")
     *earlier, last = [report.elapsed for report in run.heard.reports]
@@ -562,6 +580,7 @@ def test_train_ends_at_its_time_limit(tmp_path: Path, corpus: Corpus) -> None:
     assert run.heard.rows[-1]["learning_rate"] < 0.1 * CONFIG.training.learning_rate  # the cosine came down in time
 
 
+@pytest.mark.usefixtures("_no_texts")
 @pytest.mark.parametrize("tick", [1.0, 1e-5], ids=["slow machine", "fast machine"])
 def test_train_spreads_its_evaluations_evenly_on_any_machine(tmp_path: Path, corpus: Corpus, tick: float) -> None:
     run = train(changed(steps=40, evaluations=4), corpus, tmp_path / "a", tick=tick)
@@ -598,6 +617,7 @@ def test_train_whose_loss_is_no_number_says_what_to_do(tmp_path: Path, corpus: C
         trainer.train()
 
 
+@pytest.mark.usefixtures("_no_texts")
 @pytest.mark.parametrize("evaluations", [1, 60], ids=["between evaluations", "with an evaluation after each step"])
 def test_train_whose_loss_is_no_number_keeps_the_checkpoint_before(
     tmp_path: Path, corpus: Corpus, evaluations: int
@@ -617,6 +637,7 @@ def test_train_whose_loss_is_no_number_keeps_the_checkpoint_before(
     assert all(np.isfinite(row["held_out_part_bits"]) for row in RunDir(path).read_metrics())
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_train_that_is_far_worse_than_guessing_stops_and_keeps_what_was_good(tmp_path: Path, corpus: Corpus) -> None:
     path = train(changed(steps=40, evaluations=2), corpus, tmp_path / "a").path
     wild = changed(optimizer="adam", learning_rate=1e3, clip_norm=0.0, schedule="constant", steps=400, evaluations=1)
