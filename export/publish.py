@@ -19,8 +19,8 @@ from charflow.export.signatures import make_servable
 from charflow.export.warmup import write_warmup
 from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.generator import Generator
+from charflow.model.decoding.largest_request import LargestRequest
 from charflow.model.decoding.settings import Limits, SamplingSettings
-from charflow.model.decoding.text_model import LargestRequest
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, reason

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from charflow.model.decoding.decoder import Decoder
+from charflow.model.decoding.largest_request import LargestRequest
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.sampling_loops import Loop, SamplingOptions
 from charflow.model.decoding.settings import LONGEST_STOP, Limits, SamplingSettings
@@ -24,18 +25,6 @@ from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
 
 _BYTES_PER_CHAR = 16  # of a text that are read for each character it may keep; what NFKC shrinks more is cut shorter
 _STATE_STEP = 2.0**24  # a cell's state moves by at most 1 a character, and float32 counts no further than this
-
-
-class LargestRequest(NamedTuple):
-    """Bounds of what a request may take in all; larger ones are refused, for memory grows with these products.
-
-    Attributes:
-        chars: rows times the longest prompt or completion of them.
-        floats: rows times the floats of a state and of a distribution.
-    """
-
-    chars: int = 2**22
-    floats: int = 2**25
 
 
 class Completions(NamedTuple):
@@ -98,9 +87,7 @@ class TextModel(tf.Module):
         self._lookup = lookup
         self.settings = settings
         self.limits = limits
-        self.largest = largest and largest._replace(
-            chars=max(largest.chars, limits.prompt_chars, limits.completion_chars)
-        )
+        self.largest = largest and largest.at_least(limits)
 
     def within(self, limits: Limits, largest: LargestRequest | None) -> "TextModel":
         """The same weights and tables, which both then share, with other bounds."""
@@ -225,22 +212,8 @@ class TextModel(tf.Module):
         """Gives the texts back if a request of these rows, with so many characters to write, is not too large."""
         if self.largest is None:
             return text
-        rows = tf.shape(text, tf.int64)[0]
-        longest = tf.reduce_max(tf.concat([tf.strings.length(text, unit="UTF8_CHAR"), [0]], axis=0))
-        longest = tf.minimum(longest, self.limits.prompt_chars)
-        request = rows * tf.cast(tf.maximum(longest, chars), tf.int64)
-        floats = rows * (self.state_size + self._decoder.vocabulary_size)
-        checks = [
-            tf.debugging.Assert(
-                found <= most, [f"a request may have at most {most} {what}; send fewer rows than", rows]
-            )
-            for found, most, what in (
-                (request, self.largest.chars, "characters, its rows times the longest"),
-                (floats, self.largest.floats, "floats of state and probabilities, all rows together"),
-            )
-        ]
-        with tf.control_dependencies([check for check in checks if check is not None]):  # eager ones give nothing
-            return tf.identity(text)
+        floats = self.state_size + self._decoder.vocabulary_size
+        return self.largest.holding(text, chars=chars, longest=self.limits.prompt_chars, floats=floats)
 
     def _ids_of(self, text: tf.Tensor) -> tf.RaggedTensor:
         return self._encode(normalise(text, self.settings))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from charflow.model.decoding.largest_request import LargestRequest
 from charflow.model.decoding.settings import LONGEST_STOP, SETTINGS, Limits
-from charflow.model.decoding.text_model import Completions, LargestRequest, TextModel
+from charflow.model.decoding.text_model import Completions, TextModel
 from charflow.pipeline.text_settings import TextSettings
 
 SPELLS_CAB = {" ": {"c": 1}, "c": {"a": 1}, "a": {"b": 1}, "b": {" ": 1}, "?": {"b": 1}}
