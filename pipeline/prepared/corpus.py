@@ -1,11 +1,10 @@
-"""Reads a prepared folder: a corpus in numbered shards on disk, of which any stretch can be read alone.
+"""A prepared folder as a corpus: its facts, and its text in `shards` on disk, of which any stretch can be read alone.
 
 `writing` wrote it; `streaming` trains from it without ever holding more than a buffer, `load` and `load_part` turn it
-into a `Corpus` in memory. N is the number of characters; a shard holds S of them, the last one the rest.
+into a `Corpus` in memory. N is the number of characters.
 """
 
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,22 @@ import numpy as np
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.facts import facts_of
 from charflow.pipeline.corpus.settings import CorpusSettings
-from charflow.pipeline.errors import UserError, counted
+from charflow.pipeline.errors import UserError
 from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, is_prepared
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.prepared.manifest import Manifest, Shard, sha256_of
+from charflow.pipeline.prepared.shards import MEND, ShardFiles
 from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.settings import Count, Natural, Paths, Total, checked
 from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import count_windows
 
-_MEND = "run the same charflow prepare again, it writes anew what is missing or changed"
-
 _AT_ONCE = 1 << 20  # ids
 
 
 class PreparedCorpus:
     """An encoded text on disk; its properties are those of the `Corpus` of the same files and settings.
-
-    A shard's SHA-256 is checked when the first of its characters is read, once in the life of the object.
 
     >>> prepared = PreparedCorpus.open("corpus")  # doctest: +SKIP
     >>> prepared.vocabulary.decode(prepared.read(0, 9))  # doctest: +SKIP
@@ -43,13 +39,12 @@ class PreparedCorpus:
         folder: where it stands.
         manifest: the table of the folder.
         vocabulary: the characters of the ids.
+        files: its shards.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, vocabulary: Vocabulary) -> None:
         self.folder, self.manifest, self.vocabulary = folder, manifest, vocabulary
-        self._checked: set[int] = set()
-        self._checking = threading.Lock()
-        self._damage: UserError | None = None
+        self.files = ShardFiles(folder, manifest)
 
     @classmethod
     @checked
@@ -66,11 +61,11 @@ class PreparedCorpus:
             raise UserError(f"{folder} is no prepared corpus: make one with charflow prepare DATA --to {folder}.")
         manifest = Manifest.load(folder / MANIFEST)
         if not (folder / VOCABULARY).is_file():
-            raise UserError(f"{folder / VOCABULARY} is missing: {_MEND}.")
+            raise UserError(f"{folder / VOCABULARY} is missing: {MEND}.")
         if sha256_of(folder / VOCABULARY) != manifest.vocabulary_sha256:
-            raise UserError(f"{folder / VOCABULARY} has changed since it was prepared: {_MEND}.")
+            raise UserError(f"{folder / VOCABULARY} has changed since it was prepared: {MEND}.")
         prepared = cls(folder, manifest, Vocabulary.load(folder / VOCABULARY))
-        prepared.check_sizes()
+        prepared.files.check_sizes()
         return prepared
 
     @classmethod
@@ -149,14 +144,7 @@ class PreparedCorpus:
         """
         if not 0 <= start <= stop <= self.characters:
             raise ValueError(f"The text has {self.characters:,} characters: no range from {start:,} to {stop:,}.")
-        ids, size = np.empty(stop - start, self._disk_dtype), self.manifest.origin.shard_characters
-        for index in self.shards_of(start, stop):
-            self.check_shard(index)
-            first, last = max(start, index * size), min(stop, (index + 1) * size)
-            with self.path(index).open("rb") as file:
-                file.seek((first - index * size) * ids.itemsize)
-                file.readinto(ids[first - start : last - start].data)
-        return ids.astype(self.dtype, copy=False)
+        return self.files.read(start, stop)
 
     @property
     def held_out_ids(self) -> np.ndarray:
@@ -235,62 +223,7 @@ class PreparedCorpus:
             UserError: the first one that is missing, cut or changed.
         """
         for index in range(len(self.shards)):
-            self.check_shard(index)
-
-    def check_shard(self, index: int) -> None:
-        """Checks the SHA-256 of one shard, once.
-
-        Raises:
-            UserError: it is missing, cut or changed.
-        """
-        with self._checking:
-            if index in self._checked:
-                return
-            try:
-                self._check_size(index)
-                if sha256_of(self.path(index)) != self.shards[index].sha256:
-                    raise UserError(
-                        f"{self.path(index)} has changed since it was prepared (its SHA-256 is another): {_MEND}."
-                    )
-            except UserError as damage:
-                self._damage = damage
-                raise
-            self._checked.add(index)
-
-    def check_sizes(self) -> None:
-        """Looks whether every shard is there in full.
-
-        Raises:
-            UserError: the first one that is missing or cut.
-        """
-        for index in range(len(self.shards)):
-            self._check_size(index)
-
-    def raise_damage(self) -> None:
-        """Raises what a reader in another thread found wrong with a shard, if anything."""
-        if self._damage:
-            raise self._damage
-        self.check_sizes()
-
-    def path(self, index: int) -> Path:
-        """Where a shard stands."""
-        return self.folder / self.shards[index].name
-
-    def shards_of(self, start: int, stop: int) -> range:
-        """The shards that hold the ids from `start` to before `stop`."""
-        size = self.manifest.origin.shard_characters
-        return range(start // size, -(-stop // size)) if stop > start else range(0)
-
-    @property
-    def _disk_dtype(self) -> np.dtype:
-        return self.dtype.newbyteorder("<")
-
-    def _check_size(self, index: int) -> None:
-        path, expected = self.path(index), self.shards[index].characters * self.dtype.itemsize
-        if not path.is_file():
-            raise UserError(f"{path} is missing: {_MEND}.")
-        if (found := path.stat().st_size) != expected:
-            raise UserError(f"{path} has {counted(found, 'byte')} and not the {expected:,} of its manifest: {_MEND}.")
+            self.files.check(index)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def naming_shards(prepared: PreparedCorpus) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError:
-        prepared.raise_damage()
+        prepared.files.raise_damage()
         raise
 
 
@@ -146,8 +146,8 @@ def _read_blocks(prepared: PreparedCorpus, plan: StreamPlan, blocks: tf.Tensor) 
 
     def checked(block: np.int64) -> np.int64:
         begin = int(block) * plan.block_windows * plan.shift
-        for shard in prepared.shards_of(begin, min(begin + shape[0], prepared.split)):
-            prepared.check_shard(shard)
+        for shard in prepared.files.holding(begin, min(begin + shape[0], prepared.split)):
+            prepared.files.check(shard)
         return block
 
     def read(block: tf.Tensor) -> tf.data.Dataset:
@@ -167,7 +167,7 @@ def _read_blocks(prepared: PreparedCorpus, plan: StreamPlan, blocks: tf.Tensor) 
 def _stretch(prepared: PreparedCorpus, start: tf.Tensor, stop: tf.Tensor) -> tf.data.Dataset:
     """One element: the bytes of the ids from `start` to before `stop`, out of as many shards as they are in."""
     size, itemsize = prepared.manifest.origin.shard_characters, prepared.dtype.itemsize
-    names = tf.constant([str(prepared.path(index)) for index in range(len(prepared.shards))])
+    names = tf.constant([str(prepared.files.path(index)) for index in range(len(prepared.shards))])
     lengths = tf.constant([shard.characters for shard in prepared.shards], tf.int64)
 
     def piece(shard: tf.Tensor) -> tf.data.Dataset:

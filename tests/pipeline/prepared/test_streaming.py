@@ -48,7 +48,7 @@ def damaged(tmp_path: Path) -> Callable[[Callable[[Path], object]], PreparedCorp
 
     def prepare(damage: Callable[[Path], object]) -> PreparedCorpus:
         prepared = PreparedCorpus.open(prepare_distinct(tmp_path, 29).folder)
-        damage(prepared.path(3))
+        damage(prepared.files.path(3))
         return prepared
 
     return prepare
@@ -245,7 +245,7 @@ def test_stream_names_a_damaged_shard(damage: Callable, message: str, damaged: C
     prepared = damaged(damage)
     with pytest.raises(UserError) as error, naming_shards(prepared):
         steps(prepared, 20, length=5, batch_size=8)
-    assert str(error.value).startswith(f"{prepared.path(3)} {message}")
+    assert str(error.value).startswith(f"{prepared.files.path(3)} {message}")
     assert "\n" not in str(error.value)
 
 
@@ -256,7 +256,7 @@ def test_stream_names_a_shard_that_goes_while_it_trains(distinct: PreparedCorpus
     with pytest.raises(UserError, match=r"shard-00003\.ids is missing"), naming_shards(prepared):
         for step, _ in enumerate(stream_windows(prepared, **options)):
             if step == 40:
-                prepared.path(3).unlink()
+                prepared.files.path(3).unlink()
             assert step < 150
 
 
