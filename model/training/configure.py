@@ -4,14 +4,13 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from charflow.model.config import Config, load_toml
 from charflow.model.presets import continued, preset, with_limits
 from charflow.model.run.run_dir import RunDir
-from charflow.pipeline.corpus.settings import USERS
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.formats.inputs import is_read_once, lasting_name
@@ -66,9 +65,8 @@ def configure(
 def _by_ids(changes: Mapping[str, Any], saved: Config, data: Sequence[str]) -> Mapping[str, Any]:
     """Puts the ids that a run has saved in the place of the names that were typed once more, if they mean the same."""
     corpus = changes.get("corpus", {})
-    named: dict[str, Any] = {name: tuple(corpus[name]) for name in USERS if name in corpus}
-    wanted = replace(saved.corpus, **named)
+    wanted = saved.corpus.with_people(corpus)
     if wanted == saved.corpus or any(map(is_read_once, data)):
         return changes
     own = with_ids(wanted, read_messages(data, saved.corpus.csv))
-    return {**changes, "corpus": {**corpus, **{name: getattr(own, name) for name in named}}}
+    return {**changes, "corpus": {**corpus, **{name: ids for name, ids in own.people.items() if name in corpus}}}

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from charflow.pipeline.corpus.settings import USERS
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import find_inputs
@@ -22,7 +21,7 @@ from charflow.pipeline.settings import Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
 
-FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed"}) | set(USERS)
+FACTS = frozenset({"split", "rows", "dropped", "messages", "held_out_messages", "noticed", "people"})
 _IDS, _FACTS = "ids.npy", "facts.json"
 _FORMAT = 3  # raise it when what `corpus` computes from the same input changes
 

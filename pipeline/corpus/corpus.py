@@ -6,7 +6,7 @@ result. N is the number of characters. Everything is decided by `CorpusSettings`
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from charflow.pipeline.corpus.kept_texts import (
     separated,
     tail_start,
 )
-from charflow.pipeline.corpus.settings import USERS, CorpusSettings, Fraction, HeldOut
+from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
@@ -181,20 +181,15 @@ def build_corpus(
     key = cache.key(files, json.dumps([asdict(settings), chars], sort_keys=True)) if cache else ""
     if cache and (stored := cache.load(key)):
         ids, vocabulary, facts = stored
-        users: dict[str, Any] = {name: tuple(facts.pop(name)) for name in USERS}
-        own = replace(settings, **users)
+        own = settings.with_people(facts.pop("people"))
         noticed = Noticed.from_table(facts.pop("noticed"))
         return Corpus(ids, facts.pop("split"), vocabulary, **facts, noticed=noticed, settings=own)
     messages = read() if read else read_messages(files, settings.csv)
     own = with_ids(settings, messages)
     corpus = _read(messages, own, vocabulary)
     if cache:
-        users = {name: getattr(own, name) for name in USERS}
-        facts = (
-            {name: getattr(corpus, name) for name in FACTS.difference(USERS)}
-            | {"noticed": asdict(corpus.noticed)}
-            | users
-        )
+        made = {"noticed": asdict(corpus.noticed), "people": own.people}
+        facts = {name: getattr(corpus, name) for name in FACTS.difference(made)} | made
         cache.store(key, corpus.ids, corpus.vocabulary, facts)
     return corpus
 

@@ -1,7 +1,8 @@
 """Which messages of a chat count and how they become text: what `corpus` and `prepared` are told."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, TypeAlias
 
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, quoted
@@ -50,6 +51,16 @@ class CorpusSettings:
         check(self)
         if both := sorted(set(self.users) & set(self.drop_users)):
             raise UserError(f"User {quoted(both[0])} is both kept and dropped.")
+
+    @property
+    def people(self) -> dict[str, tuple[str, ...]]:
+        """Those of the settings that name people: what is kept of them when their ids are known."""
+        return {name: getattr(self, name) for name in USERS}
+
+    def with_people(self, people: Mapping[str, Sequence[str]]) -> "CorpusSettings":
+        """The same settings of other people."""
+        named: dict[str, Any] = {name: tuple(people[name]) for name in USERS if name in people}
+        return replace(self, **named)
 
     def check_person(self) -> None:
         """Makes sure, when it is known what all settings are, that replies are somebody's.

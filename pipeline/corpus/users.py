@@ -8,8 +8,6 @@ import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import tensorflow as tf
 
@@ -47,15 +45,15 @@ def with_ids(settings: CorpusSettings, messages: Messages) -> CorpusSettings:
         return settings
     counts, names = count_users(messages), messages.all_names()
     meant = {name: names.ids(name) for name in absent}
-    own: dict[str, Any] = {}
+    own: dict[str, list[str]] = {}
     for setting in USERS:
         given = getattr(settings, setting)
         ids = {name: meant.get(name, [name]) for name in given}
         refuse_absent([name for name in given if not ids[name]], counts, names, left_out=setting == "drop_users")
         for name in given:
             _refuse_shared(name, ids[name], counts, setting)
-        own[setting] = tuple(dict.fromkeys(ids[name][0] for name in given))
-    return replace(settings, **own)
+        own[setting] = list(dict.fromkeys(ids[name][0] for name in given))
+    return settings.with_people(own)
 
 
 def _absent(ids: set[str], messages: Messages) -> set[str]:

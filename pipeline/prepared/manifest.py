@@ -6,7 +6,7 @@ are there. So whoever finds a `manifest.json` finds a whole corpus.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,7 +108,7 @@ class Manifest:
     split: int | None = None
     fingerprint: str | None = None
     noticed: dict[str, Any] = field(default_factory=dict)
-    users: dict[str, Sequence[str]] = field(default_factory=dict)
+    users: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
 
     @property

@@ -19,7 +19,7 @@ import numpy as np
 from charflow.pipeline.code_points import COUNTED, count_points
 from charflow.pipeline.corpus.facts import Fingerprint
 from charflow.pipeline.corpus.kept_texts import Tally, kept_texts, make_vocabulary, separator, tail_start
-from charflow.pipeline.corpus.settings import USERS, CorpusSettings
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError, UserError, reason
 from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, replacing
@@ -142,7 +142,7 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
         dtype=vocabulary.dtype.name,
         rows=messages.all_rows,
         noticed=asdict(messages.noticed),
-        users={name: getattr(settings, name) for name in USERS},
+        users=settings.people,
         dropped=tally.dropped(n_used),
         messages=n_used,
         held_out_messages=n_tail,
