@@ -66,8 +66,7 @@ def _no_messages(chat: ChatFile, known: ChatFormat, notes: Notes) -> UserError:
         return UserError(
             f"{chat.name} is a chat of {known.title} without a message{f' ({why} left out)' if why else ''}."
         )
-    first = next(iter(chat.head_lines()), "")
     return UserError(
-        f"{chat.name} is not {known.title}: its first line is {quoted(first)}.",
+        f"{chat.name} is not {known.title}: its first line is {quoted(chat.first_line)}.",
         advice=Sentence(f"Leave {{format}} out, or name another: {', '.join(NAMES)}."),
     )

@@ -139,11 +139,16 @@ class ChatFile:
     @property
     def head(self) -> str:
         """How its text begins."""
-        return self.found.head.decode(self.encoding, errors="replace").removeprefix("\ufeff")
+        return self.found.text(self.encoding)
+
+    @property
+    def first_line(self) -> str:
+        """The first of its lines that is not blank; "" without one."""
+        return self.found.first_line(self.encoding)
 
     def head_lines(self) -> list[str]:
         """Its first lines that are not blank."""
-        return [line for line in self.head.splitlines() if line.strip()][:_HEAD_LINES]
+        return self.found.lines(self.encoding)[:_HEAD_LINES]
 
     def parts(self) -> Iterator["ChatFile"]:
         """Yields the files that are the chat together, or the one that it is."""

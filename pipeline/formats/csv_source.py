@@ -206,7 +206,7 @@ def _layout_error(
     file: InputFile, found: Recognised, names: list[str], missing: list[str], csv_format: CsvFormat
 ) -> LayoutError:
     if csv_format.format == "auto" and not (csv_format.names_rows or _may_be_table(found)):
-        return _unknown(file, found)
+        return _unknown(file, found, csv_format.encoding)
     if other := text_type(found.head):
         return LayoutError(f"{file.name} is {other[0]}, not CSV: {other[1]}.", file, found)
     unmarked = is_utf8(csv_format.encoding) and not marked_encoding(found.head)
@@ -245,23 +245,21 @@ def _layout_error(
 
 
 def _may_be_table(found: Recognised) -> bool:
-    head = found.head
-    if text_type(head):
+    if text_type(found.head):
         return False
-    text = head.decode(marked_encoding(head) or guess_wide(head) or "utf-8", errors="replace")
-    lines = [line for line in text.splitlines() if line.strip()]
-    return _CONTROLS.search(text) is not None or is_table(lines[:_LINES])
+    encoding = marked_encoding(found.head) or guess_wide(found.head) or "utf-8"
+    return _CONTROLS.search(found.text(encoding)) is not None or is_table(found.lines(encoding)[:_LINES])
 
 
-def _unknown(file: InputFile, found: Recognised) -> LayoutError:
+def _unknown(file: InputFile, found: Recognised, encoding: str) -> LayoutError:
     what, advice = text_type(found.head) or ("", "write its messages to a CSV file")
-    text = found.head.decode(marked_encoding(found.head) or "utf-8", errors="replace")
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    encoding = marked_encoding(found.head) or encoding
+    text = found.text(encoding)
     names = list(flat(first_record(text))) if text.lstrip()[:1] == "[" or what == "JSON Lines" else []
     fields = Sentence("Pass {user_column} and {text_column} with two of its fields, {of}.", of=quoted_list(names))
     return LayoutError(
         f"{file.name} is {f'{what}, but ' if what else ''}in no format that charflow reads ({titles()}): its first "
-        f"line is {quoted(first)}.",
+        f"line is {quoted(found.first_line(encoding))}.",
         file,
         found,
         advice=fields if len(names) > 1 else f"{advice[0].upper()}{advice[1:]}.",

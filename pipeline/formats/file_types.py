@@ -101,6 +101,18 @@ class Recognised(NamedTuple):
     head: bytes
     inner_name: str
 
+    def text(self, encoding: str) -> str:
+        """How its text begins, without a byte order mark."""
+        return self.head.decode(encoding, errors="replace").removeprefix("\ufeff")
+
+    def lines(self, encoding: str) -> list[str]:
+        """The lines it begins with that are not blank."""
+        return [line for line in self.text(encoding).splitlines() if line.strip()]
+
+    def first_line(self, encoding: str) -> str:
+        """The first of them; "" without one."""
+        return next(iter(self.lines(encoding)), "")
+
 
 def recognise(file: InputFile) -> Recognised:
     """Looks at the first bytes of a file, and of what is compressed in it.

@@ -10,7 +10,7 @@ from charflow.pipeline.formats.named_rows import fields_of, messages_in
 
 
 def _recognises(chat: ChatFile) -> bool:
-    row = _parsed(next(iter(chat.head_lines()), ""))
+    row = _parsed(chat.first_line)
     return row is not None and fields_of(row, chat.columns) is not None
 
 
