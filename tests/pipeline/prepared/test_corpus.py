@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.files import is_prepared
-from charflow.pipeline.prepared import corpus as prepared_module
+from charflow.pipeline.prepared import shards as shards_module
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.windows import count_windows, make_windows
@@ -137,14 +137,14 @@ def test_hash_is_checked_once_a_shard_when_it_is_read(
     alphabet: PreparedCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    sha256_of = prepared_module.sha256_of
+    sha256_of = shards_module.sha256_of
 
     def noted(path: Path) -> str:
         hashed.append(path.name)
         return sha256_of(path)
 
     prepared = PreparedCorpus.open(alphabet.folder)
-    monkeypatch.setattr(prepared_module, "sha256_of", noted)
+    monkeypatch.setattr(shards_module, "sha256_of", noted)
     prepared.read(8, 9)
     prepared.read(7, 15)
     assert hashed == ["shard-00001.ids", "shard-00002.ids"]
