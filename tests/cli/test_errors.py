@@ -485,6 +485,7 @@ def test_later_checkpoint_on_a_full_disk_keeps_the_one_before(
     assert RunDir(own_run).read_metrics()[-1]["step"] == 40
 
 
+@pytest.mark.slow
 def test_new_run_on_a_full_disk_can_be_tried_again(
     call: Callable, refused: Callable, untrained: list[Config], full_disk: Callable, sample_chat: str, tmp_path: Path
 ) -> None:

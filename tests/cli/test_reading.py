@@ -144,6 +144,7 @@ def test_evaluate_asks_for_data_that_came_through_a_pipe(
     assert done.status == 0, done.err
 
 
+@pytest.mark.slow
 def test_prepare_goes_on_with_the_same_text_from_a_pipe(
     call: Callable, refused: Callable, piped: Callable, sample_chat: str, tmp_path: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_character_lookups_in_one_process_keep_to_their_own_vocabulary() -> None
     assert after.chars_of(tf.constant([1, 2], tf.int64)).numpy().tolist() == [b"x", b"y"]
 
 
+@pytest.mark.slow
 def test_character_lookup_is_saved_with_its_file(tmp_path: Path) -> None:
     module = tf.Module()
     module.lookup = lookup_of("a\nb")

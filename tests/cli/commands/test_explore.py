@@ -33,6 +33,7 @@ NO_SECRETS = [
 ]
 
 
+@pytest.mark.slow
 def test_explore_json_equals_pandas(call: Callable, sample_chat: str, sample_table: pd.DataFrame) -> None:
     done = call("explore", sample_chat, "--json")
     assert (done.status, done.err) == (0, "")
@@ -133,6 +134,7 @@ def test_explore_counts_what_scrub_replaces_either_way(call: Callable, write_cha
     assert (remark in " ".join(done.err.split())) == (not options)
 
 
+@pytest.mark.slow
 def test_explore_says_where_there_is_nothing_to_replace(call: Callable, sample_chat: str) -> None:
     assert "\nNothing that --scrub replaces was found.\n" in call("explore", sample_chat).out
 

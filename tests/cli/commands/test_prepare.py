@@ -88,6 +88,7 @@ def test_prepare_interrupted_goes_on_by_the_same_command(
     assert PreparedCorpus.open(tmp_path / "to").facts() == build_corpus(sample_chat, CorpusSettings(text=ENDS)).facts()
 
 
+@pytest.mark.slow
 def test_prepare_without_ends_is_the_recipe_s_text(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     assert call("prepare", sample_chat, "--to", tmp_path / "to", "--no-ends").status == 0
     assert PreparedCorpus.open(tmp_path / "to").facts() == build_corpus(sample_chat, CorpusSettings()).facts()
@@ -106,6 +107,7 @@ def test_prepare_refuses_in_one_sentence(refused: Callable, call: Callable, samp
     )
 
 
+@pytest.mark.slow
 def test_prepare_says_when_the_disk_is_full(
     refused: Callable, full_disk: Callable, sample_chat: str, tmp_path: Path
 ) -> None:

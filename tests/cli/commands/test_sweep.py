@@ -122,6 +122,7 @@ def test_sweep_goes_on_after_ctrl_c(call: Callable, scripted: list, chat: Path, 
     assert [line.split()[1] for line in done.out.splitlines()[2:5]] == ["finished", "finished", "cut"]
 
 
+@pytest.mark.slow
 def test_sweep_ends_with_the_status_of_a_terminated_process(
     call: Callable, scripted: list, chat: Path, tmp_path: Path
 ) -> None:

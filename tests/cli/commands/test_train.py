@@ -105,6 +105,7 @@ def test_train_tells_its_plan_and_nothing_of_tensorflow(trained: tuple) -> None:
 # --- which settings win
 
 
+@pytest.mark.slow
 def test_train_without_options_is_the_default_preset(
     call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +217,7 @@ def test_train_reads_the_cache_the_second_time(
     assert RunDir(tmp_path / "a").corpus_facts() == RunDir(tmp_path / "b").corpus_facts()
 
 
+@pytest.mark.slow
 def test_train_without_cache_writes_none(
     call: Callable, untrained: list[Config], chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

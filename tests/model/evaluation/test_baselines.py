@@ -62,6 +62,7 @@ def test_probabilities_over_the_vocabulary_sum_to_one(train: list[int], context:
     assert sum(reference_probability(train, context, c, 6) for c in range(6)) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @given(train=st.lists(SYMBOLS, min_size=1, max_size=20), order=ORDERS)
 def test_ngram_probabilities_of_one_held_out_character_sum_to_one(train: list[int], order: int) -> None:
     bits = [

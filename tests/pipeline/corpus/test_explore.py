@@ -95,6 +95,7 @@ def test_summarise_chat_has_names_beside_ids(tmp_path: Path) -> None:
     assert summarise_chat(messages, drop_users="mira").users["user"].tolist() == ["id8"]
 
 
+@pytest.mark.slow
 def test_summarise_user_of_a_stranger_has_no_messages(sample_chat: str) -> None:
     corpus = Corpus.from_csv(sample_chat, user="mira", fraction=0.1)
     summary = summarise_user(read_messages(sample_chat), corpus, "zoe", length=40, shift=3)

@@ -134,6 +134,7 @@ def test_a_long_message_is_read_only_up_to_its_answer(tmp_path: Path, monkeypatc
     assert corpus.vocabulary.decode(learned) == "кіт " * 9 + "\x03так\x03"
 
 
+@pytest.mark.slow
 def test_replies_equal_a_loop_over_the_sample_chat(sample_chat: str, sample_table: pd.DataFrame) -> None:
     rows = list(zip(sample_table["fromUser.id"], sample_table["text"], strict=True))
     for user in ("mira", "noor"):
@@ -166,6 +167,7 @@ def test_replies_are_somebodys(chat: str) -> None:
         Corpus.from_csv(chat, text=REPLY)
 
 
+@pytest.mark.slow
 def test_replies_to_nobody_are_refused(tmp_path: Path) -> None:
     rows = [("ada", "One"), ("ada", "Two"), ("bot", "beep"), ("ada", "Three"), ("bo", "unheard")]
     chat = write_chat(tmp_path / "chat.csv", rows)

@@ -213,6 +213,7 @@ def test_a_cached_corpus_knows_the_ids_too(chat: str, tmp_path: Path) -> None:
     assert again.settings and (again.settings.users, again.settings.drop_users) == (("id7",), ("bot",))
 
 
+@pytest.mark.slow
 def test_a_prepared_corpus_has_ids_and_is_known_again_by_names(chat: str, tmp_path: Path) -> None:
     settings = CorpusSettings(users="mira", drop_users="helper")
     first, again = (prepare_corpus(chat, settings, tmp_path / "corpus") for _ in range(2))

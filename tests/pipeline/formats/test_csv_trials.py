@@ -87,6 +87,7 @@ def test_csv_of_discord_is_read_by_ids_that_are_text_with_names_beside(tmp_path:
     assert corpus.vocabulary.decode(corpus.ids) == "café tea"
 
 
+@pytest.mark.slow
 def test_each_file_is_read_in_its_own_way(tmp_path: Path) -> None:
     for name, kind in {"a": "semicolons in cp1252", "b": "UTF-16", "c": "capitals, a mark"}.items():
         (tmp_path / f"{name}.csv").write_bytes(READ[kind][0])

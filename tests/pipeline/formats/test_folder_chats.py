@@ -64,6 +64,7 @@ def texts(messages: Messages) -> list[str]:
     return [text for _, text in pairs(messages)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tree", "expected"), TREES.values(), ids=TREES)
 def test_a_folder_and_an_archive_of_it_are_read_as_one_input(
     tree: dict[str, str], expected: list[str], tmp_path: Path

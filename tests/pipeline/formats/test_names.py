@@ -80,6 +80,7 @@ def as_utf16(path: Path) -> CsvFormat:
     return CsvFormat()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [as_csv, with_repeated_headers, with_a_bad_row, as_utf16])
 def test_all_names_reads_the_columns_beside_the_ids(write: Callable[[Path], CsvFormat], tmp_path: Path) -> None:
     messages = read_messages(str(tmp_path / "chat.csv"), write(tmp_path / "chat.csv"))

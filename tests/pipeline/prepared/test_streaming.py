@@ -143,6 +143,7 @@ def groups_of(plan: StreamPlan, epoch: int) -> list[list[int]]:
     return [plan.blocks_of(np.int64(epoch), np.int64(group)).numpy().tolist() for group in range(plan.groups)]
 
 
+@pytest.mark.slow
 @few
 @given(plan=plans(), epoch=st.integers(0, 3))
 def test_plan_places_every_step_of_an_epoch_one_after_the_other(plan: StreamPlan, epoch: int) -> None:
@@ -218,6 +219,7 @@ def test_stream_of_one_byte_ids_equals_make_windows(chat: PreparedCorpus) -> Non
         assert all(everything[row.tobytes()] == target.tobytes() for row, target in zip(inputs, targets))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("targets", "shape"), [("next", [4]), ("all", [4, 5])])
 def test_stream_declares_its_shapes(distinct: PreparedCorpus, targets: str, shape: list[int]) -> None:
     dataset = stream_windows(distinct, length=5, batch_size=8, share=Share(count=2, total=2), targets=targets)

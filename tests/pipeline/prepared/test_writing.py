@@ -132,6 +132,7 @@ def test_prepare_holds_out_as_much_as_a_corpus_in_memory_does(
     assert prepared.held_out_characters == prepared.characters // 10
 
 
+@pytest.mark.slow
 def test_prepare_keeps_awkward_characters(tmp_path: Path) -> None:
     texts = [
         "\n",
@@ -221,6 +222,7 @@ def test_prepare_stopped_anywhere_goes_on_to_the_same_bytes(
     assert contents(stopped) == contents(whole)
 
 
+@pytest.mark.slow
 def test_prepare_goes_on_and_does_not_begin_anew(sample_chat: str, tmp_path: Path) -> None:
     def stop(doing: str, share: float) -> None:
         if share > 0.7 and doing == "encoding":
@@ -398,6 +400,7 @@ def test_prepare_refuses_empty_shards(chat: str, tmp_path: Path) -> None:
         prepare_corpus(chat, CorpusSettings(), tmp_path / "to", shard_size=0)
 
 
+@pytest.mark.slow
 def test_prepare_refuses_more_shards_than_a_folder_should_hold(sample_chat: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^shard_size is 1, which makes [\d,]+ shards: set it to at least \d\.$"):
         prepare_corpus(sample_chat, CorpusSettings(), tmp_path / "p", shard_size=1)

@@ -64,6 +64,7 @@ def test_typical_p_of_what_nothing_is_left_of_but_one() -> None:
     np.testing.assert_array_equal(found, np.array([[0, 0, 2e-30, 0]], np.float32))
 
 
+@pytest.mark.slow
 @few
 @given(scale=st.sampled_from([2.0**-60, 0.25, 2.0**60]), typical_p=st.floats(2**-7, 1, width=32))
 def test_typical_p_does_not_depend_on_the_scale(scale: float, typical_p: float) -> None:

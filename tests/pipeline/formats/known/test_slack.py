@@ -135,6 +135,7 @@ def test_slack_reads_a_day_without_an_export_around(tmp_path: Path) -> None:
     assert pairs(read_messages(str(tmp_path / "day.json"))) == [("U1", "@U1 in #C1")]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5))
 def test_slack_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:

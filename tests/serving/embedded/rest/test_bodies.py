@@ -279,6 +279,7 @@ def test_format_metadata_is_proto_json_without_type() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["[]", "{}", "[[0]]", '{"a":0}', "0"])
 def test_bodies_whose_values_would_fill_the_memory_are_refused_before_they_are_parsed(value: str) -> None:
     few, many = (b'{"instances":[%s]}' % b",".join([value.encode()] * count) for count in (2**10, 2**23))
