@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from charflow.pipeline.corpus.settings import USERS, CorpusSettings
+from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError, counted, quoted, quoted_list
 from charflow.pipeline.formats.messages import Messages, count_users
 from charflow.pipeline.formats.names import Names
@@ -46,8 +46,7 @@ def with_ids(settings: CorpusSettings, messages: Messages) -> CorpusSettings:
     counts, names = count_users(messages), messages.all_names()
     meant = {name: names.ids(name) for name in absent}
     own: dict[str, list[str]] = {}
-    for setting in USERS:
-        given = getattr(settings, setting)
+    for setting, given in settings.people.items():
         ids = {name: meant.get(name, [name]) for name in given}
         refuse_absent([name for name in given if not ids[name]], counts, names, left_out=setting == "drop_users")
         for name in given:

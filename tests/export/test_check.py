@@ -230,10 +230,7 @@ def findings_of(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
         version = shutil.copytree(plain, tmp_path_factory.mktemp(group) / "1")
         for damage, _, _ in FAULTS[group]:
             damage(version)
-        with pytest.MonkeyPatch.context() as patch:
-            if group != "first":  # which has them; every signature alone and in a batch takes longer than all the rest
-                patch.setattr("charflow.export.check._batches", lambda *_: "left out")
-            return check(version)
+        return check(version)
 
     return check_faulty
 

@@ -662,11 +662,8 @@ def test_train_that_ends_far_worse_than_guessing_does_not_finish(tmp_path: Path,
     assert RunDir(tmp_path / "a").read_result() == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "steps"),
-    [("a" * 60, 1), ("a" * 60, 3), ("ab" * 40, 1), (WORDS * 30, 3)],
-    ids=["one character, once", "one character", "two, once", "five"],
-)
+@pytest.mark.parametrize("text", ["a" * 60, "ab" * 40, WORDS * 30], ids=["one character", "two", "five"])
+@pytest.mark.parametrize("steps", [1, 3])
 def test_train_of_a_few_steps_is_no_divergence(tmp_path: Path, make_corpus: Callable, text: str, steps: int) -> None:
     result = train(changed(steps=steps), make_corpus(text, text[:20]), tmp_path / "a").result
     assert result.reason == "finished"

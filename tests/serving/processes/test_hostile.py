@@ -8,7 +8,7 @@ did wrong, gives its memory back, writes a bounded log, and ends in time.
 Legal requests are no attack: a completion of 4,096 characters holds one of the threads that run batches for a second,
 and who shares its batch waits for it. So the server has more of those threads than there are senders.
 
-CHARFLOW_HOSTILE_REQUESTS sets how many generated requests are sent; without it they are 1,000, and 20,000 where
+CHARFLOW_HOSTILE_REQUESTS sets how many generated requests are sent; without it they are 3,000, and 20,000 where
 CHARFLOW_THOROUGH is set. Everything stays on the loopback interface. With `-s` the report is shown.
 """
 
@@ -43,7 +43,7 @@ from tests.serving.processes.hostile_requests import STATE_SIZE, generated_calls
 from tests.serving.processes.server_process import ServerProcess, command_of, free_ports, spec_of
 from tests.support import THOROUGH
 
-REQUESTS = int(os.environ.get("CHARFLOW_HOSTILE_REQUESTS", "20000" if THOROUGH else "1000"))
+REQUESTS = int(os.environ.get("CHARFLOW_HOSTILE_REQUESTS", "20000" if THOROUGH else "3000"))
 SEED = 20_000
 SENDERS = 6  # threads of generated requests, half of them on each door
 DESCRIPTORS = 400  # that the server may open
