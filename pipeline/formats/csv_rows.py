@@ -72,19 +72,19 @@ def survey(fast: CsvSource, source: CsvSource) -> Survey | None:
         source: the file as the user knows it.
     """
     names, text_index = tf.constant(source.names), tf.constant(source.text_index, tf.int64)
-    batches = _csv_dataset(fast, fast.columns).batch(_ROWS_PER_BATCH)
-    looks = batches.map(lambda *fields: _look(tf.stack(fields), names, text_index))
+    batches = _csv_dataset(fast, fast.columns).batch(_ROWS_PER_BATCH).map(lambda *fields: tf.stack(fields))
     long = LongMessages(source.name, source.delimiter, source.columns)
     rows, headers, line = 0, 0, source.first_line
     try:
-        for look in looks.as_numpy_iterator():
+        for fields in batches:  # not mapped: a dataset would optimise the look's graph anew for every file
+            look = {name: found.numpy() for name, found in _look(fields, names, text_index).items()}
             look["whole"].decode()  # 20 times as fast as TensorFlow's op, and as strict
             if look["longest_field"] > csv_lines.LONGEST_FIELD:
                 return None
             if long.longest is None or look["longest"] > long.longest.characters:
                 long.see(line + int(look["longest_line"]), look["longest_text"].decode())
-            for fields, above in zip(look["suspects"].T, look["suspect_lines"], strict=True):
-                long.look_into(line + int(above), [field.decode() for field in fields])
+            for row, above in zip(look["suspects"].T, look["suspect_lines"], strict=True):
+                long.look_into(line + int(above), [field.decode() for field in row])
             rows, line = rows + int(look["rows"]), line + int(look["lines"])
             headers += int(look["headers"]) if source.header else 0
     except (UnicodeDecodeError, tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError):
