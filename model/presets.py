@@ -14,7 +14,7 @@ from charflow.pipeline.settings import checked
 from charflow.pipeline.tables import differing, override
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "default": {"corpus": {"text": {"ends": True}}},
+    "default": {"corpus": {"held_out_by": "person", "text": {"ends": True}}},
     "tutorial": {
         "corpus": {"fraction": 0.2, "text": {"keep_invisible": True}},
         "network": {"units": 128, "dropout": 0.0},

@@ -1,11 +1,12 @@
 """Turns messages into one encoded text: the ids that windows are cut from.
 
-`kept_texts` reads and normalises the messages that count; this module joins and encodes them; `windows` cuts the
-result. N is the number of characters. Everything is decided by `CorpusSettings` and the files' content.
+`kept_texts` reads and normalises the messages that count, `held_out` says which are for training; this module joins and
+encodes them, those first; `windows` cuts the result. N is the number of characters. Everything is decided by
+`CorpusSettings` and the files' content.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ import tensorflow as tf
 from charflow.pipeline.code_points import COUNTED, count_points
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
 from charflow.pipeline.corpus.facts import Fingerprint, facts_of
+from charflow.pipeline.corpus.held_out import Tails
 from charflow.pipeline.corpus.kept_texts import (
     Tally,
     code_points,
@@ -24,7 +26,7 @@ from charflow.pipeline.corpus.kept_texts import (
     separated,
     tail_start,
 )
-from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut
+from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut, HeldOutBy
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
@@ -39,7 +41,7 @@ from charflow.pipeline.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Corpus:
-    """An encoded text, split by messages into a training part and a held-out tail.
+    """An encoded text, split by messages into a training part and a held-out tail, each in the order of the files.
 
     Attributes:
         ids: the whole text, [N], of the vocabulary's dtype; where replies are learned, those of what others wrote are
@@ -49,7 +51,7 @@ class Corpus:
         rows: rows read, bad ones included.
         dropped: number of rows left out, by reason.
         messages: messages in the text; `rows` minus all that were dropped.
-        held_out_messages: how many of them are that share; the tail begins in an earlier one if they are too short.
+        held_out_messages: how many of them are held out; the tail begins in an earlier one if they are too short.
         noticed: the longest message of the files, and fields of them that may have swallowed rows.
         settings: those that it was read with, the ids of users in the place of their names; None where it was not read.
         fingerprint: SHA-256 of vocabulary, ids and split, in hexadecimal: equal for equal training data.
@@ -77,6 +79,7 @@ class Corpus:
         min_length: Natural = 1,
         min_count: Count = 1,
         held_out: HeldOut = 0.1,
+        held_out_by: HeldOutBy = "messages",
         text: TextSettings | None = None,
         csv: CsvFormat | None = None,
         cache: CorpusCache | None = None,
@@ -105,6 +108,7 @@ class Corpus:
             min_length=min_length,
             min_count=min_count,
             held_out=held_out,
+            held_out_by=held_out_by,
             text=text or TextSettings(),
             csv=csv or CsvFormat(),
         )
@@ -195,12 +199,16 @@ def build_corpus(
 
 
 def _read(messages: Messages, settings: CorpusSettings, vocabulary: Vocabulary | None) -> Corpus:
-    tally, kept = Tally(messages, settings), []
-    for texts, verdicts in kept_texts(messages, settings):
+    tally, kept, whose = Tally(messages, settings), [], []
+    for texts, writers, verdicts in kept_texts(messages, settings):
         kept.append(texts)
+        whose.append(writers.numpy())
         tally.add(verdicts)
-    n_used, n_tail = tally.shares()
-    pieces = list(separated(kept, n_used, settings.text))
+    n_used, tails = tally.used(), Tails(settings.held_out)
+    writers = np.concatenate(whose)[:n_used]
+    tails.count(writers)
+    n_tail = tails.messages
+    pieces = list(separated(_tails_last(kept, tails.from_start()(writers)), n_used, settings.text))
     del kept
     if vocabulary is None:
         vocabulary = make_vocabulary(_count_chars(pieces, settings.text), settings)
@@ -216,6 +224,14 @@ def _read(messages: Messages, settings: CorpusSettings, vocabulary: Vocabulary |
         noticed=messages.noticed,
         settings=settings,
     )
+
+
+def _tails_last(batches: Sequence[tf.Tensor], held_out: np.ndarray) -> Iterator[tf.Tensor]:
+    """Yields the texts that are learned, then those that are held out, bool [M]; those after M are left out."""
+    ends = np.cumsum([len(texts) for texts in batches])
+    for wanted in (~held_out, held_out):
+        for texts, end in zip(batches, ends, strict=True):
+            yield texts[np.pad(chosen := wanted[end - len(texts) : end], (0, len(texts) - len(chosen)))]
 
 
 def _count_chars(pieces: Sequence[tf.Tensor], settings: TextSettings) -> np.ndarray:

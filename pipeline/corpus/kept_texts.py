@@ -5,7 +5,7 @@ B is the number of rows in a batch, K how many of them are kept.
 """
 
 import codecs
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.pipeline.code_points import CODE_POINTS, named, points_of
+from charflow.pipeline.corpus.held_out import people
 from charflow.pipeline.corpus.replies import answered, spoken
 from charflow.pipeline.corpus.users import most_active
 from charflow.pipeline.errors import SettingError, UserError, counted
@@ -39,34 +40,33 @@ _HEADER = "repeated header"
 _BEYOND = "beyond the fraction"
 
 
-def kept_texts(messages: Messages, settings: "CorpusSettings", *, skip: int = 0) -> tf.data.Dataset:
-    """Filters and normalises, in file and row order; the first `skip` batches are read and left out.
+def kept_texts(messages: Messages, settings: "CorpusSettings") -> tf.data.Dataset:
+    """Filters and normalises, in file and row order.
 
     Where replies are learned, a text is what it answers, `REPLY`, and the message (see `replies`).
 
     Returns:
-        A dataset of `(texts, verdicts)`: texts string [K], and how many rows got each of `VERDICTS`, int32
-        [len(VERDICTS)].
+        A dataset of `(texts, whose, verdicts)`: texts string [K], the number of each one's writer as `people` gives it,
+        int64 [K], and how many rows got each of `VERDICTS`, int32 [len(VERDICTS)].
     """
-    judged = _judged(settings)
+    batches = messages.dataset().map(_judged(settings), num_parallel_calls=tf.data.AUTOTUNE)
     if not settings.text.reply:
-        return messages.dataset().skip(skip).map(judged, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches
 
     @tf.autograph.experimental.do_not_convert
     def paired(question: tf.Tensor, rows: tuple) -> tuple[tf.Tensor, tuple]:
         question, texts = answered(question, rows[0])
         return question, (texts, *rows[1:])
 
-    # What the first batch answers may stand in any batch before it.
-    return messages.dataset().map(judged, num_parallel_calls=tf.data.AUTOTUNE).scan("", paired).skip(skip)
+    return batches.scan("", paired)
 
 
 @lru_cache(maxsize=16)  # to trace it takes longer than to read a small file
-def _judged(settings: "CorpusSettings") -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def _judged(settings: "CorpusSettings") -> Callable[[tf.Tensor, tf.Tensor], tuple]:
     """Makes what turns users and texts, string [B], into what `kept_texts` gives of a batch."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
-    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def judged(users: tf.Tensor, texts: tf.Tensor) -> tuple:
         verdicts = judge(
             users,
             texts,
@@ -83,13 +83,14 @@ def _judged(settings: "CorpusSettings") -> Callable[[tf.Tensor, tf.Tensor], tupl
         emptied = tf.math.count_nonzero(~left & (heard_as == _KEPT), dtype=tf.int32)
         counts = tf.math.bincount(verdicts, minlength=len(VERDICTS)) + emptied * tf.constant(_EMPTIED)
         texts, heard_as = tf.boolean_mask(normalised, left), tf.boolean_mask(heard_as, left)
-        return spoken(texts, heard_as != _OTHER, heard_as == _KEPT) if settings.text.reply else texts, counts
+        whose = tf.boolean_mask(tf.boolean_mask(people(users, settings), heard), left)[heard_as == _KEPT]
+        return spoken(texts, heard_as != _OTHER, heard_as == _KEPT) if settings.text.reply else texts, whose, counts
 
     return judged
 
 
 class Tally:
-    """Counts what became of the rows, and says how many of the kept messages are used and held out."""
+    """Counts what became of the rows, and says how many of the kept messages are used."""
 
     def __init__(self, messages: Messages, settings: "CorpusSettings") -> None:
         self._messages, self._settings = messages, settings
@@ -104,8 +105,8 @@ class Tally:
         """Adds a batch of `kept_texts`."""
         self._verdicts += verdicts.numpy()
 
-    def shares(self) -> tuple[int, int]:
-        """Says, when all rows are counted, how many messages are used and how many of these are held out.
+    def used(self) -> int:
+        """Says, when all rows are counted, how many messages are used.
 
         Raises:
             UserError: no message is left.
@@ -123,7 +124,7 @@ class Tally:
                 f"A fraction of {settings.fraction:g} leaves none of the {counted(n_kept, 'message')}.",
                 advice=Sentence("Take more messages, or a larger {fraction}."),
             )
-        return n_used, int(n_used * settings.held_out)
+        return n_used
 
     def dropped(self, n_used: int) -> dict[str, int]:
         """Counts the rows left out, by reason; reasons that did not occur are left out too."""
@@ -183,19 +184,15 @@ def make_vocabulary(counts: np.ndarray, settings: "CorpusSettings") -> Vocabular
     return Vocabulary.from_counts(named(counts), min_count=settings.min_count, always=settings.text.marks)
 
 
-def separated(batches: list[tf.Tensor], n_used: int, settings: "TextSettings") -> Iterator[tf.Tensor]:
-    """Cuts the batches off after `n_used` messages and puts what separates them after each."""
-    left, after = n_used, separator(settings)
-    for batch in batches:
-        texts = batch[:left]
+def separated(batches: Iterable[tf.Tensor], n_texts: int, settings: "TextSettings") -> Iterator[tf.Tensor]:
+    """Puts after each of so many texts, in batches, what separates it from the next."""
+    left, after = n_texts, separator(settings)
+    for texts in batches:
         left -= len(texts)
-        if not len(texts):
-            continue
         if left or settings.ends:
             yield texts + after
-        else:
+        elif len(texts):
             yield tf.concat([texts[:-1] + after, texts[-1:]], axis=0)
-        if not left:
             return
 
 

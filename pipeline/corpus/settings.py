@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import SettingError, UserError, quoted
@@ -13,6 +13,7 @@ from charflow.pipeline.text_settings import TextSettings
 
 Fraction: TypeAlias = Annotated[float, Bounds(above=0, at_most=1)]
 HeldOut: TypeAlias = Annotated[float, Bounds(at_least=0, below=1)]
+HeldOutBy: TypeAlias = Literal["messages", "person"]
 
 USERS = ("users", "drop_users")  # the settings that name people; which ids these have stands in the files
 
@@ -29,6 +30,8 @@ class CorpusSettings:
         min_count: characters that occur less often become `[UNK]`.
         held_out: share that is never trained on; of the characters where the last messages have hardly any (see
             `tail_start`).
+        held_out_by: "messages" holds out the last of all, "person" the last of each user's, which then stand at the
+            end of the text together (see `held_out`).
         text: normalisation of the characters.
         csv: columns and form of the files.
     """
@@ -44,6 +47,7 @@ class CorpusSettings:
     min_length: Annotated[Natural, Option("Leave out messages of fewer characters.")] = 1
     min_count: Annotated[Count, Option("Characters that occur less often become [UNK].")] = 1
     held_out: Annotated[HeldOut, Option("Share of the messages, at the end, to test on.")] = 0.1
+    held_out_by: Annotated[HeldOutBy, Option("The end of all messages, or of each person's.")] = "messages"
     text: TextSettings = field(default_factory=TextSettings)
     csv: CsvFormat = field(default_factory=CsvFormat)
 

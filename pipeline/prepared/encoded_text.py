@@ -1,7 +1,7 @@
 """The text of a corpus as code points, and as ids from any batch on, in bounded memory.
 
-`kept_texts` gives the messages in batches; `writing` counts what is decoded here, and writes what is encoded.
-K is the number of the kept messages in a batch.
+`kept_texts` gives the messages in batches, and `held_out` says which are held out; `writing` counts what is decoded
+here, and writes what is encoded. K is the number of the kept messages in a batch.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from charflow.pipeline.corpus.held_out import Tails
 from charflow.pipeline.corpus.kept_texts import kept_texts, separator
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
@@ -17,9 +18,18 @@ from charflow.pipeline.prepared.manifest import Manifest, Position
 from charflow.pipeline.read_only import ReadOnlyMarker
 from charflow.pipeline.vocabulary import Vocabulary
 
+_PARTS = 2
+
 
 class EncodedText:
-    """The ids of the whole text, read once, from where the last whole shard ends.
+    """The ids of the whole text, from where the last whole shard ends; the messages are read once for each part.
+
+    Args:
+        messages: of the files.
+        settings: which of them count.
+        manifest: what was written so far.
+        vocabulary: of the ids.
+        tails: which messages are held out, all counted.
 
     Attributes:
         n_read: characters before the next one.
@@ -28,15 +38,19 @@ class EncodedText:
     """
 
     def __init__(
-        self, messages: Messages, settings: CorpusSettings, manifest: Manifest, vocabulary: Vocabulary
+        self,
+        messages: Messages,
+        settings: CorpusSettings,
+        manifest: Manifest,
+        vocabulary: Vocabulary,
+        tails: Tails,
     ) -> None:
         self.position = manifest.shards[-1].ended_in if manifest.shards else Position()
         self.n_read = sum(shard.characters for shard in manifest.shards)
         self.split = manifest.split
-        self._characters = manifest.characters
-        self._first_held_out = manifest.messages - manifest.held_out_messages
+        self._messages, self._settings, self._tails, self._n_used = messages, settings, tails, manifest.messages
         self._vocabulary, self._dtype = vocabulary, vocabulary.dtype.newbyteorder("<")
-        self._pieces = self._encode(decoded(messages, settings, skip=self.position.batch))
+        self._pieces = self._encoded()
         self._waiting = np.empty(0, self._dtype)
 
     def read(self, n_ids: int) -> Iterator[np.ndarray]:
@@ -56,41 +70,36 @@ class EncodedText:
             self.n_read += len(piece)
             yield piece
 
-    def _encode(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+    def _encoded(self) -> Iterator[np.ndarray]:
         following = self.position
-        for points, lengths in batches:
-            self.position = following
-            held_out = self._first_held_out - self.position.messages  # place in the batch
-            if 0 <= held_out < len(lengths):
-                before = self.position.characters + int(lengths[:held_out].sum())
-                self.split = min(before, self._characters)  # where none is held out, it is the message after the text
-            following = Position(
-                self.position.batch + 1,
-                self.position.messages + len(lengths),
-                self.position.characters + len(points),
-            )
-            ids = self._vocabulary.ids_of(points[max(0, self.n_read - self.position.characters) :])
-            yield ids.astype(self._dtype, copy=False)
+        for part in range(following.part, _PARTS):
+            if part > following.part:  # all that is to be learned is over
+                self.split = following.characters
+                following = Position(part, 0, following.characters)
+            for points in self._decoded(part, following.batch):
+                self.position = following
+                following = Position(part, following.batch + 1, following.characters + len(points))
+                ids = self._vocabulary.ids_of(points[max(0, self.n_read - self.position.characters) :])
+                yield ids.astype(self._dtype, copy=False)
+
+    def _decoded(self, part: int, first: int) -> Iterator[np.ndarray]:
+        """Yields the code points of a part of the text, from batch `first` on."""
+        are_held_out, left = self._tails.from_start(), self._n_used
+        for index, (texts, whose, _) in enumerate(kept_texts(self._messages, self._settings)):
+            held_out = are_held_out(whose[:left].numpy())
+            left -= len(held_out)
+            if index >= first:
+                yield decoded(texts[: len(held_out)][held_out == bool(part)], self._settings)
+            if not left:
+                return
+
+
+def decoded(texts: tf.Tensor, settings: CorpusSettings) -> np.ndarray:
+    """Gives the code points of texts [K], each with its separator, those that are only read marked, [characters]."""
+    points = _decode(texts, separator(settings.text)).numpy()
+    return ReadOnlyMarker()(points) if settings.text.reply else points
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string)], autograph=False)
-def decode(texts: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Gives the code points of texts [K], each with `after` behind it, int32 [characters]; and lengths [K]."""
-    points = tf.strings.unicode_decode(texts + after, "UTF-8")
-    return points.flat_values, points.row_lengths()
-
-
-def decoded(messages: Messages, settings: CorpusSettings, *, skip: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields what `decode` gives of each batch, from batch `skip` on; batches before are read and no more."""
-    texts, after = kept_texts(messages, settings, skip=skip), separator(settings.text)
-    batches = texts.map(
-        tf.autograph.experimental.do_not_convert(lambda kept, *_: decode(kept, after)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    for points, lengths in batches.as_numpy_iterator():
-        yield marked(points, settings), lengths
-
-
-def marked(points: np.ndarray, settings: CorpusSettings) -> np.ndarray:
-    """The code points of a batch of whole texts, those that are only read marked."""
-    return ReadOnlyMarker()(points) if settings.text.reply else points
+def _decode(texts: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+    return tf.strings.unicode_decode(texts + after, "UTF-8").flat_values

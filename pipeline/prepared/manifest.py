@@ -17,15 +17,18 @@ from charflow.pipeline.files import replacing
 from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.settings import Paths
 
-_FORMAT = 2  # raise it when the table changes, or other ids come of the same files and settings
+_FORMAT = 3  # raise it when the table changes, or other ids come of the same files and settings
 _BLOCK = 1 << 20  # bytes read at once to be hashed
 
 
 class Position(NamedTuple):
-    """Where a batch of rows starts: the batches, kept messages and characters of text before it."""
+    """Where the text of a batch of rows starts: in which part of the text, and the batches and characters before it.
 
+    The messages to learn are part 0, those that are held out part 1.
+    """
+
+    part: int = 0
     batch: int = 0
-    messages: int = 0
     characters: int = 0
 
 

@@ -1,8 +1,9 @@
 """Encodes chats of any size into a folder of numbered shards, in bounded memory, and goes on where it was stopped.
 
 `encoded_text` gives the text in batches, and every pass over it holds one: the first counts messages and characters,
-which fixes the vocabulary, and the last encodes. (Where only a fraction of the messages is used, one in
-between counts the characters of these alone.) The result equals `build_corpus`; `corpus` reads it.
+which fixes the vocabulary and what is held out, and two encode, what is learned and what is held out. (Where only a
+fraction of the messages is used, one in between counts these alone.) The result equals `build_corpus`; `corpus` reads
+it.
 """
 
 import fcntl
@@ -18,6 +19,7 @@ import numpy as np
 
 from charflow.pipeline.code_points import COUNTED, count_points
 from charflow.pipeline.corpus.facts import Fingerprint
+from charflow.pipeline.corpus.held_out import Tails
 from charflow.pipeline.corpus.kept_texts import Tally, kept_texts, make_vocabulary, separator, tail_start
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
@@ -27,7 +29,7 @@ from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.prepared.encoded_text import EncodedText, decode, decoded, marked
+from charflow.pipeline.prepared.encoded_text import EncodedText, decoded
 from charflow.pipeline.prepared.manifest import Manifest, Origin, Shard, blocks_of, sha256_of
 from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -76,8 +78,8 @@ def prepare_corpus(
             progress("checking", 0.0)
             messages = read_messages(files, settings.csv)
             own = with_ids(settings, messages)
-            begun = begun or _survey(messages, own, origin, folder, progress)
-            finished = _write_shards(messages, own, begun, folder, progress)
+            begun, tails = _survey(messages, own, origin, begun, folder, progress)
+            finished = _write_shards(messages, own, begun, tails, folder, progress)
             if changed := Origin.of(files, settings, shard_size).differences(origin):
                 raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
             finished.save(folder / MANIFEST)
@@ -117,21 +119,31 @@ def _is_whole(path: Path, sha256: str) -> bool:
     return path.is_file() and sha256_of(path) == sha256
 
 
-def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder: Path, progress: Progress) -> Manifest:
-    """Counts all that must be known before the first character is encoded, and writes it down."""
-    tally, counts = Tally(messages, settings), np.zeros(COUNTED, np.int64)
+def _survey(
+    messages: Messages,
+    settings: CorpusSettings,
+    origin: Origin,
+    begun: Manifest | None,
+    folder: Path,
+    progress: Progress,
+) -> tuple[Manifest, Tails]:
+    """Counts all that must be known before the first character is encoded, and writes it down where it is not."""
+    tally, counts, tails = Tally(messages, settings), np.zeros(COUNTED, np.int64), Tails(settings.held_out)
     whole = settings.fraction == 1
-    after = separator(settings.text)
-    for batch, verdicts in kept_texts(messages, settings):
+    for texts, whose, verdicts in kept_texts(messages, settings):
         tally.add(verdicts)
         if whole:
-            count_points(counts, marked(decode(batch, after)[0].numpy(), settings))
+            tails.count(whose.numpy())
+            if not begun:
+                count_points(counts, decoded(texts, settings))
         progress("counting", tally.rows / messages.rows)
-    n_used, n_tail = tally.shares()
+    n_used = tally.used()
     if not whole:
-        _count_first(counts, messages, settings, n_used, progress)
+        _count_first(counts, tails, messages, settings, n_used, progress)
+    if begun:
+        return begun, tails
     if not settings.text.ends:
-        counts[ord(after)] -= 1  # the last message has none
+        counts[ord(separator(settings.text))] -= 1  # the last message has none
     vocabulary = make_vocabulary(counts, settings)
     with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
@@ -145,11 +157,11 @@ def _survey(messages: Messages, settings: CorpusSettings, origin: Origin, folder
         users=settings.people,
         dropped=tally.dropped(n_used),
         messages=n_used,
-        held_out_messages=n_tail,
+        held_out_messages=tails.messages,
         characters=int(counts.sum()),
     )
     manifest.save(folder / PROGRESS)
-    return manifest
+    return manifest, tails
 
 
 def _check_shards(characters: int, size: int) -> None:
@@ -164,20 +176,31 @@ def _check_shards(characters: int, size: int) -> None:
 
 
 def _count_first(
-    counts: np.ndarray, messages: Messages, settings: CorpusSettings, n_used: int, progress: Progress
+    counts: np.ndarray,
+    tails: Tails,
+    messages: Messages,
+    settings: CorpusSettings,
+    n_used: int,
+    progress: Progress,
 ) -> None:
-    """Counts the characters of the first `n_used` kept messages, separators included."""
+    """Counts the first `n_used` kept messages, and their characters, separators included."""
     left = n_used
-    for points, lengths in decoded(messages, settings):
-        count_points(counts, points[: lengths[:left].sum()])
-        left -= min(left, len(lengths))
+    for texts, whose, _ in kept_texts(messages, settings):
+        tails.count(whose[:left].numpy())
+        count_points(counts, decoded(texts[:left], settings))
+        left -= min(left, len(texts))
         progress("counting", 1 - left / n_used)
         if not left:
             return
 
 
 def _write_shards(
-    messages: Messages, settings: CorpusSettings, manifest: Manifest, folder: Path, progress: Progress
+    messages: Messages,
+    settings: CorpusSettings,
+    manifest: Manifest,
+    tails: Tails,
+    folder: Path,
+    progress: Progress,
 ) -> Manifest:
     """Writes the shards that are not there yet; returns the whole table."""
     vocabulary = Vocabulary.load(folder / VOCABULARY)
@@ -185,7 +208,7 @@ def _write_shards(
     for shard in manifest.shards:
         for block in blocks_of(folder / shard.name):
             fingerprint.add(np.frombuffer(block, np.uint8))
-    text = EncodedText(messages, settings, manifest, vocabulary)
+    text = EncodedText(messages, settings, manifest, vocabulary, tails)
     size = manifest.origin.shard_characters
     for index in range(len(manifest.shards), manifest.n_shards):
         n_ids = min(size, manifest.characters - index * size)
