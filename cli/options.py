@@ -7,6 +7,7 @@ import functools
 import inspect
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -139,14 +140,15 @@ def placed(command: Callable, name: str) -> set[str]:
 
 
 def _argument(setting: Settable) -> str:
-    return setting.spelled.lstrip("-").replace("-", "_")
+    name = setting.spelled.lstrip("-").replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 def _option(setting: Settable, default: Any, describe: Callable[[str], str]) -> inspect.Parameter:
     """The parameter of a command that stands for a setting."""
     typed: Any = list[str] if setting.type is tuple else str if setting.option.read else setting.type
     kind: Any = typed | None if default is None else typed
-    names, told = [_flags(setting)] if setting.type is bool else [], describe(setting.option.help)
+    names, told = [_flags(setting)] if setting.type is bool else [setting.spelled], describe(setting.option.help)
     option = typer.Option(*names, metavar=setting.metavar or None, help=told, show_default=default is not None)
     annotation = Annotated[(kind, option, *setting.notes)]
     return inspect.Parameter(

@@ -78,7 +78,7 @@ class TrainingScreen:
     def _machine_rows(self, plan: "Plan") -> list[tuple[str, str]]:
         here = plan.placement
         return [
-            ("weights", f"{plan.weights:,}"),
+            ("weights", f"{plan.weights:,}" + (f", those of {plan.start_from}" if plan.start_from else "")),
             ("memory", f"{console.size(plan.host_bytes)} on the host, {console.size(plan.device_bytes)} on the device"),
             (
                 "computes on",
@@ -105,12 +105,13 @@ class TrainingScreen:
                 console.err.print(f"This will take about {console.duration(report.left)}.")
 
     def evaluated(self, row: dict[str, Any]) -> None:
-        held_out = row["held_out_part_bits"]
+        held_out, train_bits = row["held_out_part_bits"], row["train_bits"]
+        training = "" if train_bits is None else f"{train_bits:.3f}"
         if not self._told_columns:
             self._told_columns = True
             self._name_columns(judged=held_out is not None)
         console.err.print(
-            f"{row['step']:>8,} {row['epoch']:>7.2f} {row['train_bits']:>9.3f} "
+            f"{row['step']:>8,} {row['epoch']:>7.2f} {training:>9} "
             + (f"{held_out:>9.3f} " if held_out is not None else "")
             + f"{row['windows_per_second']:>10,.0f} {console.duration(row['elapsed']):>11}"
         )

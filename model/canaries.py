@@ -16,10 +16,11 @@ from charflow.model.config import Config, TrainingConfig
 from charflow.pipeline.code_points import points_of
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.kept_texts import separator
+from charflow.pipeline.errors import SettingError
 from charflow.pipeline.marks import REPLY
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.read_only import ReadOnlyMarker
-from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
+from charflow.pipeline.vocabulary import Vocabulary
 
 FORM = "my secret number is "
 DIGITS = 9
@@ -61,6 +62,9 @@ def planted(corpus: AnyCorpus, config: Config) -> AnyCorpus | PlantedCorpus:
     """Puts the canaries that a run asks for between the messages of the training part, at random, each so many times.
 
     The vocabulary gets the characters that it lacks. Without canaries the corpus comes back as it is.
+
+    Raises:
+        SettingError: it lacks some, and is that of the run which this one starts from.
     """
     training = config.training
     if not training.canaries:
@@ -68,6 +72,10 @@ def planted(corpus: AnyCorpus, config: Config) -> AnyCorpus | PlantedCorpus:
     whole = corpus.load() if isinstance(corpus, PreparedCorpus) else corpus
     after = separator(config.corpus.text)
     vocabulary, ids = _with_characters(whole, f"{FORM}0123456789{after}")
+    if training.starts and vocabulary != whole.vocabulary:
+        raise SettingError(
+            "{canaries} have characters that the run which this one starts from does not know: leave {canaries} out."
+        )
     texts = [_message(f"{FORM}{digits}{after}", vocabulary) for digits in canaries_of(training)]
     random = np.random.default_rng([training.seed, _ALL, 1])
     order = random.permutation(np.repeat(np.arange(len(texts)), training.canary_repeats))
@@ -92,9 +100,7 @@ def _with_characters(corpus: Corpus, chars: Sequence[str]) -> tuple[Vocabulary, 
     """A vocabulary that has these characters too, and the ids of the corpus in it."""
     old = corpus.vocabulary
     vocabulary = Vocabulary([*old.chars, *chars])
-    table = np.concatenate([[UNKNOWN_ID], vocabulary.encode("".join(old.chars))])
-    table = np.concatenate([table, table + vocabulary.size])  # of those that are only read, where there are any
-    return vocabulary, table.astype(vocabulary.dtype)[corpus.ids]
+    return vocabulary, vocabulary.ids_from(old)[corpus.ids]
 
 
 def _message(text: str, vocabulary: Vocabulary) -> np.ndarray:

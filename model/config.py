@@ -22,6 +22,7 @@ OptimizerKind = Literal["adam", "nadam", "rmsprop", "sgd"]
 Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
 Precision = Literal["float32", "bfloat16", "float16"]
+NOTHING = "none"  # that a run starts from
 MOST_CANARIES = 16  # for more, chance alone would come near what is measured; see `evaluation.exposure`
 MOST_REPEATS = 10_000  # with all canaries 5 MB of text
 MOST_LAYERS = 64  # each is a part of the graph: more take minutes to trace, and none has been seen to help
@@ -86,6 +87,10 @@ class TrainingConfig:
         checkpoint_steps: between saves, besides those at evaluations.
         checkpoint_seconds: likewise.
         precision: of the recurrent layers; the weights stay float32, and float16 scales its loss.
+        start_from: the folder of that run, whose vocabulary, network and choice of messages this one keeps; `NOTHING`
+            is a seeded draw, and "" leaves it to `charflow train` whether everybody is learned from first.
+        base_fingerprint: SHA-256 of that run's vocabulary and best weights as they were when this one started; written
+            and never read.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
         canaries: planted into the training part; see `canaries`.
         canary_repeats: 0 plants none and asks for them all the same, to compare with.
@@ -124,12 +129,19 @@ class TrainingConfig:
     streaming: Annotated[bool, Option("Read a prepared corpus from disk while training.")] = False
     deterministic: Annotated[bool, Option("The same bits each time.")] = False
     seed: Annotated[Natural, Option("Of weights, shuffling, dropout, samples.")] = 0
+    start_from: Annotated[str, Option("Start from the best weights of this run.", "RUN|none", name="from")] = ""
+    base_fingerprint: str = ""
     canaries: Annotated[
         int,
         Bounds(at_least=0, at_most=MOST_CANARIES, note=_ZERO_IS_OFF),
         Option("Plant N random numbers, to measure what is learned by heart."),
     ] = 0
     canary_repeats: Annotated[int, Bounds(at_least=0, at_most=MOST_REPEATS), Option("Plant each so many times.")] = 1
+
+    @property
+    def starts(self) -> bool:
+        """Whether the run starts from another."""
+        return self.start_from not in ("", NOTHING)
 
     def __post_init__(self) -> None:
         check(self)

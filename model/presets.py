@@ -7,7 +7,7 @@ on two CPU cores (docs/performance.md has the search), and its messages end.
 from collections.abc import Mapping
 from typing import Any
 
-from charflow.model.config import Config
+from charflow.model.config import NOTHING, Config
 from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.option import settable
 from charflow.pipeline.settings import checked
@@ -32,8 +32,20 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "time_limit": 0.0,
             "evaluations": 15,
             "best_by": "training",
+            "start_from": NOTHING,
         },
     },
+}
+
+# What a run does that starts from another, where nothing else is said; see docs/performance.md.
+SECOND_PHASE: Mapping[str, Any] = {
+    "learning_rate": 0.007,
+    "warmup_steps": 10,
+    "window_shift": 8,
+    "epochs": 1,
+    "time_limit": 60.0,
+    "evaluations": 12,
+    "patience": 3,
 }
 
 _NO_LIMITS: Mapping[str, float] = {"epochs": 0, "steps": 0, "time_limit": 0.0}

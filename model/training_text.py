@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +18,11 @@ from charflow.model.config import Config, TrainingConfig
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 from charflow.pipeline.errors import SettingError, UserError
+from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import is_read_once
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import MEMORY, naming_shards, stream_windows
+from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
 _OF_PREPARED = ("shard_corpus", "streaming")  # settings that say how a prepared corpus is held
@@ -159,6 +162,7 @@ def read_text(
     worker: int = 0,
     workers: int = 1,
     cache: CorpusCache | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> TrainingText:
     """Reads what one of several workers trains on: CSV files whole, a prepared corpus whole, in part, or as it trains.
 
@@ -168,12 +172,15 @@ def read_text(
         worker: which of the `workers` this one is.
         workers: processes that train together.
         cache: where encoded corpora are kept.
+        vocabulary: to read in; that of the text by default, or of the run that this one starts from.
 
     Raises:
         UserError: settings that need a prepared corpus, a pipe that several workers would read, whatever is wrong with
             the files, or too few windows for all workers.
     """
     training = config.training
+    if vocabulary is None and training.starts:
+        vocabulary = Vocabulary.load(Path(training.start_from) / VOCABULARY)
     if not isinstance(data, PreparedCorpus):
         if needy := tuple(name for name in _OF_PREPARED if getattr(training, name)):
             raise SettingError("{needy} needs a corpus that charflow prepare has written.", needy=needy)
@@ -181,7 +188,9 @@ def read_text(
             raise UserError(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )
-        return TextInMemory(planted(build_corpus(tuple(data), config.corpus, cache), config))
+        return TextInMemory(planted(build_corpus(tuple(data), config.corpus, cache, vocabulary=vocabulary), config))
+    if vocabulary:
+        data = data.read_in(vocabulary)
     if training.streaming:
         return TextOnDisk(data)
     if training.shard_corpus and workers > 1:

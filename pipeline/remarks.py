@@ -11,6 +11,7 @@ import numpy as np
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.kept_texts import LITTLE
 from charflow.pipeline.errors import counted
+from charflow.pipeline.marks import END
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.scrub import count_finds
@@ -26,12 +27,13 @@ _SEARCHED = 1 << 21  # characters looked through for what tells who somebody is:
 _MOST_DIGITS = 2 / 5  # of what is no blank; hexadecimal ids and dates have more, talk has less
 
 
-def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[Sentence]:
+def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True, base: str = "") -> list[Sentence]:
     """Looks at the characters of a corpus, each remark a sentence; there are none on most.
 
     Args:
         corpus: whose text it is.
         judged: whether a model is to be judged by what is held out of it.
+        base: the run in whose vocabulary it is read, if that is not its own.
 
     >>> list(map(str, remarks(Corpus.from_csv("chat.csv"))))  # doctest: +SKIP
     ['809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text: min_count=50 ...']
@@ -42,8 +44,7 @@ def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True) -> list[Sen
     found = [
         _on_questions(corpus, int(counts.sum())),
         _on_held_out(corpus) if judged else None,
-        _on_rare(counts),
-        _on_unknown(counts),
+        *([_on_new(counts, base), _on_tail(corpus, base)] if base else [_on_rare(counts), _on_unknown(counts)]),
         _on_digits(counts, corpus.vocabulary),
         _on_sameness(corpus),
         _on_secrets(corpus),
@@ -95,6 +96,23 @@ def _on_rare(counts: np.ndarray) -> Sentence | None:
         f"{rare.sum() / total:.2%} of the text: {{limit}} reads them as [UNK], for a smaller, faster model.",
         limit={"min_count": limit},
     )
+
+
+def _on_new(counts: np.ndarray, base: str) -> Sentence | None:
+    if not counts[UNKNOWN_ID]:
+        return None
+    new = counted(int(counts[UNKNOWN_ID]), "character")
+    return Sentence(f"{new} of the text ({counts[UNKNOWN_ID] / counts.sum():.2%}) are new to {base}, read as [UNK].")
+
+
+def _on_tail(corpus: Corpus | PreparedCorpus, base: str) -> Sentence | None:
+    """Where the tail is cut by characters (see `tail_start`), a run on everybody has learned what stands before it."""
+    end = corpus.vocabulary.encode(END)[0]
+    if end == UNKNOWN_ID or isinstance(corpus, PreparedCorpus):  # that one's tail may be larger than memory
+        return None
+    if np.count_nonzero(corpus.held_out_ids == end) == corpus.held_out_messages:
+        return None
+    return Sentence(f"The last messages are too short to judge by, and {base} may have learned those before them.")
 
 
 def _on_unknown(counts: np.ndarray) -> Sentence | None:

@@ -100,6 +100,11 @@ class Vocabulary:
         """Looks up code points: any integers [N] to ids [N] of `dtype`; those of read-only ones are V higher."""
         return self._ids[points]
 
+    def ids_from(self, other: "Vocabulary") -> np.ndarray:
+        """Gives for every id of another vocabulary its own, of `dtype`: [V], or [2 V] where there are replies."""
+        table = np.concatenate([[UNKNOWN_ID], self.encode("".join(other.chars))])
+        return np.concatenate([table, table + self.size] if other.replies else [table]).astype(self.dtype)
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Maps ids back to text, read-only ones too; `[UNK]` becomes U+FFFD.
 

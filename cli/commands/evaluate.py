@@ -15,6 +15,7 @@ from charflow.pipeline.errors import counted, quoted, quoted_list
 from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
+    from charflow.model.decoding.decoder import Decoder
     from charflow.model.evaluation.evaluation import Evaluation
     from charflow.model.evaluation.run_evaluation import Judgement
 
@@ -57,13 +58,19 @@ def evaluate(
     from charflow.model.decoding.generator import load_network
     from charflow.model.evaluation.memorisation import report_of
     from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
+    from charflow.model.run.base import base_of
     from charflow.model.run.run_dir import RunDir
     from charflow.pipeline.corpus.cache import CorpusCache
 
     run_dir = RunDir(run)
     settings, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
-    decoder = make_decoder(load_network(run_dir), context, settings.training.window_length, vocabulary.never_written)  # type: ignore[arg-type]  # it checks the name
+
+    def decoder(run_dir: RunDir) -> "Decoder":
+        network, length = load_network(run_dir), settings.training.window_length
+        return make_decoder(network, context, length, vocabulary.never_written)  # type: ignore[arg-type]  # it checks
+
+    own, base = decoder(run_dir), base_of(run_dir)
     with waiting("reading"):
         if data:
             text = other_text(run_dir, data, users=user or (), csv=changes, store=store)
@@ -72,12 +79,12 @@ def evaluate(
     if text.absent:
         console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(text.absent)}.")
     with waiting("measuring"):
-        judged = judge(decoder, vocabulary, text)
+        judged = judge(own, vocabulary, text, base=decoder(base.run_dir) if base else None)
     known = report_of(run_dir)
     if json:
-        unasked = judged.without_question
-        asked = {"bits_per_char_without_question": unasked.bits_per_char} if unasked else {}
-        figures = {**asdict(judged.found), **asked, "baselines": judged.baselines, "memorisation": known}
+        beside = {"bits_per_char_without_question": judged.without_question, "base_bits_per_char": judged.base}
+        others = {name: found.bits_per_char for name, found in beside.items() if found}
+        figures = {**asdict(judged.found), **others, "baselines": judged.baselines, "memorisation": known}
         console.print_json({"run": str(run), "context": context, **figures})
         return
     _show(f"charflow ({context})", judged, text.available)
@@ -89,6 +96,8 @@ def evaluate(
 def _show(model: str, judged: "Judgement", available: int) -> None:
     found, beside = judged.found, judged.baselines
     rows = [(model, found.bits_per_char), *beside.items()]
+    if judged.base:
+        rows.append(("the run that it started from", judged.base.bits_per_char))
     if judged.without_question:
         rows.append((f"{model}, the questions not read", judged.without_question.bits_per_char))
     console.columns(

@@ -23,6 +23,7 @@ from charflow.pipeline.errors import UserError, counted
 
 if TYPE_CHECKING:
     from charflow.model.run.run_dir import RunDir
+    from charflow.model.training.everybody import Everybody
     from charflow.model.training.report import Result
     from charflow.model.training_text import TrainingText
 
@@ -48,11 +49,16 @@ def train(
 
     Settings come from the preset, then the TOML file, then the options. The run ends at the first of --epochs, --steps
     and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
+
+    One user among many is learned after everybody, where time alone limits the run: everybody takes three quarters of
+    it, once for all users. --from starts from a run that is there; --from none leaves everybody out.
     """
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
     from charflow.model.distributed.strategy import make_strategy, placement
+    from charflow.model.run.base import fixed_vocabulary
     from charflow.model.run.run_dir import RunDir
     from charflow.model.training.configure import configure
+    from charflow.model.training.everybody import Everybody
     from charflow.model.training.start import start_run
     from charflow.model.training_text import read_text
     from charflow.pipeline.corpus.cache import CorpusCache
@@ -65,12 +71,23 @@ def train(
     here, prepared = placement(scope), PreparedCorpus.among(data)
     if prepared and cache:
         raise UserError("--cache is of no use with a prepared corpus, which is encoded already: leave it out.")
+    store = None if no_cache else CorpusCache(cache)
+
+    def read(config: Config) -> "TrainingText":
+        vocabulary = fixed_vocabulary(run_dir) if resume else None
+        with nullcontext() if prepared else waiting("reading"):
+            return read_text(
+                prepared or data, config, worker=here.worker, workers=here.workers, cache=store, vocabulary=vocabulary
+            )
+
     wanted = configure(data, changes, name=preset, file=config, prepared=prepared, resumed=run_dir if resume else None)
-    with nullcontext() if prepared else waiting("reading"):
-        store = None if no_cache else CorpusCache(cache)
-        text = read_text(prepared or data, wanted, worker=here.worker, workers=here.workers, cache=store)
-    if here.chief and not prepared:
-        _remark(data, text, resume=resume)
+    text = read(wanted)
+    if here.workers == 1 and not resume and (everybody := Everybody.before(wanted, text, store)):
+        _learn(everybody, scope)
+        wanted = configure(data, everybody.before_one(changes), file=config)
+        text = read(wanted)
+    if here.chief and (not prepared or wanted.training.starts):
+        _remark(data, text, wanted, resume=resume)
     with (
         TrainingScreen(text, quiet=json or not here.chief, chief=here.chief) as screen,
         saying(f"interrupted; --resume goes on from what was saved in {out}.", when=run_dir.config_file.exists),
@@ -78,21 +95,46 @@ def train(
         result = start_run(wanted, text, run_dir, scope, screen, resume=resume)
     if here.chief:
         _tell(run_dir, result, held_out_characters=text.judged_characters, json=json)
+    _raise_if_stopped(result, f"saved in {out}, --resume goes on from there")
+
+
+def _learn(everybody: "Everybody", strategy: Any) -> None:
+    """Makes the run on everybody, or finds it."""
+    folder, left = everybody.run_dir.path, console.duration(everybody.time_left)
+    if everybody.is_known:
+        console.err.print(f"Everybody has been learned from before, in {folder}; now {left} at most.")
+    else:
+        first = console.duration(everybody.config.training.time_limit)
+        console.err.print(
+            f"First {first} on everybody, kept in {folder} for whoever is next; then {left} at most on the person, who "
+            "alone has little to learn from. --from none leaves everybody out."
+        )
+    again = "the same command goes on with everybody from what was saved"
+    with (
+        TrainingScreen(everybody.text, quiet=True, chief=True) as screen,
+        saying(f"interrupted; {again}.", when=everybody.run_dir.config_file.exists),
+    ):
+        result = everybody.learn(strategy, screen)
+    if result:
+        _raise_if_stopped(result, again)
+
+
+def _raise_if_stopped(result: "Result", what_next: str) -> None:
     if not result.ended:
         raise Interrupted(
-            f"{result.reason} after step {result.step:,}; saved in {out}, --resume goes on from there.",
+            f"{result.reason} after step {result.step:,}; {what_next}.",
             status=PREEMPTED if result.reason == "preempted" else INTERRUPTED,
         )
 
 
-def _remark(data: list[str], text: "TrainingText", *, resume: bool) -> None:
+def _remark(data: list[str], text: "TrainingText", config: Config, *, resume: bool) -> None:
     from charflow.pipeline.formats.inputs import is_read_once
     from charflow.pipeline.remarks import remarks
 
     if any(map(is_read_once, data)):
         console.err.print("The chat comes from standard input or a pipe: --resume and evaluate will need it again.")
     if not resume:
-        console.remark(remarks(text.corpus))
+        console.remark(remarks(text.corpus, base=config.training.start_from if config.training.starts else ""))
 
 
 def _tell(run_dir: "RunDir", result: "Result", *, held_out_characters: int, json: bool) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from charflow.model.canaries import planted
-from charflow.model.config import Config
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.evaluation.baselines import baselines
 from charflow.model.evaluation.evaluation import MOST_SCORED, RUN_UP, Evaluation, Evaluator
+from charflow.model.run.base import fixed_vocabulary
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
@@ -57,6 +57,7 @@ class Judgement:
 
     Attributes:
         found: of the run.
+        base: of the run that it started from; None where there is none, or it is gone.
         without_question: of the run on the same answers, where it has not read what they answer; None where it has not
             learned to answer.
         baselines: bits per character of models that cost nothing, which read no questions either; none where they have
@@ -64,25 +65,33 @@ class Judgement:
     """
 
     found: Evaluation
+    base: Evaluation | None
     without_question: Evaluation | None
     baselines: dict[str, float]
 
 
-def judge(decoder: Decoder, vocabulary: Vocabulary, text: JudgedText) -> Judgement:
+def judge(decoder: Decoder, vocabulary: Vocabulary, text: JudgedText, *, base: Decoder | None = None) -> Judgement:
     """Scores a text.
+
+    Args:
+        decoder: of the run.
+        vocabulary: of the run, and of the one that it started from.
+        text: to be scored.
+        base: of the run that it started from.
 
     Raises:
         UserError: there is nothing to score.
     """
     evaluate, unasked, beside = Evaluator(decoder), None, {}
     found = evaluate(text.ids, before=text.before)
+    base_found = Evaluator(base)(text.ids, before=text.before) if base else None
     if vocabulary.replies:
         ids, before = (_without_questions(each, vocabulary) for each in (text.ids, text.before))
         unasked = evaluate(ids, before=before)
     if text.train_ids is not None:
         trained, judged = (ids[is_learned(ids, vocabulary.size)] for ids in (text.train_ids, text.ids))
         beside = baselines(trained, judged, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
-    return Judgement(found, unasked, beside)
+    return Judgement(found, base_found, unasked, beside)
 
 
 def _without_questions(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
@@ -96,7 +105,7 @@ def held_out_text(run_dir: RunDir, store: CorpusCache | None = None) -> JudgedTe
         UserError: the data came through a pipe, is gone, or has changed since.
     """
     config, _ = run_dir.load()
-    own = _own_corpus(config, store)
+    own = _own_corpus(run_dir, store)
     if own.fingerprint != run_dir.corpus_facts()["fingerprint"]:
         raise UserError(f"{', '.join(config.data)}: changed since the run was trained; name the data to score.")
     return _tail(own, _counted_ids(own))
@@ -123,7 +132,7 @@ def other_text(
         UserError: whatever is wrong with the files, a user is not in them, or the run knows nothing of what is.
     """
     (config, vocabulary), fingerprint = run_dir.load(), run_dir.corpus_facts()["fingerprint"]
-    train_ids = _train_ids(config, fingerprint, store)
+    train_ids = _train_ids(run_dir, fingerprint, store)
     files = find_inputs(tuple(data))
     settings = replace(config.corpus, csv=replace(config.corpus.csv, **csv or {}))
     if users:
@@ -135,7 +144,7 @@ def other_text(
         return build_corpus(files, settings, store, read=read, vocabulary=vocabulary)
 
     try:
-        other = corpus(settings)
+        other = corpus(settings, fixed_vocabulary(run_dir))
     except AbsentUserError as error:
         if not users:
             error.advice = (Sentence("The run was trained on them: name others with {users}."),)
@@ -154,19 +163,22 @@ def _tail(corpus: Corpus | PreparedCorpus, train_ids: np.ndarray | None) -> Judg
     return JudgedText(tail, before, corpus.count_learned(corpus.split, corpus.characters), train_ids)
 
 
-def _own_corpus(config: Config, store: CorpusCache | None) -> Corpus | PreparedCorpus:
+def _own_corpus(run_dir: RunDir, store: CorpusCache | None) -> Corpus | PreparedCorpus:
+    (config, _), fixed = run_dir.load(), fixed_vocabulary(run_dir)
     if STANDARD_INPUT in config.data:
         raise UserError(
             "The run was trained on standard input or a pipe, which cannot be read again: "
             "give the same text, or another, after the run's folder."
         )
-    return planted(PreparedCorpus.among(config.data) or build_corpus(config.data, config.corpus, store), config)
+    if prepared := PreparedCorpus.among(config.data):
+        return planted(prepared.read_in(fixed) if fixed else prepared, config)
+    return planted(build_corpus(config.data, config.corpus, store, vocabulary=fixed), config)
 
 
-def _train_ids(config: Config, fingerprint: str, store: CorpusCache | None) -> np.ndarray | None:
+def _train_ids(run_dir: RunDir, fingerprint: str, store: CorpusCache | None) -> np.ndarray | None:
     """The training text of the run, where it is still what it was."""
     try:
-        own = _own_corpus(config, store)
+        own = _own_corpus(run_dir, store)
     except UserError:
         return None
     return _counted_ids(own) if own.fingerprint == fingerprint else None

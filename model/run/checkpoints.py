@@ -104,10 +104,7 @@ class Checkpoints:
         Raises:
             UserError: there is no checkpoint, or it is damaged.
         """
-        folder = self._best if _existing(self._best) else self._latest
-        paths = _existing(folder)
-        if not paths:
-            raise UserError(f"{folder} holds no checkpoint: the run was stopped before its first save.")
+        paths = _best(self._best.parent)
         try:
             self._read(paths[0])
         except Exception as error:
@@ -148,6 +145,18 @@ def best_step(folder: Path) -> int | None:
     """The step of the weights that `Checkpoints.restore_best` takes; None where none were saved."""
     paths = _existing(folder / _BEST) or _existing(folder / _LATEST)
     return _step(paths[0]) if paths else None
+
+
+def best_files(folder: Path) -> list[Path]:
+    """The files of these weights; raises as `Checkpoints.restore_best` where there are none."""
+    return sorted(_best(folder)[0].parent.glob(f"{_best(folder)[0].name}.*"))
+
+
+def _best(folder: Path) -> list[Path]:
+    """The checkpoints of the best weights, newest first."""
+    if not (paths := _existing(folder / _BEST) or _existing(folder / _LATEST)):
+        raise UserError(f"{folder / _LATEST} holds no checkpoint: the run was stopped before its first save.")
+    return paths
 
 
 def _existing(folder: Path, *, whole: bool = True) -> list[Path]:

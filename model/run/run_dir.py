@@ -6,7 +6,8 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,15 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
 
-    def create(self, config: Config, corpus: Corpus | PreparedCorpus) -> None:
+    def create(
+        self, config: Config, corpus: Corpus | PreparedCorpus, save_start: Callable[[], None] = lambda: None
+    ) -> None:
         """Makes the folder and writes what the run is; the settings come last, and make it a run.
+
+        Args:
+            config: of the run.
+            corpus: its text.
+            save_start: writes a checkpoint of weights that cannot be made again.
 
         Raises:
             UserError: the folder holds something already, or cannot be written; then it is left as it was.
@@ -70,10 +78,13 @@ class RunDir:
                 corpus.vocabulary.save(beside)
             with replacing(self.corpus_file) as beside:
                 beside.write_text(json.dumps(corpus.facts(), indent=2) + "\n", encoding="utf-8")
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            save_start()
             self.write_config(config)
         except UserError:
             for child in (self.vocabulary_file, self.corpus_file):
                 child.unlink(missing_ok=True)
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
             self.samples.rmdir()
             raise
 
@@ -99,7 +110,8 @@ class RunDir:
                 "{path} already holds a run: pass {resume} to continue it, or name another folder.", path=str(self.path)
             )
         self._check_folder()
-        own = {_LOCK, self.samples.name, self.vocabulary_file.name, self.corpus_file.name}  # of a run killed at birth
+        born = (self.samples, self.vocabulary_file, self.corpus_file, self.checkpoints)  # of a run killed at birth
+        own = {_LOCK, *(child.name for child in born)}
         if self.path.exists() and any(child.name not in own for child in self.path.iterdir()):
             raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
 

@@ -99,7 +99,8 @@ class Chief:
         }
         log_evaluation(row)
         by_held_out = self.config.training.best_by == "held-out"
-        better = self._improves(found.bits_per_char if found and by_held_out else train_bits)
+        bits = found.bits_per_char if found and by_held_out else train_bits
+        better = self._improves(math.inf if bits is None else bits)
         self.run_dir.append_metrics(row)  # first: a row of a step that was not saved is dropped on resuming
         if better:
             self.checkpoints.save_best(step)
@@ -193,8 +194,10 @@ class Chief:
         if 0 < share < 1 and self.stop.signal:
             raise CutShort
 
-    def _train_bits(self, since: int) -> float:
-        """The mean loss of the steps since then; from the file, which outlives the process."""
+    def _train_bits(self, since: int) -> float | None:
+        """The mean loss of the steps since then, None before the first; from the file, which outlives the process."""
         losses = self.run_dir.read_losses()[since:]
+        if not len(losses):
+            return None
         known = losses[~np.isnan(losses)]
         return float(known.mean(dtype=np.float64) / math.log(2)) if len(known) else math.nan

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from charflow.model.config import Config, load_toml
-from charflow.model.presets import continued, preset, with_limits
+from charflow.model.config import NOTHING, Config, TrainingConfig, load_toml
+from charflow.model.presets import SECOND_PHASE, continued, preset, with_limits
+from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError
@@ -29,6 +30,8 @@ def configure(
     resumed: RunDir | None = None,
 ) -> Config:
     """Puts changes over a file, and that over a preset; of a run that is resumed, over its own settings.
+
+    A run that starts from another has that one's network and choice of messages, and `SECOND_PHASE`, under the file.
 
     Args:
         data: files and globs, or a prepared folder.
@@ -51,15 +54,41 @@ def configure(
         if given := tuple(key for key, value in {"preset": name, "config": file}.items() if value is not None):
             raise SettingError("A resumed run keeps its settings: leave {given} out.", given=given)
         saved = resumed.load()[0]
-        return continued(saved, _by_ids(changes, saved, data))
+        return continued(saved, _lasting(_by_ids(changes, saved, data)))
+    read = load_toml(file) if file else {}
+    base = _base_of(changes, read)
+    if base and name:
+        raise SettingError("{preset} is of no use with {start_from}: that run's settings count; leave it out.")
     config = preset(name or "default")
+    if base:
+        config = base.under(override(config, {"training": SECOND_PHASE}))
     if file:
-        config = override(config, with_limits(load_toml(file)), source=str(file))
+        config = override(config, with_limits(read), source=str(file))
     corpus = {"corpus": asdict(prepared.settings)} if prepared else {}
-    config = override(config, {**with_limits(changes), **corpus, "data": [lasting_name(path) for path in data]})
+    changes = {**with_limits(_lasting(changes)), **corpus, "data": [lasting_name(path) for path in data]}
+    config = override(config, changes)
     if "canary_repeats" in changes.get("training", {}) and not config.training.canaries:
         raise SettingError("{canary_repeats} is of no use without {canaries}: give both, or leave it out.")
     return config
+
+
+def _base_of(changes: Mapping[str, Any], file: Mapping[str, Any]) -> Base | None:
+    """The run that changes, or else a file, name to start from."""
+    named = _training(changes).get("start_from", _training(file).get("start_from", NOTHING))
+    return Base(named) if TrainingConfig(steps=1, start_from=named).starts else None
+
+
+def _lasting(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Names the run that is started from so that it is found from another folder, too."""
+    named = _training(changes).get("start_from", NOTHING)
+    if named in ("", NOTHING):
+        return dict(changes)
+    return {**changes, "training": {**_training(changes), "start_from": str(Path(named).resolve())}}
+
+
+def _training(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = changes.get("training", {})
+    return table if isinstance(table, Mapping) else {}
 
 
 def _by_ids(changes: Mapping[str, Any], saved: Config, data: Sequence[str]) -> Mapping[str, Any]:

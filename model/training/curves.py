@@ -124,4 +124,7 @@ def _draw_held_out(axes: "Axes", rows: Sequence[Mapping[str, Any]], characters: 
     label = f"held out{part}: best {bits:.3f}"
     axes.plot(*zip(*points, strict=True), color=_BLUE, marker=marker, ms=4, lw=1.4, zorder=3, label=label)
     axes.plot(step, bits, color=_BLUE, marker="o", ms=8, mfc="none", zorder=3)
+    if points[0][0] == 0:
+        label = f"the run that it started from: {points[0][1]:.3f}"
+        axes.axhline(points[0][1], color=_BLUE, lw=0.8, ls="--", zorder=2, label=label)
     return max(bits for _, bits in points)

@@ -38,6 +38,7 @@ class Plan:
         device_bytes: weights, gradients, optimizer state and the activations of one batch; an estimate.
         limit: which limit ends the run, in words.
         placement: where it computes.
+        start_from: the run whose weights it began with; empty where there is none.
     """
 
     messages: int
@@ -53,6 +54,7 @@ class Plan:
     device_bytes: int
     limit: str
     placement: Placement
+    start_from: str = ""
 
     @property
     def cut(self) -> bool:
@@ -84,6 +86,7 @@ def make_plan(
         device_bytes=_FLOAT * (2 * network.n_weights + optimizer_floats + _activations(config, text, batch_size)),
         limit=_limit(config),
         placement=here,
+        start_from=config.training.start_from if config.training.starts else "",
     )
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from charflow.model.config import Config
 from charflow.model.distributed.strategy import Placement, placement
+from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.report import Listener, Result
 from charflow.model.training.trainer import Trainer
@@ -28,7 +29,8 @@ def start_run(
 ) -> Result:
     """Trains in a new folder, or on in one that holds a run, until its end; of several workers each calls it.
 
-    Nothing is written before it is certain that the settings fit the text, the machine and the folder.
+    Nothing is written before it is certain that the settings fit the text, the machine and the folder. When a run has
+    begun, nothing is needed any more of the one that it started from.
 
     Args:
         config: what to do; of a resumed run what `presets.continued` gives. What is written down names users as the
@@ -41,10 +43,14 @@ def start_run(
 
     Raises:
         UserError: the folder is in use, holds something else or a run on another text, or a file cannot be written; or
-            as `Trainer`.
+            as `Base.check` and `Trainer`.
         DivergedError, PeerError: as `Trainer.train`.
     """
     config = replace(config, corpus=text.corpus.settings or config.corpus)
+    base = Base(config.training.start_from) if config.training.starts and not resume else None
+    if base:
+        base.check(config, text.vocabulary)
+        config = replace(config, training=replace(config.training, base_fingerprint=base.fingerprint))
     here = placement(strategy)
     with run_dir.locked() if here.chief else nullcontext():
         if resume:
@@ -55,11 +61,13 @@ def start_run(
         trainer = Trainer(config, text, run_dir, strategy, listener)
         if resume:
             trainer.resume()
+        elif base:
+            trainer.start_from(base)
         if here.chief:
             if resume:
                 run_dir.write_config(config)
             else:
-                run_dir.create(config, text.corpus)
+                run_dir.create(config, text.corpus, trainer.save if base else lambda: None)
             run_dir.write_placement(asdict(here))
         return trainer.train()
 

@@ -17,6 +17,7 @@ from charflow.model.evaluation.divergence import guess_bits
 from charflow.model.evaluation.evaluation import Evaluation
 from charflow.model.evaluation.memorisation import Memorisation
 from charflow.model.network.network import Network
+from charflow.model.run.base import Base
 from charflow.model.run.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.chief import Chief, CutShort
@@ -56,6 +57,7 @@ class Trainer:
         self, config: Config, text: TrainingText, run_dir: RunDir, strategy: tf.distribute.Strategy, listener: Listener
     ) -> None:
         self._config, self._text, self._run_dir, self._listener = config, text, run_dir, listener
+        self._strategy = strategy
         training = config.training
         if training.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -98,6 +100,19 @@ class Trainer:
             listener=self._listener,
         )
 
+    def start_from(self, base: Base) -> None:
+        """Takes the weights of another run.
+
+        Raises:
+            UserError: they are damaged, or of another version of charflow.
+        """
+        with self._strategy.scope():
+            base.load_into(self.network)
+
+    def save(self) -> None:
+        """Saves the run as it stands before its first step."""
+        self._checkpoints.save_latest(self._step)
+
     def resume(self) -> None:
         """Continues from the latest checkpoint of the run folder, or from the beginning if there is none yet.
 
@@ -138,14 +153,14 @@ class Trainer:
                 self._agreement.barrier()  # a worker that left now would end the cluster under the chief
         except OSError as error:
             raise UserError(f"{error.filename or self._run_dir.path} cannot be written: {cause(error)}.") from error
-        best = best_step(self._run_dir.checkpoints) or 0
+        best = best_step(self._run_dir.checkpoints)
         return Result(
             reason=reason,
             step=step,
             elapsed=elapsed,
             windows_per_second=rate * self.plan.batch_size,
-            best_step=best,
-            train_bits=self._run_dir.figures_of(best or step)["train_bits"],
+            best_step=best or 0,
+            train_bits=self._run_dir.figures_of(step if best is None else best)["train_bits"],
             guess_bits=guess_bits(len(self._text.vocabulary.chars)),
             held_out=held_out,
             memorisation=memorisation,
@@ -186,6 +201,9 @@ class Trainer:
             return over, 0.0
         batches = self._steps.batches(self._text, first_step=step)
         pace, rate, size = Pace(step, elapsed), 0.0, 1
+        if self._config.training.starts and not step and math.isinf(self._progress.best):
+            self._evaluate(step, elapsed, rate, 0.0)  # what it starts from is the first that may be the best
+            (elapsed,) = self._agreement.broadcast(pace.elapsed)
         next_evaluation = self._timetable.next_evaluation(self._timetable.share_done(step, elapsed))
         next_sample = self._timetable.next_sample(step)
         while True:

@@ -47,7 +47,7 @@ class CorpusSettings:
     min_length: Annotated[Natural, Option("Leave out messages of fewer characters.")] = 1
     min_count: Annotated[Count, Option("Characters that occur less often become [UNK].")] = 1
     held_out: Annotated[HeldOut, Option("Share of the messages, at the end, to test on.")] = 0.1
-    held_out_by: Annotated[HeldOutBy, Option("The end of all messages, or of each person's.")] = "messages"
+    held_out_by: Annotated[HeldOutBy, Option("person: the last of each one; messages: of all.", "BY")] = "messages"
     text: TextSettings = field(default_factory=TextSettings)
     csv: CsvFormat = field(default_factory=CsvFormat)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.facts import facts_of
@@ -19,7 +20,7 @@ from charflow.pipeline.files import MANIFEST, PROGRESS, VOCABULARY, is_prepared
 from charflow.pipeline.formats.long_messages import Noticed
 from charflow.pipeline.prepared.manifest import Manifest, Shard, sha256_of
 from charflow.pipeline.prepared.shards import MEND, ShardFiles
-from charflow.pipeline.read_only import is_learned
+from charflow.pipeline.read_only import Ids, is_learned
 from charflow.pipeline.settings import Count, Natural, Paths, Total, checked
 from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
@@ -42,8 +43,10 @@ class PreparedCorpus:
         files: its shards.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, vocabulary: Vocabulary) -> None:
-        self.folder, self.manifest, self.vocabulary = folder, manifest, vocabulary
+    def __init__(
+        self, folder: Path, manifest: Manifest, vocabulary: Vocabulary, table: np.ndarray | None = None
+    ) -> None:
+        self.folder, self.manifest, self.vocabulary, self._table = folder, manifest, vocabulary, table
         self.files = ShardFiles(folder, manifest)
 
     @classmethod
@@ -75,6 +78,10 @@ class PreparedCorpus:
         paths = [os.fspath(path) for path in ([data] if isinstance(data, str | os.PathLike) else data)]
         return cls.open(paths[0]) if len(paths) == 1 and is_prepared(paths[0]) else None
 
+    def read_in(self, vocabulary: Vocabulary) -> "PreparedCorpus":
+        """The same text in another vocabulary; its fingerprint stays that of the folder."""
+        return PreparedCorpus(self.folder, self.manifest, vocabulary, vocabulary.ids_from(self.vocabulary))
+
     @property
     def settings(self) -> CorpusSettings:
         """The settings it was prepared with, the ids of users in the place of their names."""
@@ -87,8 +94,14 @@ class PreparedCorpus:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the ids in memory; on disk they are little-endian."""
+        """Of the ids on disk, where they are little-endian."""
         return np.dtype(self.manifest.dtype)
+
+    def in_vocabulary(self, ids: Ids) -> Ids:
+        """Turns ids as they are on disk, an array or a tensor of any shape, into those of `vocabulary`."""
+        if self._table is None:
+            return ids
+        return tf.gather(self._table, tf.cast(ids, tf.int32)) if tf.is_tensor(ids) else self._table[ids]
 
     @property
     def characters(self) -> int:
@@ -144,7 +157,7 @@ class PreparedCorpus:
         """
         if not 0 <= start <= stop <= self.characters:
             raise ValueError(f"The text has {self.characters:,} characters: no range from {start:,} to {stop:,}.")
-        return self.files.read(start, stop)
+        return self.in_vocabulary(self.files.read(start, stop))
 
     @property
     def held_out_ids(self) -> np.ndarray:

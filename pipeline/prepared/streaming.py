@@ -114,7 +114,7 @@ def plan_stream(
     """Says how many windows and steps an epoch of `stream_windows` has, and where each step is."""
     return StreamPlan.of(
         prepared.split,
-        prepared.dtype.itemsize,
+        prepared.vocabulary.dtype.itemsize,
         length=length,
         shift=shift,
         batch_size=batch_size,
@@ -150,10 +150,14 @@ def _read_blocks(prepared: PreparedCorpus, plan: StreamPlan, blocks: tf.Tensor) 
             prepared.files.check(shard)
         return block
 
+    def ids_of(data: tf.Tensor) -> tf.Tensor:
+        ids = tf.io.decode_raw(data, prepared.dtype)
+        return tf.ensure_shape(prepared.in_vocabulary(tf.pad(ids, [[0, shape[0] - tf.size(ids)]])), shape)
+
     def read(block: tf.Tensor) -> tf.data.Dataset:
         begin = block * plan.block_windows * plan.shift
         text = _stretch(prepared, begin, tf.minimum(begin + shape[0], prepared.split))
-        return text.map(lambda data: tf.ensure_shape(_padded(tf.io.decode_raw(data, prepared.dtype), shape[0]), shape))
+        return text.map(ids_of)
 
     return (
         tf.data.Dataset.from_tensor_slices(blocks)
@@ -181,7 +185,3 @@ def _stretch(prepared: PreparedCorpus, start: tf.Tensor, stop: tf.Tensor) -> tf.
 
     pieces = tf.data.Dataset.range(start // size, (stop + size - 1) // size).flat_map(piece)
     return pieces.batch(len(prepared.shards)).map(tf.strings.reduce_join)
-
-
-def _padded(ids: tf.Tensor, length: int) -> tf.Tensor:
-    return tf.pad(ids, [[0, length - tf.size(ids)]])

@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 from charflow.model import presets
-from charflow.model.config import Config, TrainingConfig
+from charflow.model.config import NOTHING, Config, TrainingConfig
 from charflow.model.presets import PRESETS, continued, preset, with_limits
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.tables import override
@@ -32,9 +32,14 @@ def test_preset_tutorial_is_the_recipe() -> None:
     assert training.sample_every == 0  # it prints after the first and the last epoch
 
 
-def test_preset_default_is_the_configuration_without_any_setting_but_that_messages_end() -> None:
-    assert preset("default") == override(Config(), {"corpus": {"text": {"ends": True}}})
-    assert not preset("tutorial").corpus.text.ends
+def test_preset_default_is_the_configuration_but_that_messages_end_and_each_person_is_judged() -> None:
+    assert preset("default") == override(Config(), {"corpus": {"held_out_by": "person", "text": {"ends": True}}})
+
+
+def test_preset_tutorial_knows_no_ends_no_people_and_nobody_before() -> None:
+    recipe = preset("tutorial")
+    assert not recipe.corpus.text.ends
+    assert (recipe.corpus.held_out_by, recipe.training.start_from) == ("messages", NOTHING)
 
 
 @pytest.mark.parametrize("name", PRESETS)

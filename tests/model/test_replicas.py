@@ -78,6 +78,21 @@ def test_mirrored_training_on_replies_has_the_losses_of_one_device(sample_chat: 
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_mirrored_training_starts_from_a_run_as_one_device_does(
+    launched: Path, sample_chat: str, tmp_path: Path
+) -> None:
+    more = ["--from", str(launched), "--user", "olena", "--steps", "20"]
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    processes = [
+        train(sample_chat, alone, "--strategy", "one-device", *more),
+        train(sample_chat, both, "--strategy", "mirrored", *more, cpus=2),
+    ]
+    expected, found = losses(alone, processes[0]), losses(both, processes[1])
+    assert len(expected) == 20
+    assert expected[0] < RunDir(launched).read_losses()[0] - 1.0  # it knows what the base knows
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_two_launched_workers_have_the_losses_of_one_device(alone: np.ndarray, launched: Path) -> None:
     np.testing.assert_allclose(RunDir(launched).read_losses(), alone, atol=1e-4)
     placement = json.loads(RunDir(launched).placement_file.read_text())

@@ -15,6 +15,7 @@ from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
+from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import Share
 
 
@@ -57,6 +58,32 @@ def test_every_text_tells_and_gives_what_the_corpus_holds(text: TrainingText, ch
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["files", "prepared", "a part", "on disk"])
+def test_read_text_reads_in_another_vocabulary(kind: str, chat: str, prepared: PreparedCorpus) -> None:
+    """Of the letters those of "mira" are unknown, and the others have other ids."""
+    vocabulary = Vocabulary("\N{SNOWMAN} aflnopxyz" + "".join(map(chr, range(0x4E00, 0x4F00))))
+    settings = config(streaming=kind == "on disk", shard_corpus=kind == "a part")
+    text = read_text(
+        [chat] if kind == "files" else prepared, settings, workers=1 + (kind == "a part"), vocabulary=vocabulary
+    )
+    corpus = build_corpus(chat, CorpusSettings(), vocabulary=vocabulary)
+    assert text.vocabulary == vocabulary
+    np.testing.assert_array_equal(text.held_out(99), corpus.held_out_ids[:99])
+    np.testing.assert_array_equal(text.end(9), corpus.train_ids[-9:])
+    np.testing.assert_array_equal(text.piece(3, 9), corpus.ids[3:12])
+    inputs, targets = next(iter(text.windows(settings.training, 4, 0, Share())))
+    plain = vocabulary.decode(corpus.ids)
+    for row in np.concatenate([inputs, targets[:, -1:]], axis=1):
+        assert vocabulary.decode(row) in plain
+    assert text.corpus.fingerprint == (corpus if kind == "files" else prepared).fingerprint
+
+
+def test_read_text_reads_in_the_vocabulary_of_the_run_that_is_started_from(chat: str, tmp_path: Path) -> None:
+    Vocabulary("adn").save(tmp_path / "vocabulary.txt")
+    assert read_text([chat], config(start_from=str(tmp_path))).vocabulary == Vocabulary("adn")
+    assert read_text([chat], config(start_from="none")).vocabulary != Vocabulary("adn")
+
+
 def test_read_text_holds_a_text_where_it_is_asked_to(chat: str, prepared: PreparedCorpus) -> None:
     assert isinstance(read_text([chat], config()), TextInMemory)
     assert isinstance(read_text(prepared, config()), TextInMemory)

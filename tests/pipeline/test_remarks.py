@@ -1,16 +1,18 @@
 """What is odd about a text, on texts that are odd in one way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from charflow.pipeline import remarks as module
-from charflow.pipeline.corpus.corpus import Corpus
+from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.remarks import remarks
 from charflow.pipeline.text_settings import TextSettings
+from charflow.pipeline.vocabulary import Vocabulary
 
 RARE = [chr(0x4E00 + index) for index in range(300)]  # Chinese characters
 TALK = ["oh my dears, the toad is asleep again"] * 20_000
@@ -109,3 +111,20 @@ def test_remarks_say_how_much_of_replies_is_only_read(tmp_path: Path) -> None:
     corpus = Corpus.from_csv(str(chat), user="mira", held_out=0.5, text=TextSettings(reply=True))
     asked = "11 of the 32 characters are what others wrote before the answers, which is read and not learned."
     assert list(map(str, remarks(corpus))) == [asked, TOO_LITTLE.format("8 characters")]
+
+
+def test_remarks_on_a_text_in_the_vocabulary_of_another_run(tmp_path: Path) -> None:
+    talk = [*["oh my dears, how are the beans?"] * 100, *["ok!"] * 15]
+    (tmp_path / "chat.csv").write_text("fromUser.id,text\n" + "".join(f'ada,"{text}"\n' for text in talk))
+    settings = CorpusSettings(held_out_by="person", text=TextSettings(ends=True))
+    whole = build_corpus(tmp_path / "chat.csv", settings)
+    assert list(map(str, remarks(whole, judged=False, base="runs/all"))) == [
+        "The last messages are too short to judge by, and runs/all may have learned those before them."
+    ]
+    vocabulary = Vocabulary([char for char in whole.vocabulary.chars if char != "!"])
+    other = build_corpus(tmp_path / "chat.csv", replace(settings, min_length=4), vocabulary=vocabulary)
+    assert list(map(str, remarks(other, judged=False, base="runs/all"))) == []
+    new = build_corpus(tmp_path / "chat.csv", replace(settings, held_out=0), vocabulary=vocabulary)
+    assert list(map(str, remarks(new, base="runs/all"))) == [
+        "15 characters of the text (0.46%) are new to runs/all, read as [UNK]."
+    ]

@@ -228,6 +228,76 @@ def test_train_without_cache_writes_none(
     assert (tmp_path / "cache").exists()
 
 
+# --- starting from another run
+
+TINY = ["--units", 4, "--window-length", 10, "--batch-size", 4, "--sample-every", 0]
+
+
+@pytest.mark.slow
+def test_train_from_a_run_says_what_it_starts_from_and_what_is_new(
+    call: Callable, trained_run: Path, write_chat: Callable, tmp_path: Path
+) -> None:
+    chat = write_chat(*lines_of(["ada,oh my dears \N{SNOWMAN}", "ada,the beans are growing"], 40))
+    options = ["--user", "ada", "--from", trained_run, "--steps", 2, "--evaluations", 1]
+    done = call("train", chat, "--out", tmp_path / "run", *options)
+    assert done.status == 0, done.err
+    assert f"note: 20 characters of the text (2.78%) are new to {trained_run}, read as [UNK].\n" in done.err
+    assert re.search(rf"^weights +[\d,]+, those of {trained_run}$", done.err, re.MULTILINE), done.err
+    rows = [line.split() for line in done.err.splitlines() if re.match(r" +[02] ", line)]
+    assert [len(row) for row in rows] == [6, 7]  # before the first step there is no loss of training
+    assert Vocabulary.load(tmp_path / "run" / "vocabulary.txt") == Vocabulary.load(trained_run / "vocabulary.txt")
+    again = call("train", chat, "--out", tmp_path / "run", "--resume", "--from", trained_run, "--steps", 3)
+    assert again.status == 0, again.err
+    figures = call("evaluate", tmp_path / "run", "--json").json
+    assert figures["base_bits_per_char"] == pytest.approx(
+        RunDir(tmp_path / "run").read_metrics()[0][HELD_OUT], abs=1e-4
+    )
+    assert "the run that it started from" in call("evaluate", tmp_path / "run").out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--units", 25], "{run} was trained with other settings: leave --units out, or start from another run."),
+        (["--keep-case"], "{run} was trained with other settings: leave --keep-case out, or start from another run."),
+        (
+            ["--held-out", 0.2],
+            "{run} was trained with other settings: leave --held-out out, or start from another run.",
+        ),
+        (["--preset", "tutorial"], "--preset is of no use with --from: that run's settings count; leave it out."),
+        (["--fraction", 0.5], "--from takes all messages, so that none held out were learned: leave --fraction out."),
+        (["--from", "none at all"], "none at all holds no run: it has no config.toml. Make one with charflow train."),
+    ],
+    ids=["units", "case", "held out", "preset", "fraction", "no run"],
+)
+def test_train_from_a_run_refuses(
+    refused: Callable, trained_run: Path, sample_chat: str, tmp_path: Path, options: list[object], message: str
+) -> None:
+    words = ["train", sample_chat, "--out", tmp_path / "run", "--user", "ada", "--from", trained_run, "--steps", 1]
+    assert refused(*words, *options) == message.format(run=trained_run)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_train_of_one_among_many_learns_everybody_first_and_once(
+    call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charflow.model.training.everybody._LEAST", 10_000)
+    options = ["--time-limit", 2, *TINY, "--cache", tmp_path / "cache"]
+    first = call("train", sample_chat, "--out", tmp_path / "a", "--user", "bram", *options)
+    assert first.status == 0, first.err
+    (base,) = (path for path in (tmp_path / "cache" / "bases").iterdir() if path.is_dir())
+    assert first.err.startswith(f"First 2 s on everybody, kept in {base} for whoever is next; then 0 s at most on the")
+    assert RunDir(base).corpus_facts()["messages"] > 4 * RunDir(tmp_path / "a").corpus_facts()["messages"]
+    trained = (base / "losses.f32").read_bytes()
+    second = call("train", sample_chat, "--out", tmp_path / "b", "--user", "olena", *options)
+    assert second.err.startswith(f"Everybody has been learned from before, in {base}; now 0 s at most.\n")
+    assert (base / "losses.f32").read_bytes() == trained
+    assert {config_of(tmp_path / name).training.start_from for name in "ab"} == {str(base)}
+    alone = call("train", sample_chat, "--out", tmp_path / "c", "--user", "olena", *options, "--from", "none")
+    assert (alone.status, "verybody" in alone.err) == (0, False)
+
+
 # --- stopping and going on
 
 

@@ -48,6 +48,12 @@ def test_plot_curves_writes_a_png(tmp_path: Path, rows: list[dict], steps: np.nd
     assert [child.name for child in tmp_path.iterdir()] == ["curves.png"]  # no half-written file beside
 
 
+def test_plot_curves_shows_what_the_run_started_from(drawn: Callable[..., Axes]) -> None:
+    labels = drawn([row(0, 3.25), row(2, 2.5)], losses(4.0, 3.0)).get_legend_handles_labels()[1]
+    assert "the run that it started from: 3.250" in labels
+    assert not any("started" in label for label in drawn([row(1, 3.0)], losses(4.0)).get_legend_handles_labels()[1])
+
+
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Axes]:
     """Draws curves and gives what they were drawn on."""

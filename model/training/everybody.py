@@ -1,0 +1,145 @@
+"""Everybody first: a run on all people of a chat, which runs on each of them then start from.
+
+`train` asks whether it pays, and lets it run; it is a run like any other, which stands in the cache, so that the second
+person finds it there. What it must not learn, the end of each one's messages, is `held_out`'s to leave out.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from charflow.model.config import NOTHING, Config
+from charflow.model.presets import SECOND_PHASE
+from charflow.model.run.base import Base
+from charflow.model.run.run_dir import RunDir
+from charflow.model.training.report import Listener, Result
+from charflow.model.training.start import start_run
+from charflow.model.training_text import TrainingText, read_text
+from charflow.pipeline.corpus.cache import CorpusCache
+from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.formats.inputs import is_read_once
+from charflow.pipeline.prepared.corpus import PreparedCorpus
+from charflow.pipeline.scratch import scratch_file
+from charflow.sentences import Sentence
+
+_SHARE = 0.75  # of the time limit
+_LEAST, _TIMES = 500_000, 4  # characters of everybody; and how many times as many as the person has
+_MIN_COUNT = 20  # rarer characters of a large chat cost time at each step, and are never learned
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """What is learned before one person.
+
+    Attributes:
+        config: of the run on everybody.
+        text: of everybody.
+        run_dir: where it stands, or will stand.
+        time_left: seconds for the person, at most.
+    """
+
+    config: Config
+    text: TrainingText
+    run_dir: RunDir
+    time_left: float
+
+    @classmethod
+    def before(cls, config: Config, text: TrainingText, cache: CorpusCache | None) -> "Everybody | None":
+        """Says what to learn before a run on one person; None where everybody is not there, or not worth it.
+
+        Everybody must have 500,000 characters, and four times as many as the person; and the run must be one whose time
+        can be shared out, and whose text a run on everybody can prepare for.
+
+        Args:
+            config: of the run.
+            text: of the person.
+            cache: where such runs are kept; None makes one for this process alone.
+        """
+        if not _can_be_shared(config) or PreparedCorpus.among(config.data):
+            return None
+        limit = config.training.time_limit
+        given = config.corpus.min_count
+        first = replace(
+            config,
+            corpus=replace(config.corpus, users=(), min_count=given if given > 1 else _MIN_COUNT),
+            training=replace(config.training, start_from=NOTHING, time_limit=_SHARE * limit),
+        )
+        everybody = read_text(config.data, first, cache=cache)
+        if everybody.train_characters < max(_LEAST, _TIMES * text.train_characters):
+            return None
+        if cache:
+            key = cache.key(config.data, replace(first, data=()).to_toml())
+            folder = cache.folder / "bases" / key
+        else:
+            folder = scratch_file("base")
+        return cls(first, everybody, RunDir(folder), (1 - _SHARE) * limit)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been learned already."""
+        return bool(self.run_dir.read_result())
+
+    def before_one(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Has a run, whose configuration has these changes, start from here."""
+        corpus = {"min_count": self.config.corpus.min_count}
+        limits = {"epochs": SECOND_PHASE["epochs"], "time_limit": self.time_left}
+        return {
+            **changes,
+            "corpus": {**changes.get("corpus", {}), **corpus},
+            "training": {**changes.get("training", {}), "start_from": str(self.run_dir.path), **limits},
+        }
+
+    def learn(self, strategy: tf.distribute.Strategy, listener: Listener) -> Result | None:
+        """Makes the run, or goes on with one that was interrupted; None where it has come to its end already.
+
+        Another process that wants the same one waits here until it is there.
+
+        Raises:
+            UserError: the cache cannot be written; or as `start_run`.
+        """
+        with _alone(self.run_dir.path):
+            if self.is_known and _is_whole(self.run_dir):
+                return None
+            resume = self.run_dir.config_file.exists() and not self.is_known
+            if not resume:
+                shutil.rmtree(self.run_dir.path, ignore_errors=True)
+            return start_run(self.config, self.text, self.run_dir, strategy, listener, resume=resume)
+
+
+def _can_be_shared(config: Config) -> bool:
+    corpus, training = config.corpus, config.training
+    return (
+        training.start_from == ""
+        and bool(corpus.users and training.time_limit)
+        and not (training.epochs or training.steps or training.canaries)
+        and (corpus.held_out_by, corpus.fraction, corpus.text.reply) == ("person", 1, False)
+        and not any(map(is_read_once, config.data))
+    )
+
+
+def _is_whole(run_dir: RunDir) -> bool:
+    try:
+        return bool(Base(run_dir.path))
+    except UserError:
+        return False
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"The corpus cache {folder.parent} cannot be written ({reason(error)}): free some room.",
+            advice=Sentence("Or name another folder with {cache}, or pass {uncached}.", uncached={"cache": None}),
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
