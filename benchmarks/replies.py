@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=10)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        common = [arguments.chat, "--user", arguments.user, "--ends", "--time-limit", arguments.seconds]
+        common = [arguments.chat, "--user", arguments.user, "--ends", "--from", "none"]
+        common += ["--time-limit", arguments.seconds]
         print(f"{arguments.seconds:g} s each, {platform.machine()}, {os.cpu_count()} CPUs\n")
         print("| run | bits per character | without the question | steps |\n| --- | ---: | ---: | ---: |", flush=True)
         for name, more in (("alone", []), ("reply", ["--reply"])):

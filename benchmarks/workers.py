@@ -42,7 +42,7 @@ def main() -> None:
     print(f"| global batch | 1 process | {arguments.workers} workers | ratio |\n| ---: | ---: | ---: | ---: |")
     for batch_size in arguments.batch_sizes:
         data = [arguments.csv, "--user", arguments.user, "--time-limit", str(arguments.seconds)]
-        data += ["--batch-size", str(batch_size), "--evaluations", "1", *more]
+        data += ["--from", "none", "--batch-size", str(batch_size), "--evaluations", "1", *more]
         paces: dict[str, list[float]] = {"alone": [], "together": []}
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(3):

@@ -89,7 +89,7 @@ def test_mirrored_training_starts_from_a_run_as_one_device_does(
     ]
     expected, found = losses(alone, processes[0]), losses(both, processes[1])
     assert len(expected) == 20
-    assert expected[0] < RunDir(launched).read_losses()[0] - 1.0  # it knows what the base knows
+    assert expected[0] < RunDir(launched).read_losses()[0] - 0.5  # it knows what the base knows
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
