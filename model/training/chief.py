@@ -15,6 +15,7 @@ from charflow.model.decoding.writer import Writer
 from charflow.model.evaluation.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.evaluation.memorisation import Memorisation, memorised
 from charflow.model.network.network import Network
+from charflow.model.run.base import base_of
 from charflow.model.run.checkpoints import Checkpoints, Progress
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.curves import plot_curves
@@ -154,6 +155,7 @@ class Chief:
     def draw(self, judged: tuple[int, float] | None = None) -> None:
         """Draws the curves of what there is by now; see `plot_curves`."""
         self._drawn = time.monotonic()
+        base = base_of(self.run_dir)
         plot_curves(
             self.run_dir.read_metrics(),
             self.run_dir.read_losses(),
@@ -161,6 +163,7 @@ class Chief:
             title=f"{self.run_dir.path.resolve().name}: {self.plan.weights:,} weights",
             held_out_characters=self.text.held_out_characters,
             judged=judged,
+            base_rows=base.run_dir.read_metrics() if base else (),
         )
 
     @property

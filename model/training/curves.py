@@ -1,7 +1,8 @@
 """Draws the loss of a run over its steps.
 
 `trainer` calls it with the losses of every step and the rows of `metrics.jsonl` after each evaluation, and in the end
-with what the best weights came to on everything held out. N is the number of steps.
+with what the best weights came to on everything held out. A run that started from another has that one's evaluations
+to the left of its own. N is the number of steps.
 """
 
 import math
@@ -19,7 +20,8 @@ _TITLE_LENGTH = 90  # characters that fit above the curves
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BLUE, _ORANGE, _GREY, _PALE = "#3b6ea5", "#d9822b", "#6b7683", "#c9d0d8"
+_BLUE, _ORANGE, _GREEN, _GREY, _PALE = "#3b6ea5", "#d9822b", "#4b8b5e", "#6b7683", "#c9d0d8"
+_WIDTHS = (1, 2)  # of what the run started from, and of the run
 _POINTS = 600  # that the training curve is drawn with, each the mean of its steps
 _SMOOTHED_OVER = 1 / 30  # of the run
 
@@ -32,6 +34,7 @@ def plot_curves(
     title: str,
     held_out_characters: int = 0,
     judged: tuple[int, float] | None = None,
+    base_rows: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Writes a PNG with training and held-out bits per character; the best held-out value is marked.
 
@@ -42,13 +45,18 @@ def plot_curves(
         title: above the curves.
         held_out_characters: how many there are; the evaluations while training score a part of many.
         judged: the step of the best weights, and their bits per character on all that was held out.
+        base_rows: `rows` of the run that this one started from.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-    axes = figure.subplots()
+    widths = _WIDTHS if _held_out(base_rows) else _WIDTHS[1:]
+    *before, axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
     top = max(_draw_training(axes, losses), _draw_held_out(axes, rows, held_out_characters))
+    for left in before:
+        steps, bits = zip(*_held_out(base_rows), strict=True)
+        left.plot(steps, bits, color=_GREEN, lw=1.4, marker="o" if len(steps) < 40 else None, ms=4)
+        top = max(top, *bits)
     if judged:
         axes.plot(
             *judged,
@@ -59,11 +67,23 @@ def plot_curves(
             zorder=4,
             label=f"best weights, all held-out text: {judged[1]:.3f}",
         )
+    panels = [*before, axes]
+    for panel in panels:
+        _furnish(panel, "steps of what it started from" if panel in before else "steps")
+    panels[0].set_ylabel("bits per character")
     shown = one_line(title, _TITLE_LENGTH)  # it has the name of the run's folder, which may be anything
     families, lacking = fonts_for([shown], "sans-serif")
-    axes.set_title(drawable(shown, lacking), loc="left", family=families, fontsize=11)
-    axes.set_xlabel("steps")
-    axes.set_ylabel("bits per character")
+    panels[0].set_title(drawable(shown, lacking), loc="left", family=families, fontsize=11)
+    if math.isfinite(top):
+        axes.set_ylim(top=top * 1.05)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
+
+
+def _furnish(axes: "Axes", steps: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel(steps)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
@@ -71,12 +91,8 @@ def plot_curves(
     axes.set_axisbelow(True)
     axes.margins(y=0.1)
     axes.set_xlim(left=0)
-    if math.isfinite(top):
-        axes.set_ylim(top=top * 1.05)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, loc="best")
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png")
 
 
 def _draw_training(axes: "Axes", losses: np.ndarray) -> float:
@@ -114,7 +130,7 @@ def _smoothed(values: np.ndarray, width: int) -> np.ndarray:
 
 def _draw_held_out(axes: "Axes", rows: Sequence[Mapping[str, Any]], characters: int) -> float:
     """Draws the evaluations; gives their highest value."""
-    points = [(row["step"], row["held_out_part_bits"]) for row in rows if row.get("held_out_part_bits") is not None]
+    points = _held_out(rows)
     if not points:
         return -math.inf
     scored = max(row.get("held_out_part_characters") or 0 for row in rows)
@@ -128,3 +144,8 @@ def _draw_held_out(axes: "Axes", rows: Sequence[Mapping[str, Any]], characters: 
         label = f"the run that it started from: {points[0][1]:.3f}"
         axes.axhline(points[0][1], color=_BLUE, lw=0.8, ls="--", zorder=2, label=label)
     return max(bits for _, bits in points)
+
+
+def _held_out(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """The steps and bits of the evaluations."""
+    return [(row["step"], row["held_out_part_bits"]) for row in rows if row.get("held_out_part_bits") is not None]

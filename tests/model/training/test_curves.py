@@ -54,6 +54,20 @@ def test_plot_curves_shows_what_the_run_started_from(drawn: Callable[..., Axes])
     assert not any("started" in label for label in drawn([row(1, 3.0)], losses(4.0)).get_legend_handles_labels()[1])
 
 
+def test_plot_curves_draws_what_the_run_started_from_to_its_left(drawn: Callable[..., Axes]) -> None:
+    before = [row(500, 4.5), row(1000, None), row(1500, 3.25)]
+    left = drawn([row(0, 3.25), row(2, 2.5)], losses(4.0, 3.0), base_rows=before)
+    (line,) = left.lines
+    assert line.get_xydata().tolist() == [[500, 4.5], [1500, 3.25]]
+    right = left.figure.axes[1]
+    assert (left.get_xlabel(), right.get_xlabel()) == ("steps of what it started from", "steps")
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[1] > 4.5
+    assert line.get_color() not in {each.get_color() for each in right.lines}
+    alone = drawn([row(0, 3.25)], losses(4.0, 3.0), base_rows=[row(500, None)])
+    assert (alone.figure.axes, alone.get_xlabel()) == ([alone], "steps")
+
+
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Axes]:
     """Draws curves and gives what they were drawn on."""
