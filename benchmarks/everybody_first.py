@@ -1,16 +1,14 @@
 """Shows for whom it pays to learn everybody first: the held-out bits of people, alone and after everybody.
 
-    python benchmarks/everybody_first.py CHAT USER... [--seconds 120] [--share 0.75]
+    python benchmarks/everybody_first.py CHAT USER... [--steps 2000] [--share 0.75]
 
-CHAT is a file of messages, USER the id of a person. Of each one both runs have the same time, everybody's run included,
-which is made anew each time; which of the two is first alternates, so that what troubles the machine for a while
-troubles both kinds. Prints a Markdown table.
+CHAT is a file of messages, USER the id of a person. Of each one both runs have the same number of steps in all,
+everybody's included: a step takes as long in either, and unlike a time limit it is the same on a busy machine. The run
+on everybody is made once, as it is for whoever comes second. Prints a Markdown table.
 """
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -35,34 +33,31 @@ def characters(run: Path) -> int:
     return build_corpus(config.data, config.corpus).split
 
 
+def bits(found: dict) -> str:
+    return f"{found['bits_per_char']:.3f} ({found['best_step']:,} of {found['steps']:,})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chat", metavar="CHAT")
     parser.add_argument("users", metavar="USER", nargs="+")
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--share", type=float, default=0.75, help="of the time, for everybody")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--share", type=float, default=0.75, help="of the steps, for everybody")
     given = parser.parse_args()
-    first, second = given.share * given.seconds, (1 - given.share) * given.seconds
-
-    def alone(user: str, folder: Path) -> dict:
-        return train(given.chat, folder / "alone", "--user", user, "--from", "none", "--time-limit", given.seconds)
-
-    def after_everybody(user: str, folder: Path) -> dict:
-        train(given.chat, folder / "base", "--min-count", _MIN_COUNT, "--time-limit", first)
-        limits = ["--epochs", 1, "--time-limit", second]
-        return train(given.chat, folder / "after", "--user", user, "--from", folder / "base", *limits)
-
-    print(f"{given.seconds:g} s in all, {given.share:.0%} for everybody, {platform.machine()}, {os.cpu_count()} CPUs\n")
-    print("| characters to learn | alone (best at step) | after everybody (best at step) |\n| ---: | ---: | ---: |")
-    for index, user in enumerate(given.users):
-        with tempfile.TemporaryDirectory() as folder:
-            runs = [alone, after_everybody]
-            found = {run: run(user, Path(folder)) for run in (reversed(runs) if index % 2 else runs)}
-            bits = [
-                f"{found[run]['bits_per_char']:.3f} ({found[run]['best_step']:,} of {found[run]['steps']:,})"
-                for run in runs
-            ]
-            print(f"| {characters(Path(folder) / 'alone'):,} | {' | '.join(bits)} |", flush=True)
+    first = round(given.share * given.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        everybody = train(given.chat, base, "--min-count", _MIN_COUNT, "--steps", first)
+        print(f"Everybody: {bits(everybody)}\n", flush=True)
+        print("| characters to learn | alone (best at step) | after everybody (best at step) |")
+        print("| ---: | ---: | ---: |", flush=True)
+        for user in given.users:
+            own = ["--user", user, "--steps"]
+            limits = [given.steps - first, "--epochs", 1, "--from", base]
+            after = train(given.chat, Path(folder) / f"{user}-after", *own, *limits)
+            run = Path(folder) / f"{user}-alone"
+            alone = train(given.chat, run, *own, given.steps, "--from", "none")
+            print(f"| {characters(run):,} | {bits(alone)} | {bits(after)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ class TrainingScreen:
     def _machine_rows(self, plan: "Plan") -> list[tuple[str, str]]:
         here = plan.placement
         return [
-            ("weights", f"{plan.weights:,}" + (f", those of {plan.start_from}" if plan.start_from else "")),
+            *([("starts from", console.Copied(plan.start_from))] if plan.start_from else []),
+            ("weights", f"{plan.weights:,}"),
             ("memory", f"{console.size(plan.host_bytes)} on the host, {console.size(plan.device_bytes)} on the device"),
             (
                 "computes on",

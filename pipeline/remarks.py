@@ -27,13 +27,13 @@ _SEARCHED = 1 << 21  # characters looked through for what tells who somebody is:
 _MOST_DIGITS = 2 / 5  # of what is no blank; hexadecimal ids and dates have more, talk has less
 
 
-def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True, base: str = "") -> list[Sentence]:
+def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True, starts: bool = False) -> list[Sentence]:
     """Looks at the characters of a corpus, each remark a sentence; there are none on most.
 
     Args:
         corpus: whose text it is.
         judged: whether a model is to be judged by what is held out of it.
-        base: the run in whose vocabulary it is read, if that is not its own.
+        starts: whether a run on it starts from another, in whose vocabulary it is read.
 
     >>> list(map(str, remarks(Corpus.from_csv("chat.csv"))))  # doctest: +SKIP
     ['809 of the 977 distinct characters occur less than 50 times and make 0.04% of the text: min_count=50 ...']
@@ -44,7 +44,7 @@ def remarks(corpus: Corpus | PreparedCorpus, *, judged: bool = True, base: str =
     found = [
         _on_questions(corpus, int(counts.sum())),
         _on_held_out(corpus) if judged else None,
-        *([_on_new(counts, base), _on_tail(corpus, base)] if base else [_on_rare(counts), _on_unknown(counts)]),
+        *([_on_new(counts), _on_tail(corpus)] if starts else [_on_rare(counts), _on_unknown(counts)]),
         _on_digits(counts, corpus.vocabulary),
         _on_sameness(corpus),
         _on_secrets(corpus),
@@ -98,21 +98,27 @@ def _on_rare(counts: np.ndarray) -> Sentence | None:
     )
 
 
-def _on_new(counts: np.ndarray, base: str) -> Sentence | None:
+def _on_new(counts: np.ndarray) -> Sentence | None:
     if not counts[UNKNOWN_ID]:
         return None
     new = counted(int(counts[UNKNOWN_ID]), "character")
-    return Sentence(f"{new} of the text ({counts[UNKNOWN_ID] / counts.sum():.2%}) are new to {base}, read as [UNK].")
+    return Sentence(
+        f"{new} of the text ({counts[UNKNOWN_ID] / counts.sum():.2%}) are new to the run that this one starts from, "
+        "and read as [UNK]."
+    )
 
 
-def _on_tail(corpus: Corpus | PreparedCorpus, base: str) -> Sentence | None:
+def _on_tail(corpus: Corpus | PreparedCorpus) -> Sentence | None:
     """Where the tail is cut by characters (see `tail_start`), a run on everybody has learned what stands before it."""
     end = corpus.vocabulary.encode(END)[0]
     if end == UNKNOWN_ID or isinstance(corpus, PreparedCorpus):  # that one's tail may be larger than memory
         return None
     if np.count_nonzero(corpus.held_out_ids == end) == corpus.held_out_messages:
         return None
-    return Sentence(f"The last messages are too short to judge by, and {base} may have learned those before them.")
+    return Sentence(
+        "The last messages are too short to judge by: some before them are judged, too, which the run that this one "
+        "starts from may have learned."
+    )
 
 
 def _on_unknown(counts: np.ndarray) -> Sentence | None:

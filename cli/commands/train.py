@@ -100,14 +100,14 @@ def train(
 
 def _learn(everybody: "Everybody", strategy: Any) -> None:
     """Makes the run on everybody, or finds it."""
-    folder, left = everybody.run_dir.path, console.duration(everybody.time_left)
+    left = console.duration(everybody.time_left)
     if everybody.is_known:
-        console.err.print(f"Everybody has been learned from before, in {folder}; now {left} at most.")
+        console.err.print(f"Everybody has been learned before; now {left} at most on the person.")
     else:
         first = console.duration(everybody.config.training.time_limit)
         console.err.print(
-            f"First {first} on everybody, kept in {folder} for whoever is next; then {left} at most on the person, who "
-            "alone has little to learn from. --from none leaves everybody out."
+            f"First {first} on everybody, kept for whoever is next; then {left} at most on the person, who alone has "
+            "little to learn from. --from none leaves everybody out."
         )
     again = "the same command goes on with everybody from what was saved"
     with (
@@ -134,7 +134,7 @@ def _remark(data: list[str], text: "TrainingText", config: Config, *, resume: bo
     if any(map(is_read_once, data)):
         console.err.print("The chat comes from standard input or a pipe: --resume and evaluate will need it again.")
     if not resume:
-        console.remark(remarks(text.corpus, base=config.training.start_from if config.training.starts else ""))
+        console.remark(remarks(text.corpus, starts=config.training.starts))
 
 
 def _tell(run_dir: "RunDir", result: "Result", *, held_out_characters: int, json: bool) -> None:

@@ -56,6 +56,7 @@ def plot_curves(
     for left in before:
         steps, bits = zip(*_held_out(base_rows), strict=True)
         left.plot(steps, bits, color=_GREEN, lw=1.4, marker="o" if len(steps) < 40 else None, ms=4)
+        _furnish(left, "steps of what it started from", labels=4)
         top = max(top, *bits)
     if judged:
         axes.plot(
@@ -67,24 +68,23 @@ def plot_curves(
             zorder=4,
             label=f"best weights, all held-out text: {judged[1]:.3f}",
         )
-    panels = [*before, axes]
-    for panel in panels:
-        _furnish(panel, "steps of what it started from" if panel in before else "steps")
-    panels[0].set_ylabel("bits per character")
+    _furnish(axes, "steps", labels=9)
+    first = (*before, axes)[0]
+    first.set_ylabel("bits per character")
     shown = one_line(title, _TITLE_LENGTH)  # it has the name of the run's folder, which may be anything
     families, lacking = fonts_for([shown], "sans-serif")
-    panels[0].set_title(drawable(shown, lacking), loc="left", family=families, fontsize=11)
+    first.set_title(drawable(shown, lacking), loc="left", family=families, fontsize=11)
     if math.isfinite(top):
         axes.set_ylim(top=top * 1.05)
     with replacing(path) as beside:
         figure.savefig(beside, format="png")
 
 
-def _furnish(axes: "Axes", steps: str) -> None:
+def _furnish(axes: "Axes", steps: str, *, labels: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel(steps)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(labels, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)

@@ -118,13 +118,14 @@ def test_remarks_on_a_text_in_the_vocabulary_of_another_run(tmp_path: Path) -> N
     (tmp_path / "chat.csv").write_text("fromUser.id,text\n" + "".join(f'ada,"{text}"\n' for text in talk))
     settings = CorpusSettings(held_out_by="person", text=TextSettings(ends=True))
     whole = build_corpus(tmp_path / "chat.csv", settings)
-    assert list(map(str, remarks(whole, judged=False, base="runs/all"))) == [
-        "The last messages are too short to judge by, and runs/all may have learned those before them."
+    assert list(map(str, remarks(whole, judged=False, starts=True))) == [
+        "The last messages are too short to judge by: some before them are judged, too, which the run that this one "
+        "starts from may have learned."
     ]
     vocabulary = Vocabulary([char for char in whole.vocabulary.chars if char != "!"])
     other = build_corpus(tmp_path / "chat.csv", replace(settings, min_length=4), vocabulary=vocabulary)
-    assert list(map(str, remarks(other, judged=False, base="runs/all"))) == []
+    assert list(map(str, remarks(other, judged=False, starts=True))) == []
     new = build_corpus(tmp_path / "chat.csv", replace(settings, held_out=0), vocabulary=vocabulary)
-    assert list(map(str, remarks(new, base="runs/all"))) == [
-        "15 characters of the text (0.46%) are new to runs/all, read as [UNK]."
+    assert list(map(str, remarks(new, starts=True))) == [
+        "15 characters of the text (0.46%) are new to the run that this one starts from, and read as [UNK]."
     ]
