@@ -30,6 +30,7 @@ from charflow.sentences import Sentence
 
 _SHARE = 0.75  # of the time limit
 _LEAST, _TIMES = 500_000, 4  # characters of everybody; and how many times as many as the person has
+_A_SECOND = 1_300  # characters of the person to a second of the limit, at most: who has more is best alone
 _MIN_COUNT = 20  # rarer characters of a large chat cost time at each step, and are never learned
 
 
@@ -53,8 +54,10 @@ class Everybody:
     def before(cls, config: Config, text: TrainingText, cache: CorpusCache | None) -> "Everybody | None":
         """Says what to learn before a run on one person; None where everybody is not there, or not worth it.
 
-        Everybody must have 500,000 characters, and four times as many as the person; and the run must be one whose time
-        can be shared out, and whose text a run on everybody can prepare for.
+        A text has nothing left to teach after eight to ten passes (see docs/performance.md). Whoever has so much that
+        the limit ends before is best alone; the time of others is better spent on everybody, who must have 500,000
+        characters, and four times as many as the person. And the run must be one whose time can be shared out, and
+        whose text a run on everybody can prepare for.
 
         Args:
             config: of the run.
@@ -64,6 +67,8 @@ class Everybody:
         if not _can_be_shared(config) or PreparedCorpus.among(config.data):
             return None
         limit = config.training.time_limit
+        if text.train_characters > _A_SECOND * limit:
+            return None
         given = config.corpus.min_count
         first = replace(
             config,

@@ -286,6 +286,7 @@ def test_train_of_one_among_many_learns_everybody_first_and_once(
     call: Callable, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("charflow.model.training.everybody._LEAST", 10_000)
+    monkeypatch.setattr("charflow.model.training.everybody._A_SECOND", 10_000)
     options = ["--time-limit", 2, *TINY, "--cache", tmp_path / "cache"]
     first = call("train", sample_chat, "--out", tmp_path / "a", "--user", "bram", *options)
     assert first.status == 0, first.err

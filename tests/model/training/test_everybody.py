@@ -38,6 +38,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _little_text_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LEAST", 1000)
     monkeypatch.setattr(module, "_MIN_COUNT", 2)
+    monkeypatch.setattr(module, "_A_SECOND", 5_000)
 
 
 @pytest.fixture
@@ -97,6 +98,13 @@ def test_everybody_is_left_out_of_the_recipe_a_prepared_corpus_and_a_small_chat(
     assert before(replace(preset("tutorial"), data=(str(chat),)), cache) is None
     monkeypatch.setattr(module, "_LEAST", 5000)
     assert before(config(chat, "mira"), cache) is None
+
+
+def test_everybody_is_left_out_where_the_person_alone_fills_the_time(chat: Path, cache: CorpusCache) -> None:
+    settings = config(chat, "mira")
+    most = read_text(settings.data, settings, cache=cache).train_characters / 5_000
+    assert before(config(chat, "mira", training={"time_limit": most * 1.01}), cache)
+    assert before(config(chat, "mira", training={"time_limit": most * 0.99}), cache) is None
 
 
 def test_everybody_is_learned_once(chat: Path, cache: CorpusCache) -> None:
