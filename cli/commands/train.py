@@ -50,8 +50,8 @@ def train(
     Settings come from the preset, then the TOML file, then the options. The run ends at the first of --epochs, --steps
     and --time-limit; giving any of them replaces the limits of the preset. Ctrl-C saves and leaves; --resume goes on.
 
-    One user among many is learned after everybody, where time alone limits the run: everybody takes three quarters of
-    it, once for all users. --from starts from a run that is there; --from none leaves everybody out.
+    One user among many, with little text for the time that limits the run, is learned after everybody, who take three
+    quarters of it, once for all users. --from starts from a run that is there; --from none leaves everybody out.
     """
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
     from charflow.model.distributed.strategy import make_strategy, placement
