@@ -30,6 +30,7 @@ from charflow.sentences import Sentence
 
 _SHARE = 0.75  # of the time limit
 _LEAST, _TIMES = 500_000, 4  # characters of everybody; and how many times as many as the person has
+_LEAST_SECONDS = 90  # with less for everybody, what the person starts from is worse than nothing
 _A_SECOND = 1_300  # characters of the person to a second of the limit, at most: who has more is best alone
 _MIN_COUNT = 20  # rarer characters of a large chat cost time at each step, and are never learned
 
@@ -56,8 +57,8 @@ class Everybody:
 
         A text has nothing left to teach after eight to ten passes (see docs/performance.md). Whoever has so much that
         the limit ends before is best alone; the time of others is better spent on everybody, who must have 500,000
-        characters, and four times as many as the person. And the run must be one whose time can be shared out, and
-        whose text a run on everybody can prepare for.
+        characters, and four times as many as the person. And the run must have 90 seconds and more, and be one whose
+        time can be shared out, and whose text a run on everybody can prepare for.
 
         Args:
             config: of the run.
@@ -121,7 +122,8 @@ def _can_be_shared(config: Config) -> bool:
     corpus, training = config.corpus, config.training
     return (
         training.start_from == ""
-        and bool(corpus.users and training.time_limit)
+        and bool(corpus.users)
+        and training.time_limit >= _LEAST_SECONDS
         and not (training.epochs or training.steps or training.canaries)
         and (corpus.held_out_by, corpus.fraction, corpus.text.reply) == ("person", 1, False)
         and not any(map(is_read_once, config.data))

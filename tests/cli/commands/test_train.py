@@ -287,6 +287,7 @@ def test_train_of_one_among_many_learns_everybody_first_and_once(
 ) -> None:
     monkeypatch.setattr("charflow.model.training.everybody._LEAST", 10_000)
     monkeypatch.setattr("charflow.model.training.everybody._A_SECOND", 10_000)
+    monkeypatch.setattr("charflow.model.training.everybody._LEAST_SECONDS", 1)
     options = ["--time-limit", 2, *TINY, "--cache", tmp_path / "cache"]
     first = call("train", sample_chat, "--out", tmp_path / "a", "--user", "bram", *options)
     assert first.status == 0, first.err

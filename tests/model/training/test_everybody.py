@@ -39,6 +39,7 @@ def _little_text_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LEAST", 1000)
     monkeypatch.setattr(module, "_MIN_COUNT", 2)
     monkeypatch.setattr(module, "_A_SECOND", 5_000)
+    monkeypatch.setattr(module, "_LEAST_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_everybody_is_a_run_on_all_for_three_quarters_of_the_time(chat: Path, ca
         {"training": {"steps": 5}},
         {"training": {"epochs": 1}},
         {"training": {"time_limit": 0.0, "steps": 5}},
+        {"training": {"time_limit": 0.04}},
         {"training": {"canaries": 1}},
         {"corpus": {"users": ()}},
         {"corpus": {"users": ("cy",)}},  # who wrote most of it
