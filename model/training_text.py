@@ -5,7 +5,7 @@ global batch size, T the window length.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import is_read_once
+from charflow.pipeline.formats.messages import Messages
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.streaming import MEMORY, naming_shards, stream_windows
 from charflow.pipeline.vocabulary import Vocabulary
@@ -163,6 +164,7 @@ def read_text(
     workers: int = 1,
     cache: CorpusCache | None = None,
     vocabulary: Vocabulary | None = None,
+    read: Callable[[], Messages] | None = None,
 ) -> TrainingText:
     """Reads what one of several workers trains on: CSV files whole, a prepared corpus whole, in part, or as it trains.
 
@@ -173,6 +175,7 @@ def read_text(
         workers: processes that train together.
         cache: where encoded corpora are kept.
         vocabulary: to read in; that of the text by default, or of the run that this one starts from.
+        read: gives the messages of the files, for who needs them for more than one text.
 
     Raises:
         UserError: settings that need a prepared corpus, a pipe that several workers would read, whatever is wrong with
@@ -188,7 +191,8 @@ def read_text(
             raise UserError(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )
-        return TextInMemory(planted(build_corpus(tuple(data), config.corpus, cache, vocabulary=vocabulary), config))
+        corpus = build_corpus(tuple(data), config.corpus, cache, read=read, vocabulary=vocabulary)
+        return TextInMemory(planted(corpus, config))
     if vocabulary:
         data = data.read_in(vocabulary)
     if training.streaming:

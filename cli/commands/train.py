@@ -1,8 +1,10 @@
 """`charflow train`: from chat CSVs to a run folder."""
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from charflow.cli.commands.evaluate import by_heart, scored
 from charflow.cli.exit_status import INTERRUPTED, PREEMPTED, Interrupted
 from charflow.cli.interrupts import saying
 from charflow.cli.modes import mode
+from charflow.cli.people_screen import PeopleScreen, figures_of, show_outcomes
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
@@ -23,12 +26,15 @@ from charflow.pipeline.errors import UserError, counted
 
 if TYPE_CHECKING:
     from charflow.model.run.run_dir import RunDir
+    from charflow.model.training.each_user import EachUser, Outcome
     from charflow.model.training.everybody import Everybody
     from charflow.model.training.report import Result
     from charflow.model.training_text import TrainingText
 
 
 @mode("no_cache", ignores=("cache",))
+@mode("each_user", ignores=("users", "resume"))
+@mode("each_user", given=False, ignores=("min_messages",))
 @options.settings(Config)
 def train(
     data: options.CsvOrPrepared,
@@ -37,6 +43,8 @@ def train(
     preset: options.Preset = None,
     config: Annotated[Path | None, typer.Option(metavar="TOML", help="Settings over the preset.")] = None,
     changes: options.Changes = options.NO_CHANGES,
+    each_user: Annotated[bool, typer.Option("--each-user", help="Make a run for each user, all in RUN.")] = False,
+    min_messages: Annotated[int, typer.Option(metavar="N", help="Leave out users with fewer messages.")] = 300,
     strategy: Annotated[
         str, typer.Option(metavar="NAME", help="auto, one-device, mirrored, multi-worker or tpu.")
     ] = "auto",
@@ -52,18 +60,25 @@ def train(
 
     One user among many, with little text for the time that limits the run, is learned after everybody, who take three
     quarters of it, once for all users. --from starts from a run that is there; --from none leaves everybody out.
+
+    With --each-user each run has a folder in RUN. The same command goes on after Ctrl-C, and with people who are new.
     """
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
     from charflow.model.distributed.strategy import make_strategy, placement
     from charflow.model.run.base import fixed_vocabulary
     from charflow.model.run.run_dir import RunDir
     from charflow.model.training.configure import configure
+    from charflow.model.training.each_user import EachUser
     from charflow.model.training.everybody import Everybody
     from charflow.model.training.start import start_run
     from charflow.model.training_text import read_text
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.prepared.corpus import PreparedCorpus
 
+    if each_user:
+        people = partial(EachUser, data, changes, out, name=preset, file=config, min_messages=min_messages)
+        _train_each(people, make_strategy(strategy), None if no_cache else CorpusCache(cache), json=json)  # type: ignore[arg-type]
+        return
     run_dir = RunDir(out)
     if not resume:
         run_dir.check_free()  # before workers meet: the chief makes the folder only when all have passed here
@@ -96,6 +111,29 @@ def train(
     if here.chief:
         _tell(run_dir, result, held_out_characters=text.judged_characters, json=json)
     _raise_if_stopped(result, f"saved in {out}, --resume goes on from there")
+
+
+def _train_each(people: Callable[..., "EachUser"], strategy: Any, store: Any, *, json: bool) -> None:
+    """Makes a run for each of the people of a chat."""
+    with waiting("reading"):
+        each = people(cache=store)
+        everybody = each.everybody
+    if everybody:
+        _learn(everybody, strategy)
+    outcomes: list[Outcome] = []
+    again = f"the same command goes on from what is in {each.out}"
+    with PeopleScreen(each) as screen, saying(f"interrupted; {again}."):
+        for outcome in each.train(strategy, screen):
+            outcomes.append(outcome)
+            screen.ended(outcome)
+    if json:
+        console.print_json(figures_of(each, outcomes))
+    else:
+        show_outcomes(outcomes)
+    if outcomes[-1].signal:
+        raise Interrupted(f"interrupted; {again}.", status=128 + outcomes[-1].signal)
+    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+        raise UserError(f"{len(failed)} of {counted(len(outcomes), 'run')} could not be made; {again}.")
 
 
 def _learn(everybody: "Everybody", strategy: Any) -> None:

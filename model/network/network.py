@@ -4,6 +4,8 @@ Its weights live in Keras layers; `trainer` differentiates it, `decoding` reads 
 B is the batch size, T the window length, U the units, V the vocabulary size.
 """
 
+import gc
+
 import keras
 import tensorflow as tf
 
@@ -153,6 +155,12 @@ class Network:
         ]
         uniforms = [tf.random.stateless_uniform(shape, seed)[:, first : first + batch] for seed in seeds]
         return [tf.cast(uniform < kept, tf.float32) / kept for uniform in uniforms]
+
+
+def forget_networks() -> None:
+    """Frees graphs and weights that nobody uses: they stand in circles that only the collector can break."""
+    keras.backend.clear_session()
+    gc.collect()
 
 
 def count_weights(network: NetworkConfig, vocabulary_size: int) -> int:

@@ -5,7 +5,6 @@ trial in a folder of its own; `picture` draws them. A sweep that was stopped, in
 is opened again.
 """
 
-import gc
 import math
 import shutil
 import signal
@@ -14,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import keras
 import tensorflow as tf
 
 from charflow.model.config import Config
 from charflow.model.distributed.strategy import make_strategy, placement
+from charflow.model.network.network import forget_networks
 from charflow.model.run.run_dir import RunDir
 from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import Space, Value
@@ -122,7 +121,7 @@ class Sweep:
             proposal = self.trials.propose()
             listener.started(proposal.number, proposal.values)
             stopped_by = self._measure(proposal, strategy, listener)
-            _forget_network()
+            forget_networks()
             self._publish()
             listener.ended(self.trials.all()[-1], self.trials.best())
             if stopped_by:
@@ -211,9 +210,3 @@ def locked(folder: Path) -> Iterator[None]:
         RunDir(folder).check_free()
     with RunDir(folder).locked():
         yield
-
-
-def _forget_network() -> None:
-    """Frees a run's graphs and weights: they stand in circles that only the collector can break."""
-    keras.backend.clear_session()
-    gc.collect()

@@ -77,7 +77,7 @@ class Everybody:
             training=replace(config.training, start_from=NOTHING, time_limit=_SHARE * limit),
         )
         everybody = read_text(config.data, first, cache=cache)
-        if everybody.train_characters < max(_LEAST, _TIMES * text.train_characters):
+        if not _is_much(everybody, text):
             return None
         if cache:
             key = cache.key(config.data, replace(first, data=()).to_toml())
@@ -90,6 +90,10 @@ class Everybody:
     def is_known(self) -> bool:
         """Whether it has been learned already."""
         return bool(self.run_dir.read_result())
+
+    def pays_for(self, text: TrainingText) -> bool:
+        """Whether it is worth it for this person, too."""
+        return _is_much(self.text, text)
 
     def before_one(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Has a run, whose configuration has these changes, start from here."""
@@ -116,6 +120,10 @@ class Everybody:
             if not resume:
                 shutil.rmtree(self.run_dir.path, ignore_errors=True)
             return start_run(self.config, self.text, self.run_dir, strategy, listener, resume=resume)
+
+
+def _is_much(everybody: TrainingText, one: TrainingText) -> bool:
+    return everybody.train_characters >= max(_LEAST, _TIMES * one.train_characters)
 
 
 def _can_be_shared(config: Config) -> bool:

@@ -7,7 +7,8 @@ consume the messages. B is the number of rows in a batch, C that of columns.
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import tensorflow as tf
 
@@ -80,6 +81,28 @@ class Messages:
                     for names in columns:
                         found.add_columns(users, names)
         return found
+
+
+class KeptMessages(Messages):
+    """Messages whose rows are in memory, for who reads them again and again: each time costs what copying them does."""
+
+    @cached_property
+    def _kept(self) -> tf.data.Dataset:
+        rows = super().dataset().cache()
+        for _ in rows:  # a reading that ends before the last row would keep nothing
+            pass
+        return rows
+
+    def dataset(self) -> tf.data.Dataset:
+        return self._kept
+
+    def users(self) -> tf.data.Dataset:
+        return self._kept.map(tf.autograph.experimental.do_not_convert(lambda users, _: users))
+
+    @classmethod
+    def of(cls, messages: Messages) -> "KeptMessages":
+        """The same rows."""
+        return cls(**{each.name: getattr(messages, each.name) for each in fields(messages)})
 
 
 @checked
