@@ -26,6 +26,7 @@ from charflow.cli.commands.promote import promote
 from charflow.cli.commands.serve import SETTINGS, serve
 from charflow.cli.commands.sweep import sweep
 from charflow.cli.commands.train import train
+from charflow.cli.commands.who import who
 from charflow.cli.exit_status import INTERRUPTED, PEER_LOST, PREEMPTED, USER_MISTAKE, Interrupted
 from charflow.cli.interrupts import Terminated
 from charflow.cli.options import spelled
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (explore, prepare, train, sweep, evaluate, generate, export, complete, promote, demo):
+for command in (explore, prepare, train, sweep, evaluate, who, generate, export, complete, promote, demo):
     app.command(cls=Command)(command)
 app.add_typer(bench, name="bench")
 app.command(cls=Command, context_settings=LAUNCH_SETTINGS)(launch)

@@ -278,6 +278,22 @@ class RunDir:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
+def runs_in(folder: Path) -> list[RunDir]:
+    """Lists the runs that stand in a folder side by side, by their names.
+
+    Raises:
+        UserError: there are none.
+    """
+    if RunDir(folder).config_file.exists():
+        raise UserError(f"{folder} is one run: name a folder of several, as charflow train --each-user makes it.")
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder.")
+    found = [RunDir(child) for child in sorted(folder.iterdir()) if RunDir(child).config_file.exists()]
+    if not found:
+        raise UserError(f"{folder} has no runs in it: make them with charflow train --each-user.")
+    return found
+
+
 def _read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

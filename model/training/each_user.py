@@ -260,4 +260,4 @@ def _same(run_dir: RunDir, config: Config, text: TrainingText) -> Config:
     """
     saved = run_dir.load()[0]
     training = replace(config.training, base_fingerprint=saved.training.base_fingerprint)
-    return continued(saved, asdict(replace(config, corpus=text.corpus.settings, training=training)))
+    return continued(saved, asdict(replace(config, corpus=text.corpus.settings or config.corpus, training=training)))
