@@ -93,7 +93,7 @@ def export_run(
             raise
         raise UserError(f"Version {version} could not be written to {folder}: {reason(error)}.") from error
     try:
-        write_server_configs(folder, folder.resolve().name)
+        write_server_configs(folder, {folder.resolve().name: folder})
     except UserError as error:
         raise UserError(f"Version {version} is exported and whole, but {error} The next export tries again.") from error
     return folder / str(version)

@@ -5,6 +5,7 @@
 in the first. A file that is there is never touched: it has the user's edits, labels above all.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from charflow.pipeline.files import replacing
@@ -26,13 +27,7 @@ _FILES = {
 # With labels in this file, start the server with --allow_version_labels_for_unavailable_models: it reads them before it
 # has loaded any version, and refuses to start otherwise.
 model_config_list {{
-  config {{
-    name: {name}
-    base_path: {base}
-    model_platform: "tensorflow"
-    model_version_policy {{ latest {{ num_versions: 1 }} }}
-  }}
-}}
+{models}}}
 """,
     BATCHING: """\
 # How requests are joined: --enable_batching --batching_parameters_file=batching.config
@@ -76,27 +71,45 @@ prometheus_config {
 """,
 }
 
+_MODEL = """\
+  config {{
+    name: {name}
+    base_path: {base}
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 1 }} }}
+  }}
+"""
 
-def write_server_configs(base: Path, model_name: str) -> None:
+
+def write_server_configs(folder: Path, models: Mapping[str, Path]) -> None:
     """Writes the files that are missing.
 
-    >>> write_server_configs(Path("models/a"), "a")  # doctest: +SKIP
+    >>> write_server_configs(Path("models/a"), {"a": Path("models/a")})  # doctest: +SKIP
 
     Args:
-        base: folder of the model's versions; models.config has its absolute path.
-        model_name: what callers call the model.
+        folder: where to.
+        models: what callers call each model, and the folder of its versions; models.config has its absolute path.
 
     Raises:
         UserError: a file cannot be written, or the disk is full; no part of a file is left behind.
     """
     for name, text in _FILES.items():
-        path = base / name
+        path = folder / name
         if path.exists():
             continue
         if name == MODELS:
-            text = text.format(name=_quoted(model_name), base=_quoted(str(base.resolve())))
+            text = text.format(models="".join(map(_model, models, models.values())))
         with replacing(path) as beside:
             beside.write_text(text, encoding="utf-8")
+
+
+def names_model(folder: Path, name: str) -> bool:
+    """Says whether the models.config of a folder, which may be the user's, names a model."""
+    return f"name: {_quoted(name)}" in (folder / MODELS).read_text(encoding="utf-8", errors="replace")
+
+
+def _model(name: str, base: Path) -> str:
+    return _MODEL.format(name=_quoted(name), base=_quoted(str(base.resolve())))
 
 
 def _quoted(text: str) -> str:

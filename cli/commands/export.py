@@ -1,7 +1,7 @@
 """`charflow export`: a run as a new version of a SavedModel, or the check of one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,8 @@ from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.model.decoding.settings import Limits, SamplingSettings
-from charflow.pipeline.errors import UserError
+from charflow.pipeline.errors import UserError, quoted_list
+from charflow.serving.layout import MODELS
 
 if TYPE_CHECKING:
     from charflow.export.check import Finding
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 )
 @options.settings(Limits, place="limits", defaults=True)
 def export(
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a trained run.")] = None,
-    to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of the model's versions.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a trained run, or of several.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of its versions, or of the models.")] = None,
     check: Annotated[Path | None, typer.Option(metavar="DIR", help="Only check this exported version.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="Its number. [default: the next]")] = None,
     changes: options.Changes = options.NO_CHANGES,
@@ -33,7 +34,10 @@ def export(
     limits: options.Changes = options.NO_CHANGES,
     json: options.Json = False,
 ) -> None:
-    """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check."""
+    """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check.
+
+    Of a folder of runs each becomes a model of its own, BASE/<run>/<version>, all of them in BASE/models.config.
+    """
     if check is not None:
         _check_and_show(check, json=json)
         return
@@ -41,9 +45,14 @@ def export(
         raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
     load_tensorflow()
     from charflow.export.publish import export_run
-    from charflow.model.evaluation.memorisation import report_of, warnings_of
-    from charflow.model.run.run_dir import RunDir
+    from charflow.model.run.run_dir import holds_runs
 
+    wanted: dict[str, Any] = {"settings": SamplingSettings(**changes), "context": context, "limits": Limits(**limits)}
+    if holds_runs(run):
+        if version is not None:
+            raise UserError("--version is of one model, and each of these gets its next: leave it out.")
+        _export_people(run, to, wanted, json=json)
+        return
     found: list[Finding] = []
     checked: list[Path] = []
 
@@ -54,24 +63,52 @@ def export(
 
     try:
         with waiting("exporting and checking"):
-            published = export_run(
-                run,
-                to,
-                version=version,
-                settings=SamplingSettings(**changes),
-                context=context,  # type: ignore[arg-type]  # it checks the name
-                limits=Limits(**limits),
-                verify=verify,
-            )
+            published = export_run(run, to, version=version, verify=verify, **wanted)
     except UserError:
         if found:
             _show(checked[0], found, json=json)
         raise
-    for warning in warnings_of(report_of(RunDir(run))):
-        console.err.print(f"charflow: warning: {warning}")
+    _warn(run)
     if not json:
         console.out.print(f"Exported {run} as {published}.")
     _show(published, found, json=json)
+
+
+def _export_people(folder: Path, base: Path, wanted: dict[str, Any], *, json: bool) -> None:
+    from charflow.export.people import People
+
+    people = People(folder, base)
+
+    def verify(version_folder: Path) -> None:
+        _refuse_failed(version_folder, _check(version_folder))
+
+    published: list[Path] = []
+    exporting = people.export(verify=verify, **wanted)
+    while True:
+        with waiting(f"exporting and checking {len(published) + 1} of {len(people.runs)}"):
+            done = next(exporting, None)
+        if done is None:
+            break
+        published.append(done[1])
+        _warn(done[0].path)
+        if not json:
+            console.out.print(f"Exported {done[0].path} as {done[1]}.")
+    config = base.resolve() / MODELS
+    if people.unnamed:
+        them = quoted_list(people.unnamed)
+        console.remark([f"{config} was there and is as it was, without {them}: delete it to have it written anew"])
+    if json:
+        console.print_json({"models": [str(each) for each in published], "config": str(config)})
+    else:
+        console.out.print(f"All at once: charflow serve --model_config_file={config}")
+
+
+def _warn(run: Path) -> None:
+    from charflow.model.evaluation.memorisation import report_of, warnings_of
+    from charflow.model.run.run_dir import RunDir
+
+    for warning in warnings_of(report_of(RunDir(run))):
+        console.err.print(f"charflow: warning: {warning}")
 
 
 def _check_and_show(version_folder: Path, *, json: bool) -> None:

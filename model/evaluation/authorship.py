@@ -184,8 +184,8 @@ def _common_text(runs: Sequence[RunDir]) -> TextSettings:
     for run in runs[1:]:
         if run.load()[0].corpus.text != first:
             raise UserError(
-                f"{run.path} was trained on text that was treated otherwise than that of {runs[0].path.name}: what they "
-                "say of a text cannot be compared; train both with the same settings."
+                f"{run.path} was trained on text that was treated otherwise than that of {runs[0].path.name}, and what "
+                "they say of one cannot be compared: train both with the same settings of the text."
             )
     return first
 

@@ -278,6 +278,15 @@ class RunDir:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
+def holds_runs(folder: Path) -> bool:
+    """Says whether a folder is not a run, but has runs in it."""
+    return (
+        folder.is_dir()
+        and not RunDir(folder).config_file.exists()
+        and any(RunDir(child).config_file.exists() for child in folder.iterdir())
+    )
+
+
 def runs_in(folder: Path) -> list[RunDir]:
     """Lists the runs that stand in a folder side by side, by their names.
 

@@ -88,7 +88,7 @@ def test_configs_are_the_protos_of_the_server() -> None:
 
 @pytest.mark.parametrize("name", [BATCHING, MONITORING])
 def test_configs_are_those_of_the_export(tmp_path: Path, name: str) -> None:
-    write_server_configs(tmp_path, "charflow")
+    write_server_configs(tmp_path, {"charflow": tmp_path})
     assert (DEPLOY / name).read_text() == (tmp_path / name).read_text()
 
 
