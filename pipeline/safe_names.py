@@ -22,6 +22,6 @@ def safe_name(name: str, key: str = "") -> str:
     """
     plain = unicodedata.normalize("NFKD", name).casefold()
     safe = _UNSAFE.sub("-", "".join(char for char in plain if not unicodedata.combining(char)))[:_LONGEST].strip("-")
-    if safe == (key or name):
+    if safe and safe == (key or name):
         return safe
     return "-".join(filter(None, (safe, hashlib.sha256((key or name).encode()).hexdigest()[:6])))

@@ -138,6 +138,49 @@ def trained_run(trained: tuple[Path, Outcome]) -> Path:
     return trained[0]
 
 
+PEOPLE = {"ada": "a plan has a map", "bo": "no, bo said so", "Mira K.": "oh my dears"}
+
+
+@pytest.fixture(scope="session")
+def people_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three people, each of whom says the same thing forty times, and one who says little."""
+
+    def write(folder: Path) -> None:
+        rows = [*PEOPLE.items()] * 40 + [("cy", "who?")] * 3
+        lines = "".join(f'{user},"{text}"\n' for user, text in rows)
+        (folder / "chat.csv").write_text(f"fromUser.id,text\n{lines}", encoding="utf-8")
+
+    return made_once(tmp_path_factory, "people_chat", write) / "chat.csv"
+
+
+@pytest.fixture(scope="session")
+def people_runs(
+    tmp_path_factory: pytest.TempPathFactory, people_chat: Path, start: Callable[..., subprocess.Popen[str]]
+) -> Path:
+    """The folder of their runs, made by the command, each of which knows its own words; not to be changed."""
+
+    def train(folder: Path) -> None:
+        options = ["--each-user", "--min-messages", 40, "--units", 16, "--steps", 60, "--window-length", 16, "--json"]
+        process = start("train", people_chat, "--out", folder / "runs", "--learning-rate", 0.05, *options)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        (folder / "out").write_text(out, encoding="utf-8")
+
+    return made_once(tmp_path_factory, "people_runs", train) / "runs"
+
+
+@pytest.fixture
+def _no_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the texts and the picture of a run, which take longer than its steps, where nobody looks at them."""
+    from charflow.model.evaluation.memorisation import Memorisation
+
+    monkeypatch.setattr("charflow.model.training.samples.SampleWriter.__call__", lambda *_, **__: iter([]))
+    monkeypatch.setattr(
+        "charflow.model.training.chief.memorised", lambda *_: Memorisation(0, 0, {}, 0, 0, "", "", None)
+    )
+    monkeypatch.setattr("charflow.model.training.chief.plot_curves", lambda *_, **__: None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is slow, and puts files that are in front, so that no worker is left with one in the end."""
     for item in items:

@@ -23,13 +23,11 @@ from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.generator import Generator, load_network
 from charflow.model.distributed.strategy import make_strategy
 from charflow.model.evaluation.evaluation import Evaluator
-from charflow.model.evaluation.memorisation import Memorisation
 from charflow.model.run.checkpoints import best_step
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.diverged import DivergedError
 from charflow.model.training.optimizer import learning_rate
 from charflow.model.training.report import Result
-from charflow.model.training.samples import SampleWriter
 from charflow.model.training.start import start_run
 from charflow.model.training.trainer import Trainer
 from charflow.model.training_text import TextInMemory
@@ -151,16 +149,6 @@ def corpus(make_corpus: Callable) -> Corpus:
 def misleading(make_corpus: Callable) -> Corpus:
     """What is learned from the training text makes the held-out text less and less likely."""
     return make_corpus(WORDS * 30, "aabbccdd  " * 3)
-
-
-@pytest.fixture
-def _no_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the texts and the picture of a run, which take longer than its steps, where nobody looks at them."""
-    monkeypatch.setattr(SampleWriter, "__call__", lambda *_, **__: iter([]))
-    monkeypatch.setattr(
-        "charflow.model.training.chief.memorised", lambda *_: Memorisation(0, 0, {}, 0, 0, "", "", None)
-    )
-    monkeypatch.setattr("charflow.model.training.chief.plot_curves", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")
