@@ -30,11 +30,11 @@ _MOST_COLUMNS = 12  # of people, beside each other; the table of more is too wid
 @mode("no_cache", ignores=("cache",))
 @options.settings(CsvFormat)
 def who(
+    among: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs of people.")],
     texts: Annotated[
         list[str] | None,
         typer.Argument(metavar="TEXT", help="Messages of one person; - reads standard input, a message a line."),
     ] = None,
-    among: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs of people.")] = ...,  # type: ignore[assignment]
     file: Annotated[
         list[str] | None, typer.Option("--file", metavar="DATA", help="A chat, whose messages are taken; repeatable.")
     ] = None,
