@@ -92,7 +92,7 @@ class Everybody:
         return bool(self.run_dir.read_result())
 
     def pays_for(self, text: TrainingText) -> bool:
-        """Whether it is worth it for this person, too."""
+        """Whether there is so much more of everybody than of another person, who need not wait for it any more."""
         return _is_much(self.text, text)
 
     def before_one(self, changes: Mapping[str, Any]) -> dict[str, Any]:

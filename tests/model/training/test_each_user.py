@@ -107,6 +107,8 @@ def test_each_user_ends_with_the_run_that_a_signal_came_in(
 def test_each_user_learns_everybody_first_once(each: Callable[..., EachUser], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(everybody, "_LEAST", 1000)
     monkeypatch.setattr(everybody, "_TIMES", 2)
+    monkeypatch.setattr(everybody, "_A_SECOND", 50_000)
+    monkeypatch.setattr(everybody, "_LEAST_SECONDS", 0.05)
     found = each(training={"start_from": "", "steps": 0, "time_limit": 0.2})
     assert found.everybody is not None
     found.everybody.learn(make_strategy("one-device"), Mock())
