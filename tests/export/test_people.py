@@ -1,12 +1,16 @@
 """The runs of a folder as the models of one server."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from charflow.export.people import People
+from charflow.model.run.run_dir import RunDir
+from charflow.pipeline.errors import UserError
 from charflow.serving.layout import MODELS
 
 
@@ -19,6 +23,22 @@ def people(people_runs: Path, tmp_path: Path) -> People:
     return People(some, tmp_path / "models")
 
 
+@pytest.fixture
+def _exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports nothing but the folder of the next version; what is in there is `test_publish`'s."""
+
+    def export_run(run: RunDir, base: Path, *, verify: Callable[[Path], None] | None, **settings: Any) -> Path:
+        assert run.config_file.exists()
+        version = base / str(1 + len(list(base.glob("*"))))
+        version.mkdir(parents=True)
+        if verify:
+            verify(version)
+        return version
+
+    monkeypatch.setattr("charflow.export.people.export_run", export_run)
+
+
+@pytest.mark.usefixtures("_exported")
 def test_export_makes_each_run_a_model_of_one_server(people: People) -> None:
     checked: list[Path] = []
     exported = list(people.export(verify=checked.append))
@@ -36,3 +56,8 @@ def test_export_makes_each_run_a_model_of_one_server(people: People) -> None:
     assert [version.name for _, version in people.export()] == ["2", "2"]
     assert (people.base / MODELS).read_text() == own
     assert people.unnamed == [names[0]]
+
+
+def test_people_need_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no runs in it: make them with charflow train --each-user"):
+        People(tmp_path, tmp_path / "models")

@@ -13,6 +13,8 @@ import pytest
 
 from charflow.export.check import Finding, check
 from charflow.export.model_card import read_model_card
+from charflow.model.run.run_dir import RunDir
+from tests.support import Outcome
 
 CHECKS = [
     "graph has stock ops only",
@@ -196,3 +198,35 @@ def test_export_refuses_numbers_that_do_not_fit(
 ) -> None:
     refused("export", trained_run, "--to", tmp_path / "model", *options)
     assert not (tmp_path / "model").exists()
+
+
+def test_export_of_a_folder_of_runs_makes_models_of_one_server(
+    call: Callable[..., Outcome], people_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an export writes, and its check, are tried above."""
+
+    def export_run(run: RunDir, base: Path, *, verify: Callable[[Path], None], **settings: Any) -> Path:
+        (base / "1").mkdir(parents=True)
+        verify(base / "1")
+        return base / "1"
+
+    checked: list[Path] = []
+    monkeypatch.setattr("charflow.export.people.export_run", export_run)
+    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: checked.append(folder) or [])
+    done = call("export", people_runs, "--to", tmp_path / "m")
+    assert done.status == 0, done.err
+    assert done.out.splitlines() == [
+        *(
+            f"Exported {people_runs / name} as {tmp_path / 'm' / name / '1'}."
+            for name in ("ada", "bo", "mira-k-36a7cf")
+        ),
+        f"All at once: charflow serve --model_config_file={tmp_path / 'm' / 'models.config'}",
+    ]
+    assert len(checked) == 3
+
+
+def test_export_of_a_folder_of_runs_has_no_version_for_all(
+    refused: Callable[..., str], people_runs: Path, tmp_path: Path
+) -> None:
+    message = refused("export", people_runs, "--to", tmp_path / "m", "--version", 3)
+    assert "--version is of one model, and each of these gets its next: leave it out." in message
