@@ -24,7 +24,7 @@ _WIDEST_NAME = 26  # columns
 _MOST_COLUMNS = 12  # of people, beside each other; the table of more is too wide to be read
 
 
-@mode("held_out", ignores=("texts", "file", "user", "changes"))
+@mode("held_out", ignores=("texts", "file"))
 @mode("held_out", given=False, ignores=("cache", "no_cache"))
 @mode("file", given=False, ignores=("user", "changes"))
 @mode("no_cache", ignores=("cache",))
