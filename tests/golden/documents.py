@@ -319,6 +319,16 @@ def evaluate(house: House) -> Any:
     }
 
 
+@document("commands/who")
+def who(house: House) -> Any:
+    """`charflow who --json`, among two who have the same weights."""
+    people = house.folder / "people"
+    people.mkdir()
+    for name in ("ada", "mira"):
+        (people / name).symlink_to(house.fixed["default"])
+    return _command("who", *_PROMPTS, "--among", people)
+
+
 @document("commands/generate")
 def generate(house: House) -> Any:
     """`charflow generate --json`, by default and with every setting."""
