@@ -80,6 +80,11 @@ class TrainingScreen:
         return [
             *([("starts from", console.Copied(plan.start_from))] if plan.start_from else []),
             ("weights", f"{plan.weights:,}"),
+            *(
+                [("remembers", f"{plan.contexts:,} contexts, {console.size(plan.contexts_bytes)}")]
+                if plan.contexts
+                else []
+            ),
             ("memory", f"{console.size(plan.host_bytes)} on the host, {console.size(plan.device_bytes)} on the device"),
             (
                 "computes on",

@@ -23,8 +23,11 @@ Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
 Precision = Literal["float32", "bfloat16", "float16"]
 NOTHING = "none"  # that a run starts from
+MemoryKind = Literal["off", "person"]
 MOST_CANARIES = 16  # for more, chance alone would come near what is measured; see `evaluation.exposure`
 MOST_REPEATS = 10_000  # with all canaries 5 MB of text
+MOST_REMEMBERED = 16  # characters; beyond 7 nothing was won
+MOST_CONTEXTS = 1 << 23  # which is within what a state can count, a float32
 MOST_LAYERS = 64  # each is a part of the graph: more take minutes to trace, and none has been seen to help
 
 
@@ -92,6 +95,10 @@ class TrainingConfig:
         base_fingerprint: SHA-256 of that run's vocabulary and best weights as they were when this one started; written
             and never read.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
+        memory: "person" joins counts of the run's own training text to the network; see `memory`. The end of that text
+            is then kept from both, to find out how far the counts are to be trusted.
+        memory_order: of the longest context.
+        memory_count: what occurs less often is not remembered.
         canaries: planted into the training part; see `canaries`.
         canary_repeats: 0 plants none and asks for them all the same, to compare with.
     """
@@ -131,6 +138,14 @@ class TrainingConfig:
     seed: Annotated[Natural, Option("Of weights, shuffling, dropout, samples.")] = 0
     start_from: Annotated[str, Option("Start from the best weights of this run.", "RUN|none", name="from")] = ""
     base_fingerprint: str = ""
+    memory: Annotated[MemoryKind, Option("Join counts of the training text to the network.")] = "off"
+    memory_order: Annotated[
+        int, Bounds(at_least=1, at_most=MOST_REMEMBERED), Option("Characters of the longest context remembered.")
+    ] = 6
+    memory_contexts: Annotated[
+        int, Bounds(at_least=1, at_most=MOST_CONTEXTS), Option("Remember the N most frequent contexts.")
+    ] = 100_000
+    memory_count: Annotated[Count, Option("Remember what occurs N times at least.")] = 2
     canaries: Annotated[
         int,
         Bounds(at_least=0, at_most=MOST_CANARIES, note=_ZERO_IS_OFF),
@@ -145,10 +160,15 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.canaries and (on_disk := tuple(name for name in ("shard_corpus", "streaming") if getattr(self, name))):
+        on_disk = tuple(name for name in ("shard_corpus", "streaming") if getattr(self, name))
+        if self.canaries and on_disk:
             raise SettingError(
                 "{canaries} are planted into a text that every worker holds in memory: leave them or {on_disk} out.",
                 on_disk=on_disk,
+            )
+        if self.memory != "off" and on_disk:
+            raise SettingError(
+                "{memory} counts a text that every worker holds in memory: leave it or {on_disk} out.", on_disk=on_disk
             )
         if self.shard_corpus and self.streaming:
             raise SettingError("{streaming} holds no corpus that {shard_corpus} could share out: give one of them.")

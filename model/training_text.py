@@ -26,30 +26,34 @@ from charflow.pipeline.prepared.streaming import MEMORY, naming_shards, stream_w
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.pipeline.windows import Share, count_windows, make_windows
 
+_FITTED = 0.05  # share of the text before the held-out tail
+MOST_FITTED = 1 << 15  # characters
 _OF_PREPARED = ("shard_corpus", "streaming")  # settings that say how a prepared corpus is held
 
 
 class TrainingText(ABC):
-    """What a run needs of its text.
+    """What a run needs of its text: training part, what a memory is fitted to, held-out tail, in this order.
 
     Attributes:
         corpus: what it is a text of: facts, vocabulary and fingerprint are those of the whole.
         vocabulary: the characters of the ids.
         host_bytes: that it takes in memory.
+        fitted_characters: between what is learned and what is held out, which are kept from network and counts alike.
     """
 
-    def __init__(self, corpus: Corpus | PreparedCorpus, host_bytes: int) -> None:
+    def __init__(self, corpus: Corpus | PreparedCorpus, host_bytes: int, fitted_characters: int = 0) -> None:
         self.corpus, self.vocabulary, self.host_bytes = corpus, corpus.vocabulary, host_bytes
+        self.fitted_characters = fitted_characters
 
     @property
     def train_characters(self) -> int:
         """Characters of the text to learn from, those that are only read too."""
-        return self.corpus.split
+        return self.corpus.split - self.fitted_characters
 
     @cached_property
     def learned_characters(self) -> int:
         """Those of them that are learned."""
-        return self.corpus.count_learned(0, self.corpus.split)
+        return self.corpus.count_learned(0, self.train_characters)
 
     @property
     def held_out_characters(self) -> int:
@@ -62,12 +66,16 @@ class TrainingText(ABC):
         return self.corpus.count_learned(self.corpus.split, self.corpus.characters)
 
     def end(self, length: int) -> np.ndarray:
-        """The last training ids, at most `length`: what the held-out text continues."""
+        """The last ids before the held-out text, at most `length`: what that continues."""
         return self.corpus.train_end(length)
 
     def held_out(self, most: int) -> np.ndarray:
         """The first `most` held-out ids, or all where there are fewer."""
         return self.corpus.held_out_start(most)
+
+    def fitted(self) -> np.ndarray:
+        """What a memory is fitted to, [fitted_characters]."""
+        return self.corpus.train_end(self.fitted_characters)
 
     def count_windows(self, training: TrainingConfig) -> int:
         """Windows in an epoch, over all workers."""
@@ -92,11 +100,13 @@ class TextInMemory(TrainingText):
     Args:
         corpus: the text.
         parts: how many workers hold such a corpus, each its own part of the text (`PreparedCorpus.load_part`).
+        memory: whether the run has one.
     """
 
-    def __init__(self, corpus: Corpus, *, parts: int = 1) -> None:
-        super().__init__(corpus, corpus.ids.nbytes)
-        self._train_ids, self._parts = corpus.train_ids, parts
+    def __init__(self, corpus: Corpus, *, parts: int = 1, memory: bool = False) -> None:
+        fitted = min(int(corpus.split * _FITTED), MOST_FITTED) if memory else 0
+        super().__init__(corpus, corpus.ids.nbytes, fitted)
+        self._train_ids, self._parts = corpus.train_ids[: self.train_characters], parts
 
     def count_windows(self, training: TrainingConfig) -> int:
         return self._parts * super().count_windows(training)
@@ -191,8 +201,8 @@ def read_text(
             raise UserError(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )
-        corpus = build_corpus(tuple(data), config.corpus, cache, read=read, vocabulary=vocabulary)
-        return TextInMemory(planted(corpus, config))
+        corpus = planted(build_corpus(tuple(data), config.corpus, cache, read=read, vocabulary=vocabulary), config)
+        return TextInMemory(corpus, memory=training.memory != "off")
     if vocabulary:
         data = data.read_in(vocabulary)
     if training.streaming:
@@ -200,4 +210,4 @@ def read_text(
     if training.shard_corpus and workers > 1:
         part = data.load_part(worker, workers, length=training.window_length, shift=training.window_shift)
         return TextInMemory(part, parts=workers)
-    return TextInMemory(planted(data.load(), config))
+    return TextInMemory(planted(data.load(), config), memory=training.memory != "off")

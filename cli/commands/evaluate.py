@@ -15,7 +15,6 @@ from charflow.pipeline.errors import counted, quoted, quoted_list
 from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
-    from charflow.model.decoding.decoder import Decoder
     from charflow.model.evaluation.evaluation import Evaluation
     from charflow.model.evaluation.run_evaluation import Judgement
 
@@ -54,8 +53,7 @@ def evaluate(
             given=tuple(given),
         )
     load_tensorflow()
-    from charflow.model.decoding.decoder import make_decoder
-    from charflow.model.decoding.generator import load_network
+    from charflow.model.decoding.generator import load_decoder
     from charflow.model.evaluation.memorisation import report_of
     from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
     from charflow.model.run.base import base_of
@@ -63,14 +61,9 @@ def evaluate(
     from charflow.pipeline.corpus.cache import CorpusCache
 
     run_dir = RunDir(run)
-    settings, vocabulary = run_dir.load()
+    _, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
-
-    def decoder(run_dir: RunDir) -> "Decoder":
-        network, length = load_network(run_dir), settings.training.window_length
-        return make_decoder(network, context, length, vocabulary.never_written)  # type: ignore[arg-type]  # it checks
-
-    own, base = decoder(run_dir), base_of(run_dir)
+    own, base = load_decoder(run_dir, context), base_of(run_dir)  # type: ignore[arg-type]  # it checks the name
     with waiting("reading"):
         if data:
             text = other_text(run_dir, data, users=user or (), csv=changes, store=store)
@@ -79,7 +72,7 @@ def evaluate(
     if text.absent:
         console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(text.absent)}.")
     with waiting("measuring"):
-        judged = judge(own, vocabulary, text, base=decoder(base.run_dir) if base else None)
+        judged = judge(own, vocabulary, text, base=load_decoder(base.run_dir, context) if base else None)  # type: ignore[arg-type]
     known = report_of(run_dir)
     if json:
         beside = {"bits_per_char_without_question": judged.without_question, "base_bits_per_char": judged.base}

@@ -1,7 +1,8 @@
-"""What a model remembers while it reads and writes: the two decoding contexts.
+"""What a model knows of the text while it reads and writes: the two decoding contexts.
 
-`cells` has one layer's step; `decoder` drives a context character by character. B is the batch, U the units, L the
-window length, V the vocabulary size. A context's state is a tuple of tensors whose dimension 0 is the batch.
+`cells` has one layer's step; `remembering` puts a memory of counts beside a context; `decoder` drives it character by
+character. B is the batch, U the units, L the window length, V the vocabulary size. A context's state is a tuple of
+tensors whose dimension 0 is the batch.
 """
 
 import copy
@@ -20,23 +21,17 @@ ContextKind = Literal["stream", "window"]
 class Context(ABC):
     """Reads characters one after another and gives the top layer's output after each.
 
-    The first layer's product of one-hot input and kernel is a row of the kernel, so it is looked up. `advance` and
-    `output` belong to the copy that `prepared` makes.
+    `advance`, `output` and `joined` belong to the copy that `prepared` makes.
     """
 
-    def __init__(self, kind: CellKind, layers: Sequence[CellWeights]) -> None:
-        self.kind = kind
-        self.layers = tuple(layers)
-        self.units = int(layers[0].recurrent.shape[0])
-        self._per_layer = states_per_layer(kind)
-        self._first_rows: tf.Tensor | None = None
+    @property
+    @abstractmethod
+    def weights(self) -> list[tf.Variable]:
+        """All weights, as the variables they are."""
 
+    @abstractmethod
     def prepared(self) -> "Context":
         """A copy for use inside a loop of the graph being traced: variables read, invariants computed once."""
-        ready = copy.copy(self)
-        ready.layers = tuple(CellWeights(*map(tf.convert_to_tensor, weights)) for weights in self.layers)
-        ready._first_rows = ready.layers[0].kernel + input_bias(self.kind, ready.layers[0])
-        return ready
 
     @property
     def reach(self) -> int | None:
@@ -60,6 +55,10 @@ class Context(ABC):
     def output(self, state: State) -> tf.Tensor:
         """The top layer's output after the last character, [B, U]."""
 
+    def joined(self, logits: tf.Tensor, state: State) -> tf.Tensor:
+        """The scores of the next character, [B, V], of the network's own and whatever else the state knows."""
+        return logits
+
     def pack(self, state: State) -> tf.Tensor:
         """Flattens a state to float32 [B, state_size]."""
         batch = tf.shape(state[0])[0]
@@ -67,7 +66,31 @@ class Context(ABC):
 
     @abstractmethod
     def unpack(self, packed: tf.Tensor) -> State:
-        """Undoes `pack`."""
+        """Undoes `pack`, of whatever numbers."""
+
+
+class RecurrentContext(Context):
+    """The recurrent layers.
+
+    The first layer's product of one-hot input and kernel is a row of the kernel, so it is looked up.
+    """
+
+    def __init__(self, kind: CellKind, layers: Sequence[CellWeights]) -> None:
+        self.kind = kind
+        self.layers = tuple(layers)
+        self.units = int(layers[0].recurrent.shape[0])
+        self._per_layer = states_per_layer(kind)
+        self._first_rows: tf.Tensor | None = None
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        return [weight for layer in self.layers for weight in layer]
+
+    def prepared(self) -> "RecurrentContext":
+        ready = copy.copy(self)
+        ready.layers = tuple(CellWeights(*map(tf.convert_to_tensor, weights)) for weights in self.layers)
+        ready._first_rows = ready.layers[0].kernel + input_bias(self.kind, ready.layers[0])
+        return ready
 
     def _step_layers(self, projected: tf.Tensor, state: State) -> State:
         new: list[tf.Tensor] = []
@@ -90,7 +113,7 @@ class Context(ABC):
         return (len(self.layers) - 1) * self._per_layer
 
 
-class StreamContext(Context):
+class StreamContext(RecurrentContext):
     """Carries the recurrent state from character to character: unlimited context, one cell step a character."""
 
     @property
@@ -110,7 +133,7 @@ class StreamContext(Context):
         return tuple(tf.split(packed, self._parts, axis=1))
 
 
-class WindowContext(Context):
+class WindowContext(RecurrentContext):
     """The last L characters from a zero state, as in the tutorial recipe, without reading L characters each time.
 
     It keeps L staggered states, each started one character after the other. A new character advances them all in

@@ -1,17 +1,20 @@
 """Reads and writes ids with a trained network, without the Keras layers that trained it.
 
-`contexts` keeps the state, `stepping` takes it further, `sampling_loops` writes; `text_model` turns strings into ids
-and back. B is the batch, T a number of characters, U the units, V the vocabulary size. Ids that are never written have
-probability 0 everywhere: `[UNK]`, and where answers were learned `[REPLY]`.
+`contexts` keeps the state, and `remembering` that of a memory beside it; `stepping` takes it further, `sampling_loops`
+writes; `text_model` turns strings into ids and back. B is the batch, T a number of characters, U the units, V the
+vocabulary size. Ids that are never written have probability 0 everywhere: `[UNK]`, and where answers were learned
+`[REPLY]`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
+from charflow.model.decoding.remembering import Remembering
 from charflow.model.decoding.sampling_loops import Loop, SamplingOptions, Written, write
 from charflow.model.decoding.stepping import IMPOSSIBLE, Stepper, array_like
+from charflow.model.memory.memory import Memory
 from charflow.model.network.cells import State
 from charflow.model.network.network import Network
 from charflow.pipeline.settings import Count, checked
@@ -39,7 +42,7 @@ class Decoder:
     @property
     def weights(self) -> list[tf.Tensor]:
         """All weights, as the variables they are."""
-        return [*(weight for layer in self.context.layers for weight in layer), self._kernel, self._bias]
+        return [*self.context.weights, self._kernel, self._bias]
 
     @property
     def vocabulary_size(self) -> int:
@@ -70,23 +73,50 @@ class Decoder:
             The state after them, natural logarithms float32 [B, T] (that of an `[UNK]` target is meaningless), and
             whether the target was the most likely id, bool [B, T].
         """
-        network = self._prepared()
-        by_time = tf.transpose(ids)
-        shape = tf.shape(by_time)
-        arrays = (array_like(tf.zeros([shape[1]]), shape[0]), array_like(tf.zeros([shape[1]], tf.bool), shape[0]))
 
-        def body(t, state, log_probs, hits):  # type: ignore[no-untyped-def]
-            logits = network.logits(state)
-            log_prob = -tf.nn.sparse_softmax_cross_entropy_with_logits(by_time[t], logits)
-            hit = tf.argmax(logits, axis=1, output_type=tf.int32) == by_time[t]
-            return t + 1, network.advance(state, by_time[t]), log_probs.write(t + 1, log_prob), hits.write(t + 1, hit)
+        def judged(logits: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            log_prob = -tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
+            return log_prob, tf.argmax(logits, axis=1, output_type=tf.int32) == target
 
-        _, state, log_probs, hits = tf.while_loop(lambda t, *_: t < shape[0], body, (0, state, *arrays))
-        return (
-            state,
-            tf.transpose(log_probs.stack()[1:]),
-            tf.transpose(hits.stack()[1:]),
-        )
+        batch = tf.shape(ids)[0]
+        state, log_probs, hits = self._before_each(state, ids, judged, [tf.zeros([batch]), tf.zeros([batch], tf.bool)])
+        return state, tf.transpose(log_probs), tf.transpose(hits)
+
+    def predict(self, state: State, ids: tf.Tensor) -> tf.Tensor:
+        """Scores of all characters before each id is read, float32 [B, T, V].
+
+        Args:
+            state: what was read before.
+            ids: int32 [B, T].
+        """
+        nothing = tf.zeros([tf.shape(ids)[0], self.vocabulary_size])
+        return tf.transpose(self._before_each(state, ids, lambda logits, _: (logits,), [nothing])[1], [1, 0, 2])
+
+    def _before_each(
+        self,
+        state: State,
+        ids: tf.Tensor,
+        look: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
+        like: Sequence[tf.Tensor],
+    ) -> tuple:
+        """Reads ids [B, T]; gives the state after them, and what `look` makes of the scores before each, [T, B, ...].
+
+        Args:
+            state: what was read before.
+            ids: int32 [B, T].
+            look: function of logits [B, V] and the id to come [B].
+            like: tensors as it gives them.
+        """
+        network, by_time = self._prepared(), tf.transpose(ids)
+        steps = tf.shape(by_time)[0]
+
+        def body(t, state, *arrays):  # type: ignore[no-untyped-def]
+            seen = zip(arrays, look(network.logits(state), by_time[t]), strict=True)
+            return t + 1, network.advance(state, by_time[t]), *(array.write(t + 1, each) for array, each in seen)
+
+        start = (0, state, *(array_like(each, steps) for each in like))
+        _, state, *arrays = tf.while_loop(lambda t, *_: t < steps, body, start)
+        return state, *(array.stack()[1:] for array in arrays)
 
     def write(
         self,
@@ -110,7 +140,11 @@ class Decoder:
 
 @checked
 def make_decoder(
-    network: Network, context: ContextKind, window_length: Count, never: Sequence[int] = (UNKNOWN_ID,)
+    network: Network,
+    context: ContextKind,
+    window_length: Count,
+    never: Sequence[int] = (UNKNOWN_ID,),
+    memory: Memory | None = None,
 ) -> Decoder:
     """Makes a decoder that reads a network's weights, now and after further training.
 
@@ -119,10 +153,11 @@ def make_decoder(
         context: what it remembers.
         window_length: of the context "window".
         never: the ids that are never written; of a vocabulary `Vocabulary.never_written`.
+        memory: what is joined to the network; None where it stands alone.
     """
     reads: Context = (
         StreamContext(network.config.cell, network.layers)
         if context == "stream"
         else WindowContext(network.config.cell, network.layers, window_length)
     )
-    return Decoder(reads, *network.dense, never)
+    return Decoder(Remembering(reads, memory) if memory else reads, *network.dense, never)

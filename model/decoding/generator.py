@@ -12,14 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
-from charflow.model.decoding.decoder import make_decoder
+from charflow.model.decoding.decoder import Decoder, make_decoder
 from charflow.model.decoding.sampling_loops import Loop
 from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
 from charflow.model.decoding.text_model import Completions, TextModel
-from charflow.model.memory import refuse_beyond_memory
+from charflow.model.free_memory import refuse_beyond_memory
+from charflow.model.memory.memory import Memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.run.checkpoints import Checkpoints
 from charflow.model.run.run_dir import RunDir
+from charflow.model.run.run_memory import load_memory
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.marks import asked
 from charflow.pipeline.settings import checked
@@ -83,9 +85,8 @@ class Generator:
         """
         run = RunDir(run_dir)
         config, vocabulary = run.load()
-        length, never = config.training.window_length, vocabulary.never_written
         with tf.device(_DEVICE):
-            decoder = make_decoder(load_network(run), context, length, never)
+            decoder = load_decoder(run, context)
         limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
         return cls(TextModel(decoder, CharacterLookup(vocabulary), config.corpus.text, limits), vocabulary)
 
@@ -200,8 +201,21 @@ class Generator:
         refuse_beyond_memory(4 * (ids + floats), f"Completing {rows:,} prompts at once needs", "their number")
 
 
-def load_network(run_dir: RunDir) -> Network:
-    """Builds the network of a run and restores its best weights.
+@checked
+def load_decoder(run_dir: RunDir, context: ContextKind) -> Decoder:
+    """Loads the best weights of a run, and its memory where it has one.
+
+    Raises:
+        UserError: there is no run, or its files are damaged.
+    """
+    config, vocabulary = run_dir.load()
+    memory = load_memory(run_dir)
+    network = load_network(run_dir, memory)
+    return make_decoder(network, context, config.training.window_length, vocabulary.never_written, memory)
+
+
+def load_network(run_dir: RunDir, memory: Memory | None = None) -> Network:
+    """Builds the network of a run and restores its best weights, and what a memory is trusted beside them.
 
     Raises:
         UserError: there is no run, or its checkpoint is damaged.
@@ -209,5 +223,5 @@ def load_network(run_dir: RunDir) -> Network:
     config, vocabulary = run_dir.load()
     refuse_beyond_memory(2 * 4 * count_weights(config.network, vocabulary.size), f"The network of {run_dir.path} needs")
     network = Network(config.network, vocabulary.size, targets=config.training.targets, seed=config.training.seed)
-    Checkpoints(run_dir.checkpoints, network.model).restore_best()
+    Checkpoints(run_dir.checkpoints, network.model, memory=memory).restore_best()
     return network

@@ -18,7 +18,7 @@ class Stepper(NamedTuple):
     """The network outside of the loops that it is used in.
 
     Attributes:
-        context: the recurrent layers, prepared.
+        context: the recurrent layers, prepared, and what is joined to them.
         kernel: float32 [U, V].
         bias: float32 [V].
     """
@@ -33,7 +33,7 @@ class Stepper(NamedTuple):
 
     def logits(self, state: State) -> tf.Tensor:
         """Scores of the next character, [B, V]."""
-        return self.context.output(state) @ self.kernel + self.bias
+        return self.context.joined(self.context.output(state) @ self.kernel + self.bias, state)
 
     def read(self, state: State, ids: tf.Tensor, lengths: tf.Tensor) -> State:
         """Reads the first `lengths` [B] ids of each row of `ids` [B, T]."""
@@ -60,4 +60,5 @@ def select(active: tf.Tensor, new: State, old: State) -> State:
 
 def array_like(first: tf.Tensor, steps: tf.Tensor) -> tf.TensorArray:
     """An array for `steps` tensors from index 1 on; index 0 holds `first`, because no empty array can be stacked."""
-    return tf.TensorArray(first.dtype, steps + 1, dynamic_size=True, element_shape=[None]).write(0, first)
+    shape = [None] * first.shape.rank
+    return tf.TensorArray(first.dtype, steps + 1, dynamic_size=True, element_shape=shape).write(0, first)

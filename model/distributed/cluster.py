@@ -12,7 +12,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from charflow.model.memory import refuse_beyond_memory
+from charflow.model.free_memory import refuse_beyond_memory
 
 CHIEF = 0
 JOIN_TIMEOUT = "CHARFLOW_JOIN_TIMEOUT"  # environment variable: seconds that a worker waits for the others to come

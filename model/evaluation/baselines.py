@@ -17,11 +17,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from charflow.model.memory.counting import ABSENT, find
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import Count, checked
 
 HIGHEST_ORDER = 4
-_UNSEEN = -1  # rank of a gram that does not occur in the training text
 
 
 @checked
@@ -121,9 +121,9 @@ def _bits_by_order(
         # np.unique with return_inverse takes 4.5 s for the bigrams of 10 M characters, these two steps 0.7 s
         grams = np.unique(keys)
         ranks = np.searchsorted(grams, keys)  # [N - k]
-        held_ranks = _ranks(grams, held_contexts * vocabulary_size + held_out_ids)  # [M]
+        held_ranks = find(grams, held_contexts * vocabulary_size + held_out_ids)  # [M]
 
-        # each count has a zero too many at its end, which _UNSEEN picks
+        # each count has a zero too many at its end, which ABSENT picks
         pair_counts = np.bincount(ranks, minlength=len(grams) + 1)[held_ranks]  # n(h, c) [M]
         totals = np.bincount(contexts, minlength=context_count + 1)[held_contexts]  # n(h) [M]
         types = np.bincount(grams // vocabulary_size, minlength=context_count + 1)[held_contexts]  # t(h) [M]
@@ -131,17 +131,10 @@ def _bits_by_order(
         probability = np.where(totals > 0, smoothed, probability)
         bits.append(float(-np.log2(probability).mean()))
 
-        last_gram = ranks[-1] if len(ranks) else _UNSEEN
+        last_gram = ranks[-1] if len(ranks) else ABSENT
         contexts, held_contexts = ranks[:-1], np.append(last_gram, held_ranks[:-1])
         context_count = len(grams)
     return bits
-
-
-def _ranks(grams: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each key in the sorted `grams`, or `_UNSEEN` (an unseen context has negative keys)."""
-    ends = np.append(grams, np.iinfo(np.int64).max)  # keeps the place of a key beyond the last gram valid
-    places = np.searchsorted(ends, keys)
-    return np.where(ends[places] == keys, places, _UNSEEN)
 
 
 def _check(train_ids: NDArray[np.integer], held_out_ids: NDArray[np.integer], order: int, vocabulary_size: int) -> None:

@@ -87,15 +87,8 @@ class Evaluator:
 
     def _score_segment(self, ids: np.ndarray, before: np.ndarray, *, done: int) -> tuple[float, int, int, int]:
         """Sums over the learned `ids`: nats and hits of the known characters, their number, the number of all."""
-        run_up = len(before)
-        text = np.concatenate([before, ids]).astype(np.int32)
-        n_rows = max(1, min(_MOST_ROWS, len(ids) // _LEAST_ROW))
-        length = -(-len(ids) // n_rows)
-        # Row r scores ids[r * length :][:length] after a run-up; what reaches over the end is not scored.
-        places = np.arange(n_rows)[:, None] * length + np.arange(run_up + length)
-        inside = places < len(text)
-        rows = np.where(inside, text[places.clip(max=len(text) - 1)], UNKNOWN_ID)
-        size = self._decoder.vocabulary_size
+        run_up, size = len(before), self._decoder.vocabulary_size
+        rows, inside = side_by_side(ids, before)
         log_probs, hits = (part[:, run_up:] for part in self._score_rows(plain(rows, size), done))
         inside, rows = inside[:, run_up:], rows[:, run_up:]
         judged, scored = inside & is_learned(rows, size), inside & is_known(rows, size)
@@ -112,6 +105,24 @@ class Evaluator:
             hits.append(found[1].numpy())
             self._progress(done + len(rows) * (start + columns.shape[1]))
         return np.concatenate(log_probs, axis=1), np.concatenate(hits, axis=1)
+
+
+def side_by_side(ids: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts a text into rows, each after a run-up of as many characters as `before` has.
+
+    Args:
+        ids: [N].
+        before: what they continue.
+
+    Returns:
+        The rows with their run-up, int32 [R, T], and what of them is text and not beyond its end, bool [R, T].
+    """
+    text = np.concatenate([before, ids]).astype(np.int32)
+    n_rows = max(1, min(_MOST_ROWS, len(ids) // _LEAST_ROW))
+    length = -(-len(ids) // n_rows)
+    places = np.arange(n_rows)[:, None] * length + np.arange(len(before) + length)
+    inside = places < len(text)
+    return np.where(inside, text[places.clip(max=len(text) - 1)], UNKNOWN_ID), inside
 
 
 def evaluate_held_out(evaluate: Evaluator, text: TrainingText, most: int) -> Evaluation | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from charflow.model.memory.memory import Memory
 from charflow.pipeline.errors import UserError, reason
 
 _LATEST, _BEST = "latest", "best"
@@ -47,6 +48,7 @@ class Checkpoints:
         model: the network's weights.
         optimizer: its state; None to restore weights only.
         progress: None likewise.
+        memory: whose gate is kept with the weights that it was fitted to; None where there is none.
         kept: latest checkpoints, so that there is one before a damaged one.
     """
 
@@ -57,9 +59,11 @@ class Checkpoints:
         optimizer: keras.optimizers.Optimizer | None = None,
         progress: Progress | None = None,
         *,
+        memory: Memory | None = None,
         kept: int = 2,
     ) -> None:
-        parts = {"model": model, "optimizer": optimizer, "progress": progress}
+        parts = {"model": model, "optimizer": optimizer, "progress": progress, "gate": memory and memory.gate}
+        self._memory = memory
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
         self._latest, self._best, self._kept = folder / _LATEST, folder / _BEST, kept
 
@@ -118,6 +122,8 @@ class Checkpoints:
     def _read(self, path: Path) -> None:
         status = self._checkpoint.read(str(path)).expect_partial()  # weights alone may be wanted
         status.assert_existing_objects_matched()
+        if self._memory:
+            self._memory.weigh()
 
     def _save(self, folder: Path, step: int, *, kept: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)

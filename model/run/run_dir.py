@@ -33,6 +33,7 @@ class RunDir:
         config_file: resolved settings, TOML.
         vocabulary_file: one character a line.
         corpus_file: what the corpus was: fingerprint, counts, JSON.
+        memory_file: counts of the training text, NumPy's npz, where the run has a memory.
         placement_file: strategy, workers, replicas and devices of the last session, JSON.
         metrics_file: one JSON object a line and evaluation while training.
         result_file: what the run came to, once it has come to its end and all is done, JSON.
@@ -49,6 +50,7 @@ class RunDir:
         self.config_file = self.path / SETTINGS
         self.vocabulary_file = self.path / VOCABULARY
         self.corpus_file = self.path / "corpus.json"
+        self.memory_file = self.path / "memory.npz"
         self.placement_file = self.path / "placement.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"

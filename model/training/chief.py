@@ -6,6 +6,7 @@
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.writer import Writer
 from charflow.model.evaluation.evaluation import MOST_SCORED, PART, Evaluation, Evaluator, evaluate_held_out
 from charflow.model.evaluation.memorisation import Memorisation, memorised
+from charflow.model.evaluation.memory_fit import MemoryFit
+from charflow.model.memory.memory import Memory
 from charflow.model.network.network import Network
 from charflow.model.run.base import base_of
 from charflow.model.run.checkpoints import Checkpoints, Progress
@@ -50,6 +53,7 @@ class Chief:
         guard: looks at what is found, and ends a run that has diverged.
         stop: a signal that comes while the run is judged in the end cuts that short.
         listener: who is told.
+        memory: what is joined to the network; None where it stands alone.
     """
 
     config: Config
@@ -62,10 +66,14 @@ class Chief:
     guard: DivergenceGuard
     stop: StopRequest
     listener: Listener
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
-        never = self.text.vocabulary.never_written
-        decoder = make_decoder(self.network, "stream", self.config.training.window_length, never)
+        make = partial(
+            make_decoder, self.network, "stream", self.config.training.window_length, self.text.vocabulary.never_written
+        )
+        decoder = make(self.memory)
+        self._fit_memory = MemoryFit(make(), self.memory, self.text) if self.memory else None
         self._evaluate, self._decoder, self._writer = Evaluator(decoder, self._scored), decoder, Writer(decoder)
         self._write = SampleWriter(self._writer, self.text, seed=self.config.training.seed)
         self._drawn = time.monotonic()  # when the curves were; nothing is there to be drawn yet
@@ -82,6 +90,7 @@ class Chief:
 
     def evaluate(self, step: int, elapsed: float, *, windows_per_second: float, learning_rate: float) -> bool:
         """Evaluates, keeps what is best, saves, draws if it is time to; says whether to stop early."""
+        self._weigh_memory()
         found = evaluate_held_out(self._evaluate, self.text, PART)
         if found:
             self.guard.check_held_out(step, found.bits_per_char)
@@ -113,6 +122,7 @@ class Chief:
 
     def save(self, step: int) -> None:
         """Saves where the run stands."""
+        self._weigh_memory()
         self.guard.check_weights(step, self.network.model.get_weights())
         self.checkpoints.save_latest(step)
 
@@ -165,6 +175,11 @@ class Chief:
             judged=judged,
             base_rows=base.run_dir.read_metrics() if base else (),
         )
+
+    def _weigh_memory(self) -> None:
+        """Fits the memory, if there is one, to the weights that are about to be judged or saved with it."""
+        if self._fit_memory:
+            self._fit_memory()
 
     @property
     def last_evaluated(self) -> int:

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from charflow.model.config import Config
 from charflow.model.distributed.strategy import Placement, check_batch, placement
-from charflow.model.memory import refuse_beyond_memory
+from charflow.model.free_memory import refuse_beyond_memory
+from charflow.model.memory.memory import Memory
 from charflow.model.network.network import Network, count_weights
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError, counted
@@ -35,6 +36,8 @@ class Plan:
         steps_per_epoch: full batches in an epoch.
         weights: trainable floats.
         host_bytes: the corpus in memory.
+        contexts: that are remembered beside the network; 0 without a memory.
+        contexts_bytes: their tables.
         device_bytes: weights, gradients, optimizer state and the activations of one batch; an estimate.
         limit: which limit ends the run, in words.
         placement: where it computes.
@@ -51,6 +54,8 @@ class Plan:
     steps_per_epoch: int
     weights: int
     host_bytes: int
+    contexts: int
+    contexts_bytes: int
     device_bytes: int
     limit: str
     placement: Placement
@@ -63,7 +68,12 @@ class Plan:
 
 
 def make_plan(
-    config: Config, text: TrainingText, network: Network, optimizer: keras.optimizers.Optimizer, here: Placement
+    config: Config,
+    text: TrainingText,
+    network: Network,
+    optimizer: keras.optimizers.Optimizer,
+    here: Placement,
+    memory: Memory | None = None,
 ) -> Plan:
     """Computes the sizes.
 
@@ -83,6 +93,8 @@ def make_plan(
         steps_per_epoch=windows // batch_size,
         weights=network.n_weights,
         host_bytes=text.host_bytes,
+        contexts=memory.n_nodes if memory else 0,
+        contexts_bytes=memory.n_bytes if memory else 0,
         device_bytes=_FLOAT * (2 * network.n_weights + optimizer_floats + _activations(config, text, batch_size)),
         limit=_limit(config),
         placement=here,

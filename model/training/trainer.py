@@ -20,6 +20,7 @@ from charflow.model.network.network import Network
 from charflow.model.run.base import Base
 from charflow.model.run.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.run.run_dir import RunDir
+from charflow.model.run.run_memory import count_text, make_memory, save_counts
 from charflow.model.training.chief import Chief, CutShort
 from charflow.model.training.diverged import DivergenceGuard
 from charflow.model.training.optimizer import learning_rate, make_optimizer
@@ -74,10 +75,17 @@ class Trainer:
             optimizer = make_optimizer(training)
             optimizer.build(self.network.model.trainable_variables)
         self._progress = Progress()  # host variables, not mirrored
-        self.plan = make_plan(config, text, self.network, optimizer, self._placement)
+        self._counts = count_text(text, training) if self._placement.chief else None
+        self._memory = make_memory(self._counts, text.vocabulary.size) if self._counts else None
+        self.plan = make_plan(config, text, self.network, optimizer, self._placement, self._memory)
         self._timetable = Timetable(training, self.plan.steps_per_epoch)
         self._checkpoints = Checkpoints(
-            run_dir.checkpoints, self.network.model, optimizer, self._progress, kept=training.checkpoints
+            run_dir.checkpoints,
+            self.network.model,
+            optimizer,
+            self._progress,
+            memory=self._memory,
+            kept=training.checkpoints,
         )
         replies, batch_size = text.vocabulary.replies, self.plan.batch_size
         self._steps = Steps(strategy, self.network, optimizer, training, batch_size, replies=replies)
@@ -98,6 +106,7 @@ class Trainer:
             guard=self._guard,
             stop=self._stop,
             listener=self._listener,
+            memory=self._memory,
         )
 
     def start_from(self, base: Base) -> None:
@@ -147,6 +156,8 @@ class Trainer:
                 self._check_together()
                 if self._chief:
                     self._chief.begin()
+                if self._counts:
+                    save_counts(self._run_dir, self._counts)
                 reason, rate = self._loop()
                 step, elapsed = self._step, self._elapsed
                 reason, held_out, memorisation = self._judge(reason)

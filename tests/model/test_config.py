@@ -204,6 +204,13 @@ def test_training_config_refuses(settings: dict, message: str) -> None:
         TrainingConfig(**{"steps": 1, **settings})
 
 
+@pytest.mark.parametrize("on_disk", ["streaming", "shard_corpus"])
+def test_a_memory_needs_the_text_in_memory(on_disk: str) -> None:
+    message = rf"^memory counts a text that every worker holds in memory: leave it or {on_disk} out\.$"
+    with pytest.raises(UserError, match=message):
+        TrainingConfig(steps=1, memory="person", **{on_disk: True})
+
+
 @pytest.mark.parametrize("limit", ["epochs", "steps", "time_limit"])
 def test_training_config_needs_one_limit(limit: str) -> None:
     assert getattr(TrainingConfig(**{limit: 1}), limit) == 1

@@ -122,3 +122,17 @@ def test_read_text_lets_workers_share_no_pipe() -> None:
 def test_read_text_of_a_pipe_reads_it_where_one_worker_trains(chat: str, make_pipe: Callable[[bytes], Path]) -> None:
     pipe = str(make_pipe(Path(chat).read_bytes()))
     assert read_text([pipe], config()).corpus.fingerprint == read_text([chat], config()).corpus.fingerprint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["files", "prepared"])
+def test_a_memory_is_fitted_to_what_nobody_learns(chat: str, prepared: PreparedCorpus, way: str) -> None:
+    whole = build_corpus(chat, CorpusSettings()).train_ids
+    text = read_text([chat] if way == "files" else prepared, config(memory="person"))
+    fitted = int(0.05 * len(whole))
+    assert (text.fitted_characters, text.train_characters) == (fitted, len(whole) - fitted)
+    np.testing.assert_array_equal(text.fitted(), whole[-fitted:])
+    np.testing.assert_array_equal(text.piece(0, len(whole)), whole[:-fitted])
+    np.testing.assert_array_equal(text.end(9), whole[-9:])
+    assert text.count_windows(config().training) == len(range(0, len(whole) - fitted - 8, 3))
+    assert read_text([chat], config()).fitted_characters == 0

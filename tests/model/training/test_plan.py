@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from charflow.model import memory
+from charflow.model import free_memory as module
 from charflow.model.config import Config, NetworkConfig, TrainingConfig
 from charflow.model.distributed.strategy import make_strategy, placement
 from charflow.model.network.network import Network, count_weights
@@ -74,7 +74,7 @@ def test_run_beyond_the_memory_is_refused_before_it_is_built(
     make_corpus: Callable, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     network, training, lower = HUGE[case]
-    monkeypatch.setattr(memory, "free_memory", lambda: 20 * 10**9)
+    monkeypatch.setattr(module, "free_memory", lambda: 20 * 10**9)
     config = Config(
         network=NetworkConfig(**network), training=TrainingConfig(**{"steps": 1, "window_shift": 1, **training})
     )

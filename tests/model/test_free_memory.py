@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from charflow.model import memory
-from charflow.model.memory import free_memory, refuse_beyond_memory
+from charflow.model import free_memory as module
+from charflow.model.free_memory import free_memory, refuse_beyond_memory
 from charflow.pipeline.errors import UserError
 
 MEMINFO = "MemTotal: 9000 kB\nMemAvailable: 8000 kB\n"
@@ -24,8 +24,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files of a machine with 8,192,000 free bytes, and of no container."""
     (tmp_path / "proc" / "self").mkdir(parents=True)
     (tmp_path / "proc" / "meminfo").write_text(MEMINFO)
-    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(module, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(module, "_CGROUPS", tmp_path / "cgroup")
     return tmp_path
 
 
@@ -61,7 +61,7 @@ def test_free_memory_is_the_container_s(machine: Path, cgroup: str, folder: str,
 def test_free_memory_is_unknown_without_linux_s_files(
     tmp_path: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_PROC", tmp_path / "none")
+    monkeypatch.setattr(module, "_PROC", tmp_path / "none")
     assert free_memory() is None
     refuse_beyond_memory(1 << 60, "It needs")
 
@@ -76,7 +76,7 @@ def test_what_needs_more_than_there_is_is_refused(machine: Path) -> None:
 def test_limit_of_the_process_counts() -> None:
     script = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30));"
-        "from charflow.model.memory import free_memory; print(free_memory())"
+        "from charflow.model.free_memory import free_memory; print(free_memory())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 1 << 30

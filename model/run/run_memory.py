@@ -1,0 +1,93 @@
+"""The memory of a run: counted when the run begins, kept in its folder, loaded with its weights.
+
+`trainer` has it counted, `generator` loads it. The counts depend on the text and the settings alone; how far they are
+trusted beside the network is in the checkpoints, with the weights that it was fitted to. V is the vocabulary size.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from zipfile import BadZipFile
+
+import numpy as np
+
+from charflow.model.config import TrainingConfig
+from charflow.model.free_memory import refuse_beyond_memory
+from charflow.model.memory.automaton import build_automaton
+from charflow.model.memory.counting import Counts, Kept, Piece, count_contexts
+from charflow.model.memory.memory import Memory
+from charflow.model.run.run_dir import RunDir
+from charflow.model.training_text import TrainingText
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.files import replacing
+
+_FORMAT = 1  # raise it when other counts come of the same text and settings
+_PIECE = 1 << 20  # characters
+_FINGERPRINT = "fingerprint"
+_BYTES = 16  # of a context and a character: tables to make, and to step through
+
+
+def count_text(text: TrainingText, training: TrainingConfig) -> Counts | None:
+    """Counts what a run learns from; None where it has no memory."""
+    if training.memory == "off":
+        return None
+
+    def pieces() -> Iterator[Piece]:
+        for start in range(0, text.train_characters, _PIECE):
+            yield text.piece(start, min(_PIECE, text.train_characters - start)), None
+
+    return count_contexts(pieces, text.vocabulary.size, _kept(training))
+
+
+def make_memory(counts: Counts, vocabulary_size: int) -> Memory:
+    """Makes the tables of counts, trusted in nothing yet.
+
+    Raises:
+        SettingError: they need more memory than there is.
+    """
+    contexts = len(counts.keys)
+    refuse_beyond_memory(
+        _BYTES * contexts * vocabulary_size,
+        f"A memory of {contexts:,} contexts, {vocabulary_size:,} characters each, needs",
+        "{memory_contexts}",
+    )
+    return Memory(build_automaton(counts, vocabulary_size))
+
+
+def save_counts(run_dir: RunDir, counts: Counts) -> None:
+    """Keeps the counts of a run; raises UserError where the file cannot be written."""
+    training = run_dir.load()[0].training
+    with replacing(run_dir.memory_file) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **{**counts._asdict(), _FINGERPRINT: _fingerprint(run_dir, training)})
+
+
+def load_memory(run_dir: RunDir) -> Memory | None:
+    """Loads the memory of a run; its gate comes with the weights. None where the run has none.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another run.
+    """
+    config, vocabulary = run_dir.load()
+    if config.training.memory == "off":
+        return None
+    try:
+        with np.load(run_dir.memory_file, allow_pickle=False) as stored:
+            same = stored[_FINGERPRINT] == _fingerprint(run_dir, config.training)
+            counts = Counts(*(stored[name] for name in Counts._fields))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"{run_dir.memory_file} is missing or damaged: resume the run, which counts again.") from error
+    if not same:
+        raise UserError(
+            f"{run_dir.memory_file} has the counts of another text or other settings: resume the run, which counts "
+            "again."
+        )
+    return make_memory(counts, vocabulary.size)
+
+
+def _kept(training: TrainingConfig) -> Kept:
+    return Kept(training.memory_order, training.memory_contexts, training.memory_count)
+
+
+def _fingerprint(run_dir: RunDir, training: TrainingConfig) -> str:
+    parts = [_FORMAT, run_dir.corpus_facts()["fingerprint"], training.memory, _kept(training)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,55 @@
+"""The automaton's tables against looking each context up from its longest end down."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charflow.model.memory.automaton import build_automaton
+from charflow.model.memory.counting import Counts, Kept, count_contexts
+from tests.model.memory.test_counting import V, spelt
+
+TEXTS = st.lists(st.integers(1, V - 1), max_size=50)
+
+
+def counts_of(text: list[int], contexts: int = 1000, occurrences: int = 1) -> Counts:
+    return count_contexts(lambda: [(np.array(text, np.int64), None)], V, Kept(3, contexts, occurrences))
+
+
+@given(text=TEXTS, read=st.lists(st.integers(0, V - 1), max_size=8), contexts=st.integers(1, 20))
+def test_the_node_is_the_longest_known_context(text: list[int], read: list[int], contexts: int) -> None:
+    known, _ = spelt(counts := counts_of(text, contexts))
+    node = build_automaton(counts, V).walk(np.array([[*read, 1]]))[0, -1]
+    assert known[node] == max((tuple(read[i:]) for i in range(len(read) + 1) if tuple(read[i:]) in known), key=len)
+
+
+@given(text=TEXTS, occurrences=st.integers(1, 3))
+def test_probabilities_are_those_of_the_recursion(text: list[int], occurrences: int) -> None:
+    known, shares = spelt(counts := counts_of(text, occurrences=occurrences))
+
+    def probability(context: tuple[int, ...], char: int) -> float:
+        own = {new: share for (same, new), share in shares.items() if same == context}
+        shorter = probability(context[1:], char) if context else 1 / V
+        return own.get(char, 0.0) + (1 - sum(own.values())) * shorter
+
+    found = np.exp(build_automaton(counts, V).log_probs)
+    expected = [[probability(context, char) for char in range(V)] for context in known]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_bucket_has_contexts_of_one_order_that_occur_about_as_often() -> None:
+    counts = counts_of([1, 2] * 20 + [3])
+    automaton = build_automaton(counts, V)
+    known, _ = spelt(counts)
+    place = {context: automaton.buckets[node] for node, context in enumerate(known)}
+    assert place[1,] == place[2,]  # 20 and 20
+    assert len({place[()], place[1,], place[2, 1], place[1, 2, 1]}) == 4
+    assert automaton.buckets.max() < automaton.n_buckets
+    assert automaton.order == 3
+
+
+def test_no_text_leaves_all_characters_alike() -> None:
+    automaton = build_automaton(counts_of([]), V)
+    assert np.exp(automaton.log_probs[0]) == pytest.approx([1 / V] * V)
+    assert automaton.walk(np.array([[1, 2, 3]])).tolist() == [[0, 0, 0]]
