@@ -145,7 +145,7 @@ class TrainingConfig:
     memory_contexts: Annotated[
         int, Bounds(at_least=1, at_most=MOST_CONTEXTS), Option("Remember the N most frequent contexts.")
     ] = 100_000
-    memory_count: Annotated[Count, Option("Remember what occurs N times at least.")] = 2
+    memory_count: Annotated[Count, Option("Remember what occurs N times at least.")] = 4
     canaries: Annotated[
         int,
         Bounds(at_least=0, at_most=MOST_CANARIES, note=_ZERO_IS_OFF),
