@@ -35,9 +35,11 @@ class PlantedCorpus(Corpus):
 
     Attributes:
         planted: what its facts say of them.
+        inserted: their ids, one after the other.
     """
 
     planted: dict[str, int]
+    inserted: np.ndarray
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "planted": self.planted}
@@ -93,6 +95,7 @@ def planted(corpus: AnyCorpus, config: Config) -> AnyCorpus | PlantedCorpus:
             "vocabulary": vocabulary,
         },
         planted=facts,
+        inserted=inserted,
     )
 
 

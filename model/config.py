@@ -23,7 +23,7 @@ Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
 Precision = Literal["float32", "bfloat16", "float16"]
 NOTHING = "none"  # that a run starts from
-MemoryKind = Literal["off", "person"]
+MemoryKind = Literal["off", "person", "everybody"]
 MOST_CANARIES = 16  # for more, chance alone would come near what is measured; see `evaluation.exposure`
 MOST_REPEATS = 10_000  # with all canaries 5 MB of text
 MOST_REMEMBERED = 16  # characters; beyond 7 nothing was won
@@ -95,10 +95,12 @@ class TrainingConfig:
         base_fingerprint: SHA-256 of that run's vocabulary and best weights as they were when this one started; written
             and never read.
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
-        memory: "person" joins counts of the run's own training text to the network; see `memory`. The end of that text
-            is then kept from both, to find out how far the counts are to be trusted.
+        memory: "person" joins counts of the run's own training text to the network, "everybody" those of all people in
+            the files; see `memory`. The end of the run's own text is then kept from network and counts, to find out how
+            far the counts are to be trusted.
         memory_order: of the longest context.
-        memory_count: what occurs less often is not remembered.
+        memory_count: what occurs less often is not remembered, unless
+        memory_people: so many wrote it, where everybody is counted.
         canaries: planted into the training part; see `canaries`.
         canary_repeats: 0 plants none and asks for them all the same, to compare with.
     """
@@ -138,14 +140,15 @@ class TrainingConfig:
     seed: Annotated[Natural, Option("Of weights, shuffling, dropout, samples.")] = 0
     start_from: Annotated[str, Option("Start from the best weights of this run.", "RUN|none", name="from")] = ""
     base_fingerprint: str = ""
-    memory: Annotated[MemoryKind, Option("Join counts of the training text to the network.")] = "off"
+    memory: Annotated[MemoryKind, Option("Join counts of whose text to the network.")] = "off"
     memory_order: Annotated[
         int, Bounds(at_least=1, at_most=MOST_REMEMBERED), Option("Characters of the longest context remembered.")
     ] = 6
     memory_contexts: Annotated[
         int, Bounds(at_least=1, at_most=MOST_CONTEXTS), Option("Remember the N most frequent contexts.")
-    ] = 100_000
+    ] = 80_000
     memory_count: Annotated[Count, Option("Remember what occurs N times at least.")] = 4
+    memory_people: Annotated[int, Bounds(at_least=2), Option("Of everybody, remember what N people wrote, too.")] = 3
     canaries: Annotated[
         int,
         Bounds(at_least=0, at_most=MOST_CANARIES, note=_ZERO_IS_OFF),

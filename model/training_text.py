@@ -5,18 +5,20 @@ global batch size, T the window length.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.canaries import planted
+from charflow.model.canaries import PlantedCorpus, planted
 from charflow.model.config import Config, TrainingConfig
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
+from charflow.pipeline.corpus.written import WrittenText
 from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import is_read_once
@@ -28,6 +30,8 @@ from charflow.pipeline.windows import Share, count_windows, make_windows
 
 _FITTED = 0.05  # share of the text before the held-out tail
 MOST_FITTED = 1 << 15  # characters
+_PIECE = 1 << 20  # characters
+_OWN = 0  # who wrote the run's own text, where others' are counted beside it
 _OF_PREPARED = ("shard_corpus", "streaming")  # settings that say how a prepared corpus is held
 
 
@@ -89,6 +93,11 @@ class TrainingText(ABC):
     def piece(self, start: int, length: int) -> np.ndarray:
         """Training ids from `start` on, at most `length`."""
 
+    def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yields what a memory counts, from its beginning: ids, [n], and who wrote each, int64 [n]; None if one did."""
+        for start in range(0, self.train_characters, _PIECE):
+            yield self.piece(start, _PIECE), None
+
     def naming_errors(self) -> AbstractContextManager[None]:
         """Turns what goes wrong while windows are read into a sentence."""
         return nullcontext()
@@ -101,12 +110,17 @@ class TextInMemory(TrainingText):
         corpus: the text.
         parts: how many workers hold such a corpus, each its own part of the text (`PreparedCorpus.load_part`).
         memory: whether the run has one.
+        everybody: what that counts: all others, if the text is somebody's, else the text itself; None where it is the
+            text, whoever wrote it.
     """
 
-    def __init__(self, corpus: Corpus, *, parts: int = 1, memory: bool = False) -> None:
+    def __init__(
+        self, corpus: Corpus, *, parts: int = 1, memory: bool = False, everybody: WrittenText | None = None
+    ) -> None:
         fitted = min(int(corpus.split * _FITTED), MOST_FITTED) if memory else 0
         super().__init__(corpus, corpus.ids.nbytes, fitted)
         self._train_ids, self._parts = corpus.train_ids[: self.train_characters], parts
+        self._corpus, self._everybody = corpus, everybody
 
     def count_windows(self, training: TrainingConfig) -> int:
         return self._parts * super().count_windows(training)
@@ -132,6 +146,21 @@ class TextInMemory(TrainingText):
 
     def piece(self, start: int, length: int) -> np.ndarray:
         return np.asarray(self._train_ids[start : start + length])
+
+    def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        if not self._everybody:
+            yield from super().counted()
+        elif self._corpus.settings and self._corpus.settings.users:
+            yield from self._everybody.pieces()
+            for ids, _ in super().counted():
+                yield ids, np.full(len(ids), _OWN)
+        else:
+            planted = self._corpus.inserted if isinstance(self._corpus, PlantedCorpus) else self._train_ids[:0]
+            left = self.train_characters - len(planted)  # what is fitted to is at the end
+            for ids, writers in self._everybody.pieces():
+                yield ids[:left], writers[:left]
+                left -= min(left, len(ids))
+            yield planted, np.full(len(planted), _OWN)
 
 
 class TextOnDisk(TrainingText):
@@ -202,7 +231,7 @@ def read_text(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )
         corpus = planted(build_corpus(tuple(data), config.corpus, cache, read=read, vocabulary=vocabulary), config)
-        return TextInMemory(corpus, memory=training.memory != "off")
+        return text_in_memory(corpus, training, config.data or data)
     if vocabulary:
         data = data.read_in(vocabulary)
     if training.streaming:
@@ -210,4 +239,46 @@ def read_text(
     if training.shard_corpus and workers > 1:
         part = data.load_part(worker, workers, length=training.window_length, shift=training.window_shift)
         return TextInMemory(part, parts=workers)
-    return TextInMemory(planted(data.load(), config), memory=training.memory != "off")
+    return text_in_memory(planted(data.load(), config), training, data)
+
+
+def text_in_memory(corpus: Corpus, training: TrainingConfig, data: Sequence[str] | PreparedCorpus) -> TextInMemory:
+    """Makes of a corpus what a run learns from, with what its memory counts.
+
+    Args:
+        corpus: the text.
+        training: settings of the run.
+        data: what the corpus was read from.
+
+    Raises:
+        SettingError: a memory of everybody is asked for, and who wrote what cannot be read there.
+    """
+    everybody = _everybody(data, corpus) if training.memory == "everybody" else None
+    return TextInMemory(corpus, memory=training.memory != "off", everybody=everybody)
+
+
+def _everybody(data: Sequence[str] | PreparedCorpus, corpus: Corpus) -> WrittenText:
+    """What a memory of everybody counts beside what a person's run learns, or in the place of what one on all does."""
+    if isinstance(data, PreparedCorpus) or PreparedCorpus.among(data):
+        raise SettingError(
+            "A prepared corpus does not say who wrote what, which {memory} everybody asks: give the CSV files, or "
+            "choose {memory} person."
+        )
+    settings = corpus.settings
+    if not settings or any(map(is_read_once, data)):
+        raise SettingError(
+            "{memory} everybody reads the chat once more, which a pipe does not allow: write it to a file, or choose "
+            "{memory} person."
+        )
+    if settings.users:
+        others = replace(
+            settings,
+            users=(),
+            drop_users=(*settings.drop_users, *settings.users),
+            held_out_by="person",
+            text=replace(settings.text, reply=False),
+        )
+        return WrittenText(tuple(data), others, corpus.vocabulary)
+    if settings.held_out_by == "messages":  # then what is learned is the beginning of the files
+        settings = replace(settings, held_out=0.0, held_out_by="person")
+    return WrittenText(tuple(data), settings, corpus.vocabulary, corpus.messages)

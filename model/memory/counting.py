@@ -18,7 +18,9 @@ from charflow.pipeline.read_only import is_known
 ROOT = 0  # the empty context
 ABSENT = -1
 
-# The ids of a stretch of text, [n], and which person wrote each, int64 [n]; None where it was one person.
+MOST_PEOPLE = 1 << 24
+
+# The ids of a stretch of text, [n], and which person wrote each, below MOST_PEOPLE, int64 [n]; None where one did.
 Piece = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -78,7 +80,7 @@ def count_contexts(pieces: Callable[[], Iterable[Piece]], vocabulary_size: int, 
     keys, suffixes, ends = np.array([-V - 1]), np.array([ROOT]), [1]
     columns: list[tuple[np.ndarray, ...]] = []
     for order in range(kept.order + 1):
-        tally = _Tally(kept.people)
+        tally = _Tally(kept.people, V)
         for text in _with_run_up(pieces(), order + 1, V):
             tally.add(*_keys_of_order(keys, text, order, V))
         pairs, counts = tally.kept(kept.occurrences)
@@ -169,16 +171,19 @@ class _Tally:
         counts: of each.
     """
 
-    def __init__(self, people: int) -> None:
+    def __init__(self, people: int, V: int) -> None:
         self._people = people
         self.keys, self.counts = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._before, self._writers = _Different(), _Different(most=people)
+        self._before, self._writers = _Different(V + 1), _Different(MOST_PEOPLE, most=people)
 
     def add(self, keys: np.ndarray, before: np.ndarray, writers: np.ndarray | None) -> None:
         """Counts each key, [n], once more."""
         own, counts = np.unique(keys, return_counts=True)
-        self.keys, places = np.unique(np.concatenate([self.keys, own]), return_inverse=True)
-        self.counts = np.bincount(places, np.concatenate([self.counts, counts]), len(self.keys)).astype(np.int64)
+        known = np.union1d(self.keys, own)
+        summed = np.zeros(len(known), np.int64)
+        summed[np.searchsorted(known, self.keys)] = self.counts
+        summed[np.searchsorted(known, own)] += counts
+        self.keys, self.counts = known, summed
         self._before.add(keys, before)
         if writers is not None:
             self._writers.add(keys, writers)
@@ -198,24 +203,22 @@ class _Tally:
 
 
 class _Different:
-    """Counts the different values of each key, up to `most`."""
+    """Counts the different values below `bound` of each key, up to `most`; together they are one number."""
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
-        self._keys, self._values = np.empty(0, np.int64), np.empty(0, np.int64)
+    def __init__(self, bound: int, most: int | None = None) -> None:
+        self._bound, self._most = bound, most
+        self._seen = np.empty(0, np.int64)
 
     def add(self, keys: np.ndarray, values: np.ndarray) -> None:
         """Takes a value, [n], of each key, [n]."""
-        keys, values = np.concatenate([self._keys, keys]), np.concatenate([self._values, values])
-        order = np.lexsort([values, keys])
-        keys, values = keys[order], values[order]
-        new = np.append(True, (keys[1:] != keys[:-1]) | (values[1:] != values[:-1]))[: len(keys)]
-        keys, values = keys[new], values[new]
+        seen = np.union1d(self._seen, keys * self._bound + values)
         if self._most:
-            few = np.arange(len(keys)) - np.searchsorted(keys, keys) < self._most
-            keys, values = keys[few], values[few]
-        self._keys, self._values = keys, values
+            own = seen // self._bound
+            new = np.append(True, own[1:] != own[:-1])[: len(own)]
+            first = np.flatnonzero(new)  # of each key
+            seen = seen[np.arange(len(seen)) - first[np.cumsum(new) - 1] < self._most]
+        self._seen = seen
 
     def of(self, keys: np.ndarray) -> np.ndarray:
         """How many values each of these keys, [n], had."""
-        return np.searchsorted(self._keys, keys, "right") - np.searchsorted(self._keys, keys)
+        return np.searchsorted(self._seen, (keys + 1) * self._bound) - np.searchsorted(self._seen, keys * self._bound)

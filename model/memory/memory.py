@@ -1,7 +1,7 @@
 """What a model remembers of its training text beside its network: an automaton of counts, and how far it is trusted.
 
-`run.run_memory` counts and keeps it, `decoding.remembering` steps through it. B is the batch, C the number of nodes, V
-the vocabulary size.
+`run.run_memory` counts and keeps it, `decoding.remembering` steps through it: 3 bytes a context and character. B is the
+batch, C the number of nodes, V the vocabulary size.
 """
 
 from typing import NamedTuple
@@ -12,29 +12,53 @@ import tensorflow as tf
 from charflow.model.memory.automaton import Automaton
 from charflow.model.memory.gate import NETWORK_ALONE, fit_gate
 
+# Of the logarithms in a row, so that one takes a byte: the error is a fifth of a percent of the row's range at most.
+_STEPS, _LEAST_STEP = 255, 1e-6
+
 
 class Tables(NamedTuple):
     """The memory as tensors of a graph: what a step gathers from.
 
     Attributes:
-        scores: what is added to the network's logits, float32 [C, V]: b times the log-probabilities of the counts.
-        trust: what the network's logits are multiplied by, float32 [C]: a.
-        following: the node after each character, int32 [C * V].
-        vocabulary_size: V.
+        ranks: how far each character's logarithm is below the likeliest one's, in steps of its row, uint8 [C, V].
+        trust: of each node a, and -b times a step of its row, float32 [C, 2].
+        following: the node after each character, as its place among those that the character leads to, uint16, or int32
+            where that is too small, [C * V].
+        first: of each character's nodes in `nodes`, int32 [V].
+        nodes: which each character leads to, those of one character side by side, int32.
     """
 
-    scores: tf.Tensor
+    ranks: tf.Tensor
     trust: tf.Tensor
     following: tf.Tensor
-    vocabulary_size: int
+    first: tf.Tensor
+    nodes: tf.Tensor
 
     def advance(self, node: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """The nodes after these ids, int32 [B]."""
-        return tf.gather(self.following, node * self.vocabulary_size + ids)
+        place = tf.cast(tf.gather(self.following, node * self.first.shape[0] + ids), tf.int32)
+        return tf.gather(self.nodes, tf.gather(self.first, ids) + place)
 
     def joined(self, logits: tf.Tensor, node: tf.Tensor) -> tf.Tensor:
         """Logits of network and counts together, [B, V]."""
-        return logits * tf.gather(self.trust, node)[:, tf.newaxis] + tf.gather(self.scores, node)
+        trust, ranks = tf.gather(self.trust, node), tf.cast(tf.gather(self.ranks, node), tf.float32)
+        return logits * trust[:, :1] + ranks * trust[:, 1:]
+
+
+def pack_following(following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Writes the node after each character in two bytes: `following`, `first` and `nodes` of `Tables`.
+
+    A character leads to the contexts that end with it, a small part of all.
+
+    >>> pack_following(np.array([[0, 900], [0, 900], [500, 900]]))[0].tolist()
+    [0, 0, 0, 0, 1, 0]
+    """
+    nodes, places = zip(*(np.unique(column, return_inverse=True) for column in following.T), strict=True)
+    lengths = np.array([len(each) for each in nodes])
+    packed = np.stack(places, axis=1).reshape(-1)
+    first = (np.cumsum(lengths) - lengths).astype(np.int32)
+    small = lengths.max() <= np.iinfo(np.uint16).max + 1
+    return packed.astype(np.uint16 if small else np.int32), first, np.concatenate(nodes).astype(np.int32)
 
 
 class Memory:
@@ -50,17 +74,25 @@ class Memory:
 
     def __init__(self, automaton: Automaton) -> None:
         self.automaton = automaton
-        n_nodes, self._vocabulary_size = automaton.log_probs.shape
+        below = automaton.log_probs.max(axis=1, keepdims=True) - automaton.log_probs  # what rows share changes nothing
+        self._steps = np.maximum(below.max(axis=1) / _STEPS, _LEAST_STEP)
         alone = np.tile(NETWORK_ALONE, [automaton.n_buckets, 1])
         self.gate = tf.Variable(alone, trainable=False, dtype=tf.float32, name="gate")
-        self._scores = tf.Variable(tf.zeros_like(automaton.log_probs), trainable=False, name="scores")
-        self._trust = tf.Variable(tf.ones([n_nodes]), trainable=False, name="trust")
-        self._following = tf.Variable(automaton.following.reshape(-1), trainable=False, name="following")
+        following, first, nodes = pack_following(automaton.following)
+        packed = {
+            "ranks": np.round(below / self._steps[:, np.newaxis]).astype(np.uint8),
+            "trust": np.zeros([len(below), len(NETWORK_ALONE)], np.float32),
+            "following": following,
+            "first": first,
+            "nodes": nodes,
+        }
+        self._tables = {name: tf.Variable(each, trainable=False, name=name) for name, each in packed.items()}
+        self.weigh()
 
     @property
     def weights(self) -> list[tf.Variable]:
         """What decoding reads."""
-        return [self._scores, self._trust, self._following]
+        return list(self._tables.values())
 
     @property
     def reach(self) -> int:
@@ -79,8 +111,7 @@ class Memory:
 
     def tables(self) -> Tables:
         """The tables, read once for the graph that is being traced."""
-        scores, trust, following = map(tf.convert_to_tensor, self.weights)
-        return Tables(scores, trust, following, self._vocabulary_size)
+        return Tables(*map(tf.convert_to_tensor, self.weights))
 
     def fit(self, logits: np.ndarray, ids: np.ndarray, judged: np.ndarray) -> None:
         """Finds how far the counts are trusted beside a network, on text that neither has learned from.
@@ -99,5 +130,4 @@ class Memory:
     def weigh(self) -> None:
         """Puts the gate into the tables: after it was restored."""
         trust, weight = self.gate.numpy()[self.automaton.buckets].T
-        self._trust.assign(trust)
-        self._scores.assign(weight[:, np.newaxis] * self.automaton.log_probs)
+        self._tables["trust"].assign(np.stack([trust, -weight * self._steps], axis=1))

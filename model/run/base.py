@@ -64,7 +64,10 @@ class Base:
             SettingError: it has other settings than the weights were trained with, or takes part of the messages only.
             UserError: its text is read in another vocabulary.
         """
-        if changed := tuple(differing(self.under(config), config)):
+        wanted = self.under(config)
+        if config.corpus.held_out < wanted.corpus.held_out:  # what is held out of both
+            wanted = replace(wanted, corpus=replace(wanted.corpus, held_out=config.corpus.held_out))
+        if changed := tuple(differing(wanted, config)):
             raise SettingError(
                 "{run} was trained with other settings: leave {changed} out, or start from another run.",
                 run=str(self.run_dir.path),

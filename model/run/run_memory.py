@@ -6,7 +6,6 @@ trusted beside the network is in the checkpoints, with the weights that it was f
 
 import hashlib
 import json
-from collections.abc import Iterator
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from charflow.model.config import TrainingConfig
 from charflow.model.free_memory import refuse_beyond_memory
 from charflow.model.memory.automaton import build_automaton
-from charflow.model.memory.counting import Counts, Kept, Piece, count_contexts
+from charflow.model.memory.counting import Counts, Kept, count_contexts
 from charflow.model.memory.memory import Memory
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training_text import TrainingText
@@ -22,21 +21,22 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.files import replacing
 
 _FORMAT = 1  # raise it when other counts come of the same text and settings
-_PIECE = 1 << 20  # characters
 _FINGERPRINT = "fingerprint"
 _BYTES = 16  # of a context and a character: tables to make, and to step through
 
 
-def count_text(text: TrainingText, training: TrainingConfig) -> Counts | None:
-    """Counts what a run learns from; None where it has no memory."""
+def count_text(text: TrainingText, training: TrainingConfig, run_dir: RunDir) -> Counts | None:
+    """Counts what a run is to remember, or takes what it has counted before; None where it has no memory.
+
+    Raises:
+        UserError: what is counted beside the text cannot be read.
+    """
     if training.memory == "off":
         return None
-
-    def pieces() -> Iterator[Piece]:
-        for start in range(0, text.train_characters, _PIECE):
-            yield text.piece(start, min(_PIECE, text.train_characters - start)), None
-
-    return count_contexts(pieces, text.vocabulary.size, _kept(training))
+    try:
+        return _stored(run_dir, training)
+    except UserError:  # it is new, or was stopped before it had counted
+        return count_contexts(text.counted, text.vocabulary.size, _kept(training))
 
 
 def make_memory(counts: Counts, vocabulary_size: int) -> Memory:
@@ -70,22 +70,26 @@ def load_memory(run_dir: RunDir) -> Memory | None:
     config, vocabulary = run_dir.load()
     if config.training.memory == "off":
         return None
+    return make_memory(_stored(run_dir, config.training), vocabulary.size)
+
+
+def _stored(run_dir: RunDir, training: TrainingConfig) -> Counts:
     try:
         with np.load(run_dir.memory_file, allow_pickle=False) as stored:
-            same = stored[_FINGERPRINT] == _fingerprint(run_dir, config.training)
+            same = stored[_FINGERPRINT] == _fingerprint(run_dir, training)
             counts = Counts(*(stored[name] for name in Counts._fields))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"{run_dir.memory_file} is missing or damaged: resume the run, which counts again.") from error
     if not same:
         raise UserError(
             f"{run_dir.memory_file} has the counts of another text or other settings: resume the run, which counts "
             "again."
         )
-    return make_memory(counts, vocabulary.size)
+    return counts
 
 
 def _kept(training: TrainingConfig) -> Kept:
-    return Kept(training.memory_order, training.memory_contexts, training.memory_count)
+    return Kept(training.memory_order, training.memory_contexts, training.memory_count, training.memory_people)
 
 
 def _fingerprint(run_dir: RunDir, training: TrainingConfig) -> str:

@@ -27,7 +27,7 @@ from charflow.model.training.plan import Plan, check_fit
 from charflow.model.training.report import Report
 from charflow.model.training.samples import Sample
 from charflow.model.training.start import start_run
-from charflow.model.training_text import TextInMemory
+from charflow.model.training_text import text_in_memory
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.files import replacing
@@ -131,7 +131,8 @@ class Sweep:
     def _measure(self, proposal: Proposal, strategy: tf.distribute.Strategy, listener: SweepListener) -> int:
         """Runs a trial to its end; gives the signal that came in its last moment, else 0."""
         config = self._space.apply(self._config, proposal.values)
-        text, run_dir = TextInMemory(self._corpus), RunDir(self.run_folder(proposal.number))
+        text = text_in_memory(self._corpus, config.training, config.data)
+        run_dir = RunDir(self.run_folder(proposal.number))
         try:
             check_fit(config, text, strategy)
         except UserError as error:

@@ -32,6 +32,7 @@ _SHARE = 0.75  # of the time limit
 _LEAST, _TIMES = 500_000, 4  # characters of everybody; and how many times as many as the person has
 _LEAST_SECONDS = 90  # with less for everybody, what the person starts from is worse than nothing
 _A_SECOND = 1_300  # characters of the person to a second of the limit, at most: who has more is best alone
+_KEPT_BACK = 0.1  # of each one's messages before the end: a memory is fitted to the last of the person's
 _MIN_COUNT = 20  # rarer characters of a large chat cost time at each step, and are never learned
 
 
@@ -44,12 +45,14 @@ class Everybody:
         text: of everybody.
         run_dir: where it stands, or will stand.
         time_left: seconds for the person, at most.
+        held_out: share of the person's messages.
     """
 
     config: Config
     text: TrainingText
     run_dir: RunDir
     time_left: float
+    held_out: float
 
     @classmethod
     def before(cls, config: Config, text: TrainingText, cache: CorpusCache | None) -> "Everybody | None":
@@ -70,11 +73,13 @@ class Everybody:
         limit = config.training.time_limit
         if text.train_characters > _A_SECOND * limit:
             return None
-        given = config.corpus.min_count
+        given, held_out = config.corpus.min_count, config.corpus.held_out
+        if config.training.memory != "off":
+            held_out += (1 - held_out) * _KEPT_BACK
         first = replace(
             config,
-            corpus=replace(config.corpus, users=(), min_count=given if given > 1 else _MIN_COUNT),
-            training=replace(config.training, start_from=NOTHING, time_limit=_SHARE * limit),
+            corpus=replace(config.corpus, users=(), min_count=given if given > 1 else _MIN_COUNT, held_out=held_out),
+            training=replace(config.training, start_from=NOTHING, time_limit=_SHARE * limit, memory="off"),
         )
         everybody = read_text(config.data, first, cache=cache)
         if not _is_much(everybody, text):
@@ -84,7 +89,7 @@ class Everybody:
             folder = cache.folder / "bases" / key
         else:
             folder = scratch_file("base")
-        return cls(first, everybody, RunDir(folder), (1 - _SHARE) * limit)
+        return cls(first, everybody, RunDir(folder), (1 - _SHARE) * limit, config.corpus.held_out)
 
     @property
     def is_known(self) -> bool:
@@ -97,7 +102,7 @@ class Everybody:
 
     def before_one(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Has a run, whose configuration has these changes, start from here."""
-        corpus = {"min_count": self.config.corpus.min_count}
+        corpus = {"min_count": self.config.corpus.min_count, "held_out": self.held_out}
         limits = {"epochs": SECOND_PHASE["epochs"], "time_limit": self.time_left}
         return {
             **changes,

@@ -46,9 +46,11 @@ def test_logits_join_network_and_counts_by_the_gate(make: Callable, memory: Memo
         node = nodes[length]
         a, b = memory.gate.numpy()[memory.automaton.buckets[node]]
         network = tf.nn.log_softmax(alone.logits(read(alone, TEXT[:length]))).numpy()[0]
-        expected = tf.nn.softmax(a * network + b * memory.automaton.log_probs[node]).numpy()
+        counts = memory.automaton.log_probs[node]
+        expected = tf.nn.softmax(a * network + b * counts).numpy()
         found = tf.nn.softmax(joined.logits(read(joined, TEXT[:length]))).numpy()[0]
-        np.testing.assert_allclose(found, expected, rtol=1e-4, err_msg=f"after {length}")
+        half_a_step = np.ptp(counts) / 255 / 2
+        np.testing.assert_allclose(found, expected, rtol=1e-4 + 2 * b * half_a_step, err_msg=f"after {length}")
         assert found[0] == 0.0  # [UNK] stays impossible
 
 

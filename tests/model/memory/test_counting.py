@@ -21,7 +21,7 @@ def counted(text: Text, kept: Kept, cuts: tuple[int, ...] = (), *, writers: bool
     return count_contexts(lambda held=[*pieces]: [(ids, people if writers else None) for ids, people in held], V, kept)
 
 
-def spelt(counts: Counts) -> tuple[list[Context], dict[tuple[Context, int], float]]:
+def spelt(counts: Counts, V: int = V) -> tuple[list[Context], dict[tuple[Context, int], float]]:
     """The contexts, in order, and the share of each pair."""
     contexts: list[Context] = [()]
     for key in counts.keys[1:].tolist():

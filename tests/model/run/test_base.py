@@ -70,6 +70,7 @@ def test_base_fingerprint_is_that_of_weights_and_vocabulary(made: Path, tmp_path
         ({"corpus": {"text": {"ends": False}}}, "ends"),
         ({"corpus": {"text": {"reply": True}}}, "reply"),
         ({"corpus": {"held_out": 0.2, "held_out_by": "messages"}}, "held_out and held_out_by"),
+        ({"corpus": {"held_out": 0.05, "min_count": 3}}, "min_count"),
         ({"corpus": {"min_count": 3, "text": {"lowercase": False}}}, "min_count and lowercase"),
     ],
     ids=str,
@@ -81,6 +82,11 @@ def test_base_refuses_other_settings_by_their_names(changes: dict, named: str, m
     assert str(refused.value) == (
         f"{made} was trained with other settings: leave {named} out, or start from another run."
     )
+
+
+def test_base_may_have_held_more_out(made: Path) -> None:
+    base = Base(made)
+    base.check(override(base.under(Config()), {"corpus": {"held_out": 0.05}}), base.vocabulary)
 
 
 def test_base_refuses_a_part_of_the_messages_and_another_vocabulary(made: Path) -> None:

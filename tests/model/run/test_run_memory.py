@@ -26,20 +26,30 @@ def text(make_corpus: Callable[..., Corpus]) -> TextInMemory:
 def run_dir(tmp_path: Path, text: TextInMemory) -> RunDir:
     made = RunDir(tmp_path / "run")
     made.create(Config(training=REMEMBERS), text.corpus)
-    save_counts(made, count_text(text, REMEMBERS))
+    save_counts(made, count_text(text, REMEMBERS, made))
     return made
 
 
 def test_the_counts_come_back_as_they_were(run_dir: RunDir, text: TextInMemory) -> None:
-    expected = make_memory(count_text(text, REMEMBERS), text.vocabulary.size).automaton
+    expected = make_memory(count_text(text, REMEMBERS, RunDir("none")), text.vocabulary.size).automaton
     found = load_memory(run_dir).automaton
     for name, part in expected._asdict().items():
         np.testing.assert_array_equal(part, getattr(found, name), err_msg=name)
     assert (len(found.log_probs), found.order) == (5, 2)
 
 
+def test_a_run_that_goes_on_takes_what_it_has_counted(run_dir: RunDir, text: TextInMemory) -> None:
+    assert isinstance(text.corpus, Corpus)
+    other = TextInMemory(replace(text.corpus, ids=text.corpus.ids[::-1]), memory=True)
+    first, again, anew = (count_text(other, REMEMBERS, each) for each in (run_dir, run_dir, RunDir("none")))
+    np.testing.assert_array_equal(first.keys, again.keys)
+    assert first.pairs.tolist() != anew.pairs.tolist()
+    run_dir.memory_file.write_bytes(b"")
+    np.testing.assert_array_equal(count_text(other, REMEMBERS, run_dir).pairs, anew.pairs)
+
+
 def test_the_text_that_is_fitted_to_is_not_counted(text: TextInMemory) -> None:
-    counts = count_text(text, REMEMBERS)
+    counts = count_text(text, REMEMBERS, RunDir("none"))
     assert counts.totals[0] == text.train_characters == 220 - 11
     np.testing.assert_array_equal(text.fitted(), text.corpus.train_ids[-11:])
 
@@ -48,7 +58,7 @@ def test_a_run_without_memory_has_none(tmp_path: Path, text: TextInMemory) -> No
     off = replace(REMEMBERS, memory="off")
     run_dir = RunDir(tmp_path / "off")
     run_dir.create(Config(training=off), text.corpus)
-    assert count_text(text, off) is load_memory(run_dir) is None
+    assert count_text(text, off, run_dir) is load_memory(run_dir) is None
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-40])])

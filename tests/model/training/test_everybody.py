@@ -72,6 +72,24 @@ def test_everybody_is_a_run_on_all_for_three_quarters_of_the_time(chat: Path, ca
     assert not found.is_known
 
 
+@pytest.mark.parametrize("kind", ["person", "everybody"])
+def test_everybody_has_no_memory_and_learns_nothing_that_one_s_is_fitted_to(
+    kind: str, chat: Path, cache: CorpusCache
+) -> None:
+    settings = config(chat, "mira", training={"memory": kind})
+    text = read_text(settings.data, settings)
+    found = Everybody.before(settings, text, cache)
+    assert (found.config.training.memory, text.fitted_characters) == ("off", 14)
+    chars = found.text.vocabulary
+    learned = chars.decode(found.text.piece(0, 1 << 20)).count("oh my dears, oh")
+    assert (found.config.corpus.held_out, learned) == (pytest.approx(0.19), 17)
+    own = text.vocabulary.decode(text.piece(0, 1 << 20)).count("oh my dears, oh")
+    assert own == 17  # of 18 that are not held out: the last is fitted to
+    changes = found.before_one({"corpus": {"users": ("mira",)}, "training": {"memory": kind}})
+    assert changes["corpus"]["held_out"] == 0.1
+    assert changes["training"]["memory"] == kind
+
+
 @pytest.mark.parametrize(
     "changes",
     [

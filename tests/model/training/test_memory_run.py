@@ -17,10 +17,13 @@ from charflow.model.decoding.decoder import make_decoder
 from charflow.model.decoding.generator import Generator, load_decoder, load_network
 from charflow.model.distributed.strategy import make_strategy
 from charflow.model.evaluation.evaluation import Evaluator, evaluate_held_out
+from charflow.model.memory.automaton import build_automaton
+from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
+from charflow.model.run.run_memory import count_text, load_memory
 from charflow.model.training.report import Result
 from charflow.model.training.start import start_run
-from charflow.model.training_text import TextInMemory
+from charflow.model.training_text import TextInMemory, read_text
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 
 CONFIG = Config(
@@ -88,6 +91,35 @@ def test_an_interrupted_run_has_its_memory_and_goes_on_as_if_never_interrupted(
     assert len(np.unique(gate, axis=0)) > 2
     resumed = train(corpus, path, resume=True)
     assert resumed.held_out.bits_per_char == pytest.approx(whole.held_out.bits_per_char, abs=1e-4)
+
+
+def test_a_run_from_one_with_a_memory_takes_its_weights_and_counts_its_own(
+    finished: tuple[RunDir, Result], tmp_path: Path, sample_chat: Path
+) -> None:
+    base = finished[0]
+    training = replace(CONFIG.training, start_from=str(base.path), steps=4)
+    for kind in ("person", "off"):
+        config = Base(base.path).under(
+            replace(CONFIG, data=(str(sample_chat),), training=replace(training, memory=kind))
+        )
+        config = replace(config, corpus=replace(config.corpus, users=("ada",)))
+        text, run_dir = read_text(config.data, config), RunDir(tmp_path / kind)
+        start_run(config, text, run_dir, make_strategy("one-device"), Listener(None))
+        first = run_dir.read_metrics()[0]
+        memory = load_memory(run_dir)
+        assert first["step"] == 0
+        assert (memory is None) == (kind == "off")
+        if memory:
+            own = count_text(text, config.training, RunDir("none"))
+            np.testing.assert_array_equal(
+                memory.automaton.log_probs, build_automaton(own, text.vocabulary.size).log_probs
+            )
+            assert memory.automaton.log_probs.shape != load_memory(base).automaton.log_probs.shape
+        alone = make_decoder(load_network(base), "stream", 8)
+        bits = evaluate_held_out(Evaluator(alone), text, 4_000).bits_per_char
+        assert (
+            (first["held_out_part_bits"] < bits - 0.5) if memory else first["held_out_part_bits"] == pytest.approx(bits)
+        )
 
 
 def test_an_export_agrees_with_it_alone_in_batches_and_in_chunks(
