@@ -62,13 +62,13 @@ def train(config: Config, folder: Path, cache: CorpusCache) -> tuple[TrainingTex
 
 
 def join(run: Path, text: TrainingText, config: Config) -> tuple[float, Memory, float]:
-    """Joins counts to a run's weights: bits, the memory, and the seconds that it took to make it."""
+    """Joins counts to a run's weights: bits, the memory, and the processor's seconds that it took to make it."""
     decoder = decoder_of(run)
-    began = time.perf_counter()
+    began = time.process_time()
     counts = count_text(text, config.training, RunDir(run / "no run"))
     assert counts
     memory = make_memory(counts, text.vocabulary.size)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     MemoryFit(decoder, memory, text)()
     found = evaluate_held_out(Evaluator(decoder_of(run, memory)), text, MOST_SCORED)
     assert found
@@ -82,7 +82,7 @@ def decoder_of(run: Path, memory: Memory | None = None) -> Decoder:
 
 
 def speeds(run: Path, memory: Memory) -> list[tuple[int, float, float]]:
-    """Characters a second without and with the memory for each batch, the fastest of some by turns."""
+    """Characters in a processor's second without and with the memory for each batch, the best of some by turns."""
     config, vocabulary = RunDir(run).load()
     limits = Limits(prompt_chars=64, completion_chars=256)
     writers = [
@@ -94,10 +94,10 @@ def speeds(run: Path, memory: Memory) -> list[tuple[int, float, float]]:
         best = [0.0, 0.0]
         for _ in range(TURNS + 1):  # the first traces
             for place, writer in enumerate(writers):
-                began = time.perf_counter()
+                began = time.process_time()
                 written = writer.generate(["how do i "] * batch, max_chars=CHARS, seed=1)
                 length = sum(text.length for text in written)
-                best[place] = max(best[place], length / (time.perf_counter() - began))
+                best[place] = max(best[place], length / (time.process_time() - began))
         rows.append((batch, *best))
     return rows
 
@@ -118,7 +118,7 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
     cache = CorpusCache(folder / "cache")
     everybody = settings(args, corpus={"min_count": 20, "held_out": 0.1 + 0.9 * LEFT_OUT}, steps=args.base_steps)
     train(everybody, folder / "base", cache)
-    print("| person (characters) | starts from | off | person | everybody | build, s | contexts | MB |")
+    print("| person (characters) | starts from | off | person | everybody | build, processor s | contexts | MB |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for user in args.user:
         for start in ("none", str(folder / "base")):
@@ -148,7 +148,7 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
                 + f"{', '.join(f'{each.n_bytes / 1e6:.0f}' for each in memories)} |",
                 flush=True,
             )
-    print("\n| rows | characters/s without | with | |\n| ---: | ---: | ---: | ---: |")
+    print("\n| rows | characters in a processor's second without | with | |\n| ---: | ---: | ---: | ---: |")
     for batch, without, joined in speeds(runs["person"], memories[-1]):
         print(f"| {batch} | {without:,.0f} | {joined:,.0f} | {joined / without:.0%} |", flush=True)
 

@@ -119,7 +119,7 @@ def test_what_does_not_say_who_wrote_it_is_refused(
         "memory person."
     )
     with pytest.raises(SettingError, match=r"^memory everybody reads the chat once more, which a pipe does not allow"):
-        read_text([str(make_pipe(Path(chat).read_bytes()))], settings(chat))
+        read_text([pipe := str(make_pipe(Path(chat).read_bytes()))], settings(pipe))
 
 
 def test_a_memory_of_everybody_needs_no_text_on_disk() -> None:
