@@ -7,6 +7,7 @@ write them; `vocabulary` has their names. Prompts may have them: text that ends 
 END = "\x03"  # END OF TEXT: the message before it is over
 REPLY = "\x02"  # START OF TEXT: what follows answers what stands before it
 NAMES = {END: "[END]", REPLY: "[REPLY]"}
+UNKNOWN_ID = 0  # what stands for each character that a vocabulary lacks
 LINE_BREAK = "\n"  # what `END` reads as inside of a text
 
 

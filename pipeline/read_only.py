@@ -10,16 +10,17 @@ V is the vocabulary size.
     ([2, 3, 2, 3], [False, False, True, True])
 """
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import tensorflow as tf
 
 from charflow.pipeline.code_points import CODE_POINTS
-from charflow.pipeline.marks import END, REPLY
-from charflow.pipeline.vocabulary import UNKNOWN_ID
+from charflow.pipeline.marks import END, REPLY, UNKNOWN_ID
 
-Ids = TypeVar("Ids", np.ndarray, tf.Tensor)
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Ids = TypeVar("Ids", np.ndarray, "tf.Tensor")
 
 
 def plain(ids: Ids, size: int) -> Ids:

@@ -11,11 +11,11 @@ import numpy as np
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.corpus.kept_texts import LITTLE
 from charflow.pipeline.errors import counted
-from charflow.pipeline.marks import END
+from charflow.pipeline.marks import END, UNKNOWN_ID
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.read_only import is_learned
 from charflow.pipeline.scrub import count_finds
-from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
+from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence, listed
 
 _AT_ONCE = 1 << 20  # ids

@@ -18,11 +18,10 @@ import tensorflow as tf
 from charflow.pipeline.code_points import CODE_POINTS, points_of
 from charflow.pipeline.errors import UserError, quoted
 from charflow.pipeline.files import VOCABULARY, replacing
-from charflow.pipeline.marks import NAMES, REPLY
+from charflow.pipeline.marks import NAMES, REPLY, UNKNOWN_ID
 from charflow.pipeline.settings import AnyText, Count, checked
 from charflow.sentences import Sentence
 
-UNKNOWN_ID = 0
 UNKNOWN_TOKEN = "[UNK]"
 REPLACEMENT = "\ufffd"  # what an unknown character reads as in decoded text
 

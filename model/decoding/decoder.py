@@ -17,8 +17,8 @@ from charflow.model.decoding.stepping import IMPOSSIBLE, Stepper, array_like
 from charflow.model.memory.memory import Memory
 from charflow.model.network.cells import State
 from charflow.model.network.network import Network
+from charflow.pipeline.marks import UNKNOWN_ID
 from charflow.pipeline.settings import Count, checked
-from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 
 class Decoder:

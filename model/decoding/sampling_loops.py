@@ -15,7 +15,7 @@ from charflow.model.decoding.sampling import draw, uniforms
 from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.decoding.stepping import Stepper, array_like, select
 from charflow.model.network.cells import State
-from charflow.pipeline.vocabulary import UNKNOWN_ID
+from charflow.pipeline.marks import UNKNOWN_ID
 
 _AT_ONCE = 2  # steps of the plain loop between two looks whether to go on: 5 % faster than 1 for a single row
 _COLDEST, _HOTTEST = 1e-6, 1e6

@@ -18,10 +18,10 @@ from charflow.model.decoding.settings import LONGEST_STOP, Limits, SamplingSetti
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.kept_texts import opening
 from charflow.pipeline.corpus.replies import question_end
-from charflow.pipeline.marks import END, LINE_BREAK, NAMES, REPLY
+from charflow.pipeline.marks import END, LINE_BREAK, NAMES, REPLY, UNKNOWN_ID
 from charflow.pipeline.text import normalise
 from charflow.pipeline.text_settings import TextSettings
-from charflow.pipeline.vocabulary import UNKNOWN_ID, CharacterLookup
+from charflow.pipeline.vocabulary import CharacterLookup
 
 _BYTES_PER_CHAR = 16  # of a text that are read for each character it may keep; what NFKC shrinks more is cut shorter
 _STATE_STEP = 2.0**24  # a cell's state moves by at most 1 a character, and float32 counts no further than this

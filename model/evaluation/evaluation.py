@@ -16,8 +16,8 @@ import tensorflow as tf
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.marks import UNKNOWN_ID
 from charflow.pipeline.read_only import is_known, is_learned, plain
-from charflow.pipeline.vocabulary import UNKNOWN_ID
 
 _MOST_ROWS = 64
 _LEAST_ROW = 256  # characters; shorter texts are read in fewer rows

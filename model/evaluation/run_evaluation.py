@@ -24,9 +24,10 @@ from charflow.pipeline.corpus.users import AbsentUserError
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
 from charflow.pipeline.formats.messages import Messages, count_users, read_messages
+from charflow.pipeline.marks import UNKNOWN_ID
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.read_only import is_learned
-from charflow.pipeline.vocabulary import UNKNOWN_ID, Vocabulary
+from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
 
 _MOST_COUNTED = 1 << 25  # characters of a prepared training text that the baselines learn from

@@ -26,6 +26,7 @@ NEEDS: dict[str, list[str]] = {
     "train": ["{chat}", "--out", "{new}"],
     "sweep": ["{chat}", "--out", "{new}", "--trials", "1"],
     "evaluate": ["{run}"],
+    "who": ["a", "--among", "{run}"],
     "generate": ["{run}", "a", "--length", "1"],
     "export": ["{run}", "--to", "{new}"],
     "complete": ["a", "--server", "127.0.0.1:1", "--timeout", "1"],

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,15 @@ from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.sample_chat import write_sample_chat
 from charflow.pipeline.text_settings import TextSettings
 
-ENDS = TextSettings(ends=True)  # as the preset of `train` has it
+ENDS = TextSettings(ends=True)
+DEFAULT = CorpusSettings(held_out_by="person", text=ENDS)  # as the preset of `train` has it
 
 
 @pytest.mark.slow
 def test_prepare_json_has_the_facts(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     done = call("prepare", sample_chat, "--to", tmp_path / "to", "--shard-size", 20_000, "--json")
     assert (done.status, done.err) == (0, "")
-    facts = build_corpus(sample_chat, CorpusSettings(text=ENDS)).facts()
+    facts = build_corpus(sample_chat, DEFAULT).facts()
     assert done.json["seconds"] > 0
     assert {name: value for name, value in done.json.items() if name != "seconds"} == {
         **facts,
@@ -35,7 +37,7 @@ def test_prepare_json_has_the_facts(call: Callable, sample_chat: str, tmp_path: 
 @pytest.mark.slow
 def test_prepare_shows_the_same_for_people(call: Callable, sample_chat: str, tmp_path: Path) -> None:
     done = call("prepare", sample_chat, "--to", tmp_path / "to", "--user", "mira")
-    facts = build_corpus(sample_chat, CorpusSettings(users=("mira",), text=ENDS)).facts()
+    facts = build_corpus(sample_chat, replace(DEFAULT, users=("mira",))).facts()
     assert (done.status, done.err) == (0, "")
     assert f"messages    {facts['messages']:,} of 600 rows (" in done.out
     assert (
@@ -62,6 +64,7 @@ def test_prepare_passes_every_setting_on(call: Callable, tmp_path: Path) -> None
         min_length=3,
         min_count=2,
         held_out=0.2,
+        held_out_by="person",
         text=TextSettings(lowercase=False, unicode_form="NFC", ends=True),
         csv=CsvFormat(text_column="room", delimiter=",", skip_bad_rows=True),
     )
@@ -85,12 +88,12 @@ def test_prepare_interrupted_goes_on_by_the_same_command(
     assert stopped.err == "charflow: interrupted: the same command goes on after the last whole shard.\n"
     assert (tmp_path / "to" / "progress.json").exists()
     assert call(*arguments).status == 0
-    assert PreparedCorpus.open(tmp_path / "to").facts() == build_corpus(sample_chat, CorpusSettings(text=ENDS)).facts()
+    assert PreparedCorpus.open(tmp_path / "to").facts() == build_corpus(sample_chat, DEFAULT).facts()
 
 
 @pytest.mark.slow
 def test_prepare_without_ends_is_the_recipe_s_text(call: Callable, sample_chat: str, tmp_path: Path) -> None:
-    assert call("prepare", sample_chat, "--to", tmp_path / "to", "--no-ends").status == 0
+    assert call("prepare", sample_chat, "--to", tmp_path / "to", "--no-ends", "--held-out-by", "messages").status == 0
     assert PreparedCorpus.open(tmp_path / "to").facts() == build_corpus(sample_chat, CorpusSettings()).facts()
 
 
