@@ -14,8 +14,7 @@ from typing import Any, Literal, Protocol
 import tensorflow as tf
 
 from charflow.model.config import Config
-from charflow.model.decoding.decoder import make_decoder
-from charflow.model.decoding.generator import load_network
+from charflow.model.decoding.generator import load_decoder
 from charflow.model.distributed.strategy import placement
 from charflow.model.evaluation.evaluation import MOST_SCORED, Evaluator, evaluate_held_out
 from charflow.model.network.network import forget_networks
@@ -246,10 +245,7 @@ class EachUser:
 
 @cache
 def _evaluator(folder: str) -> Evaluator:
-    run_dir = RunDir(folder)
-    config, vocabulary = run_dir.load()
-    network, length = load_network(run_dir), config.training.window_length
-    return Evaluator(make_decoder(network, "stream", length, vocabulary.never_written))
+    return Evaluator(load_decoder(RunDir(folder), "stream"))
 
 
 def _same(run_dir: RunDir, config: Config, text: TrainingText) -> Config:

@@ -45,6 +45,16 @@ def losses(out: Path, *processes: subprocess.Popen[str]) -> np.ndarray:
     return RunDir(out).read_losses()
 
 
+def on_one_and_two(chat: str, folder: Path, *more: str) -> tuple[np.ndarray, np.ndarray]:
+    """The losses of the same training on one device and on two replicas, which run at the same time."""
+    alone, both = folder / "alone", folder / "both"
+    processes = [
+        train(chat, alone, "--strategy", "one-device", *more),
+        train(chat, both, "--strategy", "mirrored", *more, cpus=2),
+    ]
+    return losses(alone, processes[0]), losses(both, processes[1])
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> np.ndarray:
     out = tmp_path_factory.mktemp("alone") / "run"
@@ -67,13 +77,7 @@ def test_mirrored_training_has_the_losses_of_one_device(
 
 def test_mirrored_training_on_replies_has_the_losses_of_one_device(sample_chat: str, tmp_path: Path) -> None:
     """Replicas have unequal numbers of targets to learn: each counts alike, whose part of the batch it is in."""
-    more = ["--reply", "--steps", "30", "--targets", "next"]
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    processes = [
-        train(sample_chat, alone, "--strategy", "one-device", *more),
-        train(sample_chat, both, "--strategy", "mirrored", *more, cpus=2),
-    ]
-    expected, found = losses(alone, processes[0]), losses(both, processes[1])
+    expected, found = on_one_and_two(sample_chat, tmp_path, "--reply", "--steps", "30", "--targets", "next")
     assert len(expected) == 30
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -82,12 +86,7 @@ def test_mirrored_training_starts_from_a_run_as_one_device_does(
     launched: Path, sample_chat: str, tmp_path: Path
 ) -> None:
     more = ["--from", str(launched), "--user", "olena", "--steps", "20"]
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    processes = [
-        train(sample_chat, alone, "--strategy", "one-device", *more),
-        train(sample_chat, both, "--strategy", "mirrored", *more, cpus=2),
-    ]
-    expected, found = losses(alone, processes[0]), losses(both, processes[1])
+    expected, found = on_one_and_two(sample_chat, tmp_path, *more)
     assert len(expected) == 20
     assert expected[0] < RunDir(launched).read_losses()[0] - 0.5  # it knows what the base knows
     np.testing.assert_allclose(found, expected, atol=1e-4)
