@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from charflow.model.memory.counting import ABSENT, find
+from charflow.model.memory.tally import ABSENT, find
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import Count, checked
 

@@ -7,18 +7,23 @@ for mining association rules", VLDB 1994), so that each order is counted among w
 N is the number of characters, V the vocabulary size, C the number of contexts, P the number of pairs.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from charflow.model.memory.smoothing import discounted_shares
+from charflow.model.memory.tally import ABSENT, Different, Tally, find, finder, runs
+from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.read_only import is_known
+from charflow.pipeline.scratch import scratch_file
 
 ROOT = 0  # the empty context
-ABSENT = -1
-
 MOST_PEOPLE = 1 << 24
+
+_AT_ONCE = 1 << 22  # characters that are sorted together, at least
 
 # The ids of a stretch of text, [n], and which person wrote each, below MOST_PEOPLE, int64 [n]; None where one did.
 Piece = tuple[np.ndarray, np.ndarray | None]
@@ -67,9 +72,12 @@ def count_contexts(pieces: Callable[[], Iterable[Piece]], vocabulary_size: int, 
     """Counts a text, once for each order; what is read only or unknown has no count, and ends what contexts reach.
 
     Args:
-        pieces: gives the text from its beginning, whenever it is called.
+        pieces: gives the text from its beginning, whenever it is called, the same way each time.
         vocabulary_size: V.
         kept: what is.
+
+    Raises:
+        UserError: there is no room for temporary files.
 
     >>> text = np.array([1, 2, 1, 2, 1, 2, 3])
     >>> counts = count_contexts(lambda: [(text, None)], 4, Kept(order=1, contexts=9, occurrences=2))
@@ -77,57 +85,123 @@ def count_contexts(pieces: Callable[[], Iterable[Piece]], vocabulary_size: int, 
     ([-5, 1, 2], [7, 3, 3], [1, 2, 6, 9])
     """
     V = vocabulary_size
+    text = _Contexts(pieces, V)
     keys, suffixes, ends = np.array([-V - 1]), np.array([ROOT]), [1]
     columns: list[tuple[np.ndarray, ...]] = []
     for order in range(kept.order + 1):
-        tally = _Tally(kept.people, V)
-        for text in _with_run_up(pieces(), order + 1, V):
-            tally.add(*_keys_of_order(keys, text, order, V))
-        pairs, counts = tally.kept(kept.occurrences)
-        totals = np.bincount(tally.keys // V, tally.counts, minlength=len(keys))[ends[-2] if order else ROOT :]
-        columns.append((totals.astype(np.int64), pairs, tally.shares(V, raw=order == kept.order)[tally.places(pairs)]))
-        if order < kept.order:
+        first, longest = ends[-2] if order else ROOT, order == kept.order
+        pairs, counts, before = _tallied(text, V, raw=longest)
+        shares = discounted_shares(counts if longest else before, pairs // V)
+        totals = np.bincount(pairs // V, counts, minlength=text.n_contexts).astype(np.int64)
+        chosen = _enough(text, pairs, counts, kept)
+        pairs, counts = pairs[chosen] + first * V, counts[chosen]
+        columns.append((totals, pairs, shares[chosen]))
+        if not longest:
             grown = _longer(keys, suffixes, pairs, counts, kept.contexts, V)
             keys, suffixes = (np.concatenate(both) for both in zip((keys, suffixes), grown, strict=True))
             ends.append(len(keys))
+            text.grow(grown[0] - first * V)
     totals, pairs, shares = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     return _most_frequent(Counts(keys, suffixes, totals, pairs, shares, np.array(ends)), kept.contexts, V)
 
 
-def _with_run_up(pieces: Iterable[Piece], length: int, V: int) -> Iterator[Piece]:
-    """Puts the last ids before each piece in front of it."""
-    before = np.full(length, V)  # which is no character's id
-    for ids, writers in pieces:
-        ids = np.concatenate([before, ids])
-        before = ids[len(ids) - length :]
-        yield ids, writers
+class _Contexts:
+    """The context of each character of a text, for one order after the other; they wait in a scratch file.
+
+    A pair is here `context * V + character`, with the contexts of this order numbered from 0 in the order of keys.
+
+    Attributes:
+        n_contexts: of this order.
+    """
+
+    def __init__(self, pieces: Callable[[], Iterable[Piece]], V: int) -> None:
+        self._pieces, self._V, self._order, self.n_contexts = pieces, V, 0, 1
+        self._file: Path | None = None
+
+    @property
+    def none(self) -> int:
+        """Stands for a pair whose context is not kept, or whose character has no count."""
+        return self.n_contexts * self._V
+
+    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """Yields the pair of each character, int64 [n]; what stood before its context, V at the start; who wrote it."""
+        before = np.full(self._order + 1, self._V)
+        with self._file.open("rb") if self._file else nullcontext() as file:
+            for ids, writers in _gathered(self._pieces()):
+                with_run_up = np.concatenate([before, ids])
+                before = with_run_up[len(ids) :]
+                contexts = np.fromfile(file, np.int32, len(ids)) if file else np.full(len(ids), ROOT, np.int32)
+                pairs = contexts * np.int64(self._V) + ids
+                pairs[(contexts == ABSENT) | ~is_known(ids, self._V)] = self.none
+                yield pairs, with_run_up[: len(ids)].clip(max=self._V), writers
+
+    def grow(self, pairs: np.ndarray) -> None:
+        """Goes on to the next order, whose contexts are these pairs, rising.
+
+        Raises:
+            UserError: there is no room for temporary files.
+        """
+        path, last = scratch_file("contexts"), np.full(1, ABSENT, np.int32)
+        places = finder(pairs, self.none)
+        try:
+            with path.open("wb") as file:
+                for own, _, _ in self.pairs():
+                    contexts = np.concatenate([last, places(own).astype(np.int32)])
+                    last = contexts[len(own) :]
+                    file.write(contexts[: len(own)].tobytes())
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({reason(error)}): free some room, or set TMPDIR.") from error
+        if self._file:
+            self._file.unlink()
+        self._file, self._order, self.n_contexts = path, self._order + 1, len(pairs)
 
 
-def _keys_of_order(
-    keys: np.ndarray, text: Piece, order: int, V: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The pairs of a piece whose contexts are kept, as keys, [n]; the ids before their contexts; and the writers."""
-    ids, writers = text
-    counted = is_known(ids, V)
-    contexts = np.full(len(ids), ROOT)  # of the characters before each, first none of them
-    for _ in range(order):
-        contexts = np.concatenate([[ABSENT], np.where(counted, _after(keys, contexts, ids, V), ABSENT)[:-1]])
-    contexts, new, before = contexts[order + 1 :], ids[order + 1 :], ids[: -order - 1]
-    chosen = counted[order + 1 :] & (contexts != ABSENT)
-    pairs, before = contexts[chosen] * V + new[chosen], before[chosen].clip(max=V)
-    return pairs, before, None if writers is None else writers[chosen]
+def _gathered(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Joins pieces, so that what is sorted at once is large and the merging little."""
+    held: list[Piece] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(len(ids) for ids, _ in held) >= _AT_ONCE:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(pieces: Sequence[Piece]) -> Piece:
+    ids, writers = zip(*pieces, strict=True)
+    return np.concatenate(ids), None if writers[0] is None else np.concatenate(writers)
+
+
+def _tallied(text: _Contexts, V: int, *, raw: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs of an order, rising; how often each is there; and after how many different characters, unless `raw`."""
+    tally, bound = Tally(), 1 if raw else V + 1
+    for pairs, before, _ in text.pairs():
+        counted = pairs != text.none
+        tally.add(pairs[counted] * bound + (0 if raw else before[counted]))
+    return runs(tally.keys // bound, tally.counts)
+
+
+def _enough(text: _Contexts, pairs: np.ndarray, counts: np.ndarray, kept: Kept) -> np.ndarray:
+    """Which pairs occur so often, or were written by enough people, bool; who wrote is asked of the others alone."""
+    often = counts >= kept.occurrences
+    asked = pairs[~often & (counts >= kept.people)]
+    if not len(asked):
+        return often
+    places, people = finder(asked, text.none), Different(MOST_PEOPLE, kept.people)
+    for own, _, writers in text.pairs():
+        if writers is None:
+            return often
+        found = places(own)
+        wanted = found != ABSENT
+        people.add(found[wanted], writers[wanted])
+    often[find(pairs, asked[people.reached()])] = True
+    return often
 
 
 def _after(keys: np.ndarray, contexts: np.ndarray, ids: np.ndarray, V: int) -> np.ndarray:
     """The contexts that are one id longer, [n]; ABSENT where there is none."""
     return np.where(contexts == ABSENT, ABSENT, find(keys, contexts * V + ids))
-
-
-def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The place of each key among rising ones, [n], or ABSENT."""
-    ends = np.append(keys, np.iinfo(np.int64).max)  # keeps the place of a key beyond the last valid
-    places = np.searchsorted(ends, wanted)
-    return np.where(ends[places] == wanted, places, ABSENT)
 
 
 def _longer(
@@ -161,64 +235,3 @@ def _most_frequent(counts: Counts, most: int, V: int) -> Counts:
         shares=counts.shares[left],
         ends=np.searchsorted(chosen, counts.ends),
     )
-
-
-class _Tally:
-    """Counts keys, and the different characters before and writers of each.
-
-    Attributes:
-        keys: all that were counted, rising.
-        counts: of each.
-    """
-
-    def __init__(self, people: int, V: int) -> None:
-        self._people = people
-        self.keys, self.counts = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._before, self._writers = _Different(V + 1), _Different(MOST_PEOPLE, most=people)
-
-    def add(self, keys: np.ndarray, before: np.ndarray, writers: np.ndarray | None) -> None:
-        """Counts each key, [n], once more."""
-        own, counts = np.unique(keys, return_counts=True)
-        known = np.union1d(self.keys, own)
-        summed = np.zeros(len(known), np.int64)
-        summed[np.searchsorted(known, self.keys)] = self.counts
-        summed[np.searchsorted(known, own)] += counts
-        self.keys, self.counts = known, summed
-        self._before.add(keys, before)
-        if writers is not None:
-            self._writers.add(keys, writers)
-
-    def kept(self, occurrences: int) -> tuple[np.ndarray, np.ndarray]:
-        """The keys that occurred so often, or that enough people wrote, and their counts."""
-        kept = (self.counts >= occurrences) | (self._writers.of(self.keys) >= self._people)
-        return self.keys[kept], self.counts[kept]
-
-    def places(self, keys: np.ndarray) -> np.ndarray:
-        """Where these keys are."""
-        return np.searchsorted(self.keys, keys)
-
-    def shares(self, V: int, *, raw: bool) -> np.ndarray:
-        """The share of each key in its context, discounted; by its count, or by how many characters stood before."""
-        return discounted_shares(self.counts if raw else self._before.of(self.keys), self.keys // V)
-
-
-class _Different:
-    """Counts the different values below `bound` of each key, up to `most`; together they are one number."""
-
-    def __init__(self, bound: int, most: int | None = None) -> None:
-        self._bound, self._most = bound, most
-        self._seen = np.empty(0, np.int64)
-
-    def add(self, keys: np.ndarray, values: np.ndarray) -> None:
-        """Takes a value, [n], of each key, [n]."""
-        seen = np.union1d(self._seen, keys * self._bound + values)
-        if self._most:
-            own = seen // self._bound
-            new = np.append(True, own[1:] != own[:-1])[: len(own)]
-            first = np.flatnonzero(new)  # of each key
-            seen = seen[np.arange(len(seen)) - first[np.cumsum(new) - 1] < self._most]
-        self._seen = seen
-
-    def of(self, keys: np.ndarray) -> np.ndarray:
-        """How many values each of these keys, [n], had."""
-        return np.searchsorted(self._seen, (keys + 1) * self._bound) - np.searchsorted(self._seen, keys * self._bound)
