@@ -7,7 +7,12 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.network.cells import CellWeights, step
-from charflow.model.network.fused_lstm import loss_and_gradients, lstm_sequence
+from charflow.model.network.fused_lstm import (
+    count_parts,
+    loss_and_gradients,
+    lstm_sequence,
+    part_loss_and_gradients,
+)
 from charflow.model.network.network import Network
 
 STEPS, BATCH, UNITS, VOCABULARY = 4, 3, 6, 5
@@ -151,3 +156,23 @@ def test_lstm_sequence_and_its_gradient_equal_finite_differences(steps: int) -> 
     loss = lambda p, r: float((numpy_sequence(p, r) * weighting).sum())  # noqa: E731
     np.testing.assert_allclose(d_projected, finite_differences(lambda p: loss(p, recurrent), projected), atol=1e-5)
     np.testing.assert_allclose(d_recurrent, finite_differences(lambda r: loss(projected, r), recurrent), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "units", "expected"),
+    [(32, 256, 2), (64, 256, 4), (48, 256, 3), (128, 128, 4), (34, 256, 2), (33, 256, 1), (16, 128, 1), (64, 1024, 1)],
+)
+def test_count_parts(batch_size: int, units: int, expected: int) -> None:
+    assert count_parts(batch_size, units) == expected
+
+
+@pytest.mark.parametrize("targets", ["next", "all"])
+def test_parts_of_a_batch_add_up_to_the_whole(make_network: Callable, targets: str) -> None:
+    rng = np.random.default_rng(7)
+    ids = tf.constant(rng.integers(0, VOCABULARY, [32, STEPS]), tf.int32)
+    wanted = ids[:, -1] if targets == "next" else ids
+    masks = [tf.constant(rng.integers(0, 2, [1, 32, UNITS]), tf.float32)]
+    learned = tf.constant(rng.integers(0, 2, wanted.shape), tf.float32)
+    given = (*weights_of(make_network("lstm", 1, targets)), ids, wanted, masks, learned)
+    assert count_parts(32, UNITS) == 2
+    assert_same(loss_and_gradients(*given), part_loss_and_gradients(*given))
