@@ -16,6 +16,7 @@ from charflow.cli.terminal import console
 from charflow.cli.terminal.console import Copied
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
+from charflow.model.config import NOTHING
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import counted
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from charflow.model.search.sweep import Sweep
     from charflow.model.search.trials import Trial
     from charflow.model.training.report import Report
+
+_SECONDS = 60.0  # of a trial
 
 
 @checked
@@ -40,19 +43,25 @@ def sweep(
         Bounds(at_least=1),
     ] = 20,
     time_limit: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Training time of a trial."), Bounds(above=0)
-    ] = 60.0,
+        float | None, typer.Option(metavar="SECONDS", help="Training time of a trial. [default: 60]"), Bounds(above=0)
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Search settings of runs that start from the weights of this one."),
+    ] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUES",
             help="A setting to search, LOW:HIGH or A,B,C, such as units=64:512 or layers=1,2; repeat for several. One "
-            "value fixes the setting. [default: units, layers, dropout, learning_rate, batch_size, window_length]",
+            "value fixes the setting. [default: units, layers, dropout, learning_rate, batch_size, window_length; with "
+            "--from learning_rate, warmup_steps, window_shift, batch_size, dropout]",
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="P", help="Where the search starts: default, or tutorial.")] = (
-        "default"
-    ),
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="Where the search starts: default, or tutorial. [default: default]"),
+    ] = None,
     changes: options.Changes = options.NO_CHANGES,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the search and of every trial.")] = None,
     cache: options.Cache = None,
@@ -61,27 +70,32 @@ def sweep(
 ) -> None:
     """Search for the settings that predict held-out text best, by many short runs.
 
-    The first trial has the preset's own settings. Trials that fall behind the median are ended early. The weights of
-    all but the best are deleted; settings and metrics stay in DIR/trials. After Ctrl-C, or worse, the same command
-    goes on.
+    The first trial has the preset's own settings, or with --from those of any run that starts from another. Trials that
+    fall behind the median are ended early. The weights of all but the best are deleted; settings and metrics stay in
+    DIR/trials. After Ctrl-C, or worse, the same command goes on.
     """
     load_tensorflow()
-    from charflow.model.search.space import DEFAULT_SEARCH, Space
+    from charflow.model.run.base import Base
+    from charflow.model.search.space import DEFAULT_SEARCH, SECOND_SEARCH, Space
     from charflow.model.search.sweep import Stopped, Sweep, locked
     from charflow.model.training.configure import configure
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.corpus.corpus import build_corpus
     from charflow.pipeline.remarks import remarks
 
-    training = options.given(time_limit=time_limit, seed=seed)
+    if time_limit is None and start_from in (None, "", NOTHING):  # a run that starts from another has its own limits
+        time_limit = _SECONDS
+    training = options.given(time_limit=time_limit, seed=seed, start_from=start_from)
     config = configure(data, {"corpus": changes, "training": training}, name=preset)
-    space = Space.parse(search or DEFAULT_SEARCH, config)
+    base = Base(config.training.start_from) if config.training.starts else None
+    space = Space.parse(search or (SECOND_SEARCH if base else DEFAULT_SEARCH), config, base=base)
+    store, vocabulary = None if no_cache else CorpusCache(cache), base.vocabulary if base else None
     with waiting("reading"):
-        corpus = build_corpus(data, config.corpus, None if no_cache else CorpusCache(cache))
-    console.remark(remarks(corpus))
+        corpus = build_corpus(data, config.corpus, store, vocabulary=vocabulary)
+    console.remark(remarks(corpus, starts=config.training.starts))
     with locked(out):
         found = Sweep(out, config, space, corpus)
-        with _SweepScreen(trials, found.trials.n_done(), time_limit) as screen:
+        with _SweepScreen(trials, found.trials.n_done(), config.training.time_limit) as screen:
             try:
                 found.run(trials, screen)
             except (Stopped, KeyboardInterrupt, Terminated) as stop:
@@ -95,7 +109,7 @@ def sweep(
         if json:
             console.print_json(_figures(found, config))
         else:
-            _show(found, data)
+            _show(found, data, starts=config.training.starts)
 
 
 class _SweepScreen:
@@ -139,7 +153,7 @@ class _SweepScreen:
         )
 
 
-def _show(found: "Sweep", data: list[str]) -> None:
+def _show(found: "Sweep", data: list[str], *, starts: bool) -> None:
     all_trials, best = found.trials.all(), found.trials.best()
     # Those that ended early have not had their time: they come after all that have, whatever their figure.
     order = sorted(all_trials, key=lambda trial: (trial.bits or math.inf, trial.part_bits or math.inf))
@@ -160,16 +174,18 @@ def _show(found: "Sweep", data: list[str]) -> None:
         right=2 + len(names),
     )
     console.out.print()
-    rows: list[tuple[str, str]] = [("+", "the preset's own settings"), ("picture", Copied(found.picture_file))]
+    own = "the settings of any run that starts from another" if starts else "the preset's own settings"
+    rows: list[tuple[str, str]] = [("+", own), ("picture", Copied(found.picture_file))]
     if failed := [trial for trial in all_trials if trial.state == "failed"]:
         rows.append(("failed", f"{len(failed)} of {counted(len(all_trials), 'trial')}: {failed[0].why}"))
     if best:
         command = ["charflow", "train", *data, "--config", str(found.best_file), "--out", "RUN"]
+        longer = "" if starts else " --time-limit SECONDS"
         rows += [
             ("* best", f"trial {best.number}; its run is {found.run_folder(best.number)}"),
             ("settings", Copied(found.best_file)),
             ("weights", "of all other trials deleted; their settings and metrics are kept"),
-            ("next", Copied(f"{shlex.join(command)} --time-limit SECONDS")),
+            ("next", Copied(shlex.join(command) + longer)),
         ]
     console.pairs(console.out, rows)
 
@@ -190,6 +206,7 @@ def _figures(found: "Sweep", config: "Config") -> dict[str, Any]:
     return {
         "sweep": str(found.folder),
         "time_limit": config.training.time_limit,
+        "from": config.training.start_from if config.training.starts else None,
         "trials": [asdict(trial) for trial in found.trials.all()],
         "best": best.number if best else None,
         "run": str(found.run_folder(best.number)) if best else None,

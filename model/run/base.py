@@ -53,12 +53,12 @@ class Base:
         network = replace(config.network, **{name: getattr(own.network, name) for name in _SHAPES})
         return replace(config, corpus=corpus, network=network)
 
-    def check(self, config: Config, vocabulary: Vocabulary) -> None:
+    def check(self, config: Config, vocabulary: Vocabulary | None = None) -> None:
         """Makes sure that a run can start from here.
 
         Args:
             config: of that run.
-            vocabulary: of its text.
+            vocabulary: of its text; None where that is not read yet.
 
         Raises:
             SettingError: it has other settings than the weights were trained with, or takes part of the messages only.
@@ -77,7 +77,7 @@ class Base:
             raise SettingError(
                 "{start_from} takes all messages, so that none held out were learned: leave {fraction} out."
             )
-        if vocabulary != self.vocabulary:
+        if vocabulary not in (None, self.vocabulary):
             raise UserError(f"The text is not read in the vocabulary of {self.run_dir.path}: read it in that one.")
 
     def load_into(self, network: Network) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from charflow.model.config import Config
+from charflow.model.run.base import Base
 from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.option import Settable, settable
 from charflow.pipeline.settings import Texts, checked
@@ -24,6 +25,14 @@ DEFAULT_SEARCH = (
     "learning_rate=0.002:0.05",
     "batch_size=16,32,64,128",
     "window_length=32:128",
+)
+# Of a run that starts from another, whose network is what it is; see `SECOND_PHASE`.
+SECOND_SEARCH = (
+    "learning_rate=0.001:0.03",
+    "warmup_steps=0:50",
+    "window_shift=3:16",
+    "batch_size=16,32,64",
+    "dropout=0:0.5",
 )
 
 
@@ -95,15 +104,22 @@ class Space:
 
     @classmethod
     @checked
-    def parse(cls, search: Texts, config: Config) -> "Space":
+    def parse(cls, search: Texts, config: Config, *, base: Base | None = None) -> "Space":
         """Reads axes such as `units=64:512` (a range) and `layers=1,2` (choices).
+
+        Args:
+            search: the axes.
+            config: what a run has where they do not say otherwise.
+            base: the run that all of them start from.
 
         >>> [axis.choices for axis in Space.parse(["units=64:512", "layers=1,2"], Config()).axes]
         [(64, 512), (1, 2)]
 
         Raises:
-            UserError: an axis cannot be read, or has a value that no run can have.
+            UserError: an axis cannot be read, or has a value that no such run can have.
         """
+        if base:
+            base.check(config)
         searchable = {each.name: each for each in settable(type(config)) if each.option.search}
         axes = tuple(_parse_axis(text, searchable) for text in search)
         names = [axis.name for axis in axes]
@@ -113,7 +129,9 @@ class Space:
         for axis in axes:
             for value in axis.choices:
                 try:
-                    space.apply(config, {axis.name: value})
+                    run = space.apply(config, {axis.name: value})
+                    if base:
+                        base.check(run)
                 except UserError as error:
                     raise _refusal(f"{axis}: {error}") from None  # here the setting is no option of its own
         return space

@@ -10,6 +10,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ import tensorflow as tf
 from charflow.model.config import Config
 from charflow.model.distributed.strategy import make_strategy, placement
 from charflow.model.network.network import forget_networks
+from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
 from charflow.model.search.picture import plot_trials
 from charflow.model.search.space import Space, Value
@@ -60,7 +62,7 @@ class Sweep:
 
     Args:
         folder: where everything is written.
-        config: what a trial has where the search does not say otherwise; its time limit ends every trial.
+        config: what a trial has where the search does not say otherwise; its time limit ends every trial at the latest.
         space: what is searched.
         corpus: what every trial learns, and is judged on.
 
@@ -78,6 +80,9 @@ class Sweep:
             raise SettingError("A sweep compares trials on held-out text: give more messages, or a larger {held_out}.")
         if not config.training.time_limit:
             raise SettingError("The trials of a sweep need a time limit: give {time_limit}.")
+        if config.training.starts:  # from other weights in the same folder trials could not be compared
+            base = Base(config.training.start_from)
+            config = replace(config, training=replace(config.training, base_fingerprint=base.fingerprint))
         self.folder, self._config, self._space, self._corpus = folder, config, space, corpus
         self.picture_file, self.best_file = folder / "trials.png", folder / "best.toml"
         self.trials = Trials(folder, config, space, corpus.fingerprint)
@@ -177,6 +182,7 @@ class _Watch:
 
     def __init__(self, proposal: Proposal, config: Config, listener: SweepListener) -> None:
         self._proposal, self._training, self._listener = proposal, config.training, listener
+        self._progress = 0.0  # share of the run
 
     def resumed(self, step: int, elapsed: float, damaged: Sequence[str]) -> None: ...
 
@@ -185,14 +191,14 @@ class _Watch:
     def ending(self, doing: str, share: float = 0.0) -> None: ...
 
     def advanced(self, report: Report) -> None:
+        self._progress = report.progress
         self._listener.advanced(report)
 
     def evaluated(self, row: dict[str, Any]) -> None:
         self._proposal.note(steps=row["step"], windows_per_second=row["windows_per_second"], seconds=row["elapsed"])
         # Slow runs skip evaluations: trials are compared after equal shares of their time, not after equal counts.
-        share = min(1.0, row["elapsed"] / self._training.time_limit)
-        evaluation = math.floor(share * self._training.evaluations + 1e-9)
-        if self._proposal.is_hopeless(row["held_out_part_bits"], evaluation) and share < 1.0:
+        evaluation = math.floor(self._progress * self._training.evaluations + 1e-9)
+        if self._proposal.is_hopeless(row["held_out_part_bits"], evaluation) and self._progress < 1.0:
             raise _Hopeless
 
     def sampled(self, sample: Sample) -> None: ...

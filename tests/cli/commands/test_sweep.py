@@ -142,6 +142,38 @@ def test_sweep_json_has_the_figures(call: Callable, scripted: list, chat: Path, 
     assert (found["best"], found["config"]) == (2, f"{tmp_path}/s/best.toml")
 
 
+@pytest.mark.slow
+def test_sweep_of_runs_that_start_from_another(
+    call: Callable, scripted: list, sample_chat: str, trained_run: Path, tmp_path: Path
+) -> None:
+    scripted[:] = [3.0, 2.0]
+    words = ("sweep", sample_chat, "--user", "mira", "--from", trained_run, "--out", tmp_path / "s", "--trials", 2)
+    done = call(*words)
+    assert "+         the settings of any run that starts from another" in done.out.splitlines()
+    assert re.search(r"^next .* --config \S+/best\.toml --out RUN$", done.out, re.MULTILINE)
+    first = RunDir(tmp_path / "s" / "trials" / "1").load()[0]
+    assert (first.training.start_from, first.training.epochs) == (str(trained_run), 1)
+    assert (first.network.units, first.training.learning_rate) == (24, 0.007)
+    assert call(*words, "--json").json["from"] == str(trained_run)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--search", "units=4:8"], "--search units=4:8: {run} was trained with other settings: leave units out, or"),
+        (["--held-out", 0.4], "{run} was trained with other settings: leave --held-out out, or start from another"),
+        (["--preset", "tutorial"], "--preset is of no use with --from: that run's settings count; leave it out."),
+    ],
+    ids=["network", "tail", "preset"],
+)
+def test_sweep_of_runs_that_start_from_another_refuses(
+    refused: Callable, sample_chat: str, trained_run: Path, tmp_path: Path, options: list, message: str
+) -> None:
+    found = refused("sweep", sample_chat, "--from", trained_run, "--out", tmp_path / "s", *options)
+    assert message.format(run=trained_run) in found
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -17,9 +17,13 @@ from matplotlib.text import Text
 
 from charflow.model.config import Config, NetworkConfig, TrainingConfig, load_toml
 from charflow.model.network.network import Network
+from charflow.model.presets import SECOND_PHASE
+from charflow.model.run.base import Base
+from charflow.model.run.checkpoints import Checkpoints
+from charflow.model.run.run_dir import RunDir
 from charflow.model.search import sweep as sweep_module
 from charflow.model.search.picture import plot_trials
-from charflow.model.search.space import DEFAULT_SEARCH, Space
+from charflow.model.search.space import DEFAULT_SEARCH, SECOND_SEARCH, Space
 from charflow.model.search.sweep import Stopped, Sweep, locked
 from charflow.model.search.trials import Trial
 from charflow.model.training.diverged import DivergedError
@@ -76,6 +80,7 @@ class Script:
             return SimpleNamespace(reason=end, ended=False)
         for evaluation in range(1, 6):
             elapsed = 2.0 * evaluation
+            listener.advanced(SimpleNamespace(progress=evaluation / 5))
             listener.evaluated(
                 {"step": evaluation, "windows_per_second": 100.0, "elapsed": elapsed, "held_out_part_bits": end}
             )
@@ -226,6 +231,34 @@ def test_sweep_goes_on_with_what_it_would_have_tried(run: Callable, tmp_path: Pa
     run(first := Script(2.0), 1)
     run(second := Script(2.1, 2.2), 3)
     assert first.configs + second.configs == whole.configs
+
+
+@pytest.fixture
+def base(tmp_path: Path, corpus: Corpus) -> Base:
+    """A run whose weights are a draw."""
+    run_dir = RunDir(tmp_path / "base")
+    run_dir.create(CONFIG, corpus)
+    network = Network(CONFIG.network, corpus.vocabulary.size, targets="all", seed=3)
+    Checkpoints(run_dir.checkpoints, network.model).save_best(7)
+    return Base(run_dir.path)
+
+
+def second_phase(base: Base) -> Config:
+    return override(CONFIG, {"training": {**SECOND_PHASE, "start_from": str(base.run_dir.path)}}, source="")
+
+
+def test_sweep_of_runs_that_start_from_another_begins_with_the_settings_of_these(run: Callable, base: Base) -> None:
+    _, heard = run(script := Script(2.0), 1, second_phase(base), SECOND_SEARCH)
+    assert heard.values[0].items() >= {"learning_rate": 0.007, "warmup_steps": 10, "window_shift": 8}.items()
+    assert script.configs[0].training.base_fingerprint == base.fingerprint
+
+
+def test_sweep_refuses_to_go_on_from_other_weights(run: Callable, base: Base) -> None:
+    run(Script(2.0), 1, second_phase(base), SECOND_SEARCH)
+    network = Network(CONFIG.network, base.vocabulary.size, targets="all", seed=4)
+    Checkpoints(base.run_dir.checkpoints, network.model).save_best(8)
+    with pytest.raises(UserError, match=r"holds another sweep \(training\.base_fingerprint was "):
+        run(Script(), 2, second_phase(base), SECOND_SEARCH)
 
 
 def test_sweep_that_is_done_trains_nothing(run: Callable) -> None:
@@ -389,6 +422,14 @@ def test_space_refuses(text: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_space_of_runs_that_start_from_another_has_no_other_network(base: Base) -> None:
+    with pytest.raises(UserError, match=r"search units=4,8: .*/base was trained with other settings: leave units out"):
+        Space.parse(["units=4,8"], second_phase(base), base=base)
+    other = override(second_phase(base), {"corpus": {"min_length": 3}}, source="")
+    with pytest.raises(UserError, match=r"^\S+/base was trained with other settings: leave min_length out"):
+        Space.parse(SECOND_SEARCH, other, base=base)
+
+
 def test_space_names_the_settings_that_it_can_search() -> None:
     with pytest.raises(UserError, match=r"'seed' is not searched\. Settings are: cell, units, layers, dropout, "):
         Space.parse(["seed=1,2"], CONFIG)
@@ -407,8 +448,9 @@ def test_space_rounds_within_its_range() -> None:
 
 @pytest.mark.parametrize("preset", [Config(), CONFIG], ids=["default", "tiny"])
 def test_the_default_space_can_be_read_back(preset: Config) -> None:
+    for search in (DEFAULT_SEARCH, SECOND_SEARCH):
+        assert [str(axis) for axis in Space.parse(search, preset).axes] == list(search)
     space = Space.parse(DEFAULT_SEARCH, preset)
-    assert [str(axis) for axis in space.axes] == list(DEFAULT_SEARCH)
     assert Space.parse(DEFAULT_SEARCH, Config()).nearest(Config()) == space.values_of(Config())
 
 
