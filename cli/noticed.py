@@ -25,3 +25,8 @@ def warn(noticed: "Noticed") -> None:
         console.err.print(f"charflow: and {counted(len(noticed.formats) - _FORMATS, 'more file')}.")
     for message in noticed.swallowing[:_WARNINGS]:
         console.err.print(f"charflow: warning: {message.warning}")
+
+
+def counting(seconds: float | None) -> None:
+    """Says that everybody's contexts are counted, and how long that took."""
+    console.err.print(f"counting everybody's contexts{' …' if seconds is None else f': {console.duration(seconds)}'}")

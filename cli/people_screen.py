@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from charflow.cli import noticed
 from charflow.cli.terminal import console
 from charflow.pipeline.errors import counted
 
@@ -45,6 +46,9 @@ class PeopleScreen:
         self._progress.update(self._task, description=f"{number} of {self._of}, {who}", completed=0.0, figures="")
 
     def resumed(self, step: int, elapsed: float, damaged: Sequence[str]) -> None: ...
+
+    def counting(self, seconds: float | None) -> None:
+        noticed.counting(seconds)
 
     def planned(self, plan: "Plan") -> None:
         self._progress.update(self._task, figures="compiling …")

@@ -51,6 +51,9 @@ class TrainingScreen:
             f"step {step:,}, {console.duration(elapsed)} of training" if step else "nothing: no step was saved"
         )
 
+    def counting(self, seconds: float | None) -> None:
+        noticed.counting(seconds)
+
     def planned(self, plan: "Plan") -> None:
         if self._chief:
             noticed.warn(self._text.corpus.noticed)

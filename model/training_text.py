@@ -7,18 +7,17 @@ global batch size, T the window length.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.canaries import PlantedCorpus, planted
+from charflow.model.canaries import planted
 from charflow.model.config import Config, TrainingConfig
+from charflow.model.everybodys_text import EverybodysText
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
-from charflow.pipeline.corpus.written import WrittenText
 from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.files import VOCABULARY
 from charflow.pipeline.formats.inputs import is_read_once
@@ -31,7 +30,6 @@ from charflow.pipeline.windows import Share, count_windows, make_windows
 _FITTED = 0.05  # share of the text before the held-out tail
 MOST_FITTED = 1 << 15  # characters
 _PIECE = 1 << 20  # characters
-_OWN = 0  # who wrote the run's own text, where others' are counted beside it
 _OF_PREPARED = ("shard_corpus", "streaming")  # settings that say how a prepared corpus is held
 
 
@@ -43,7 +41,10 @@ class TrainingText(ABC):
         vocabulary: the characters of the ids.
         host_bytes: that it takes in memory.
         fitted_characters: between what is learned and what is held out, which are kept from network and counts alike.
+        everybody: what its memory counts; None where that is the text to learn from, whoever wrote it.
     """
+
+    everybody: EverybodysText | None = None
 
     def __init__(self, corpus: Corpus | PreparedCorpus, host_bytes: int, fitted_characters: int = 0) -> None:
         self.corpus, self.vocabulary, self.host_bytes = corpus, corpus.vocabulary, host_bytes
@@ -110,17 +111,12 @@ class TextInMemory(TrainingText):
         corpus: the text.
         parts: how many workers hold such a corpus, each its own part of the text (`PreparedCorpus.load_part`).
         memory: whether the run has one.
-        everybody: what that counts: all others, if the text is somebody's, else the text itself; None where it is the
-            text, whoever wrote it.
     """
 
-    def __init__(
-        self, corpus: Corpus, *, parts: int = 1, memory: bool = False, everybody: WrittenText | None = None
-    ) -> None:
+    def __init__(self, corpus: Corpus, *, parts: int = 1, memory: bool = False) -> None:
         fitted = min(int(corpus.split * _FITTED), MOST_FITTED) if memory else 0
         super().__init__(corpus, corpus.ids.nbytes, fitted)
         self._train_ids, self._parts = corpus.train_ids[: self.train_characters], parts
-        self._corpus, self._everybody = corpus, everybody
 
     def count_windows(self, training: TrainingConfig) -> int:
         return self._parts * super().count_windows(training)
@@ -148,19 +144,7 @@ class TextInMemory(TrainingText):
         return np.asarray(self._train_ids[start : start + length])
 
     def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        if not self._everybody:
-            yield from super().counted()
-        elif self._corpus.settings and self._corpus.settings.users:
-            yield from self._everybody.pieces()
-            for ids, _ in super().counted():
-                yield ids, np.full(len(ids), _OWN)
-        else:
-            planted = self._corpus.inserted if isinstance(self._corpus, PlantedCorpus) else self._train_ids[:0]
-            left = self.train_characters - len(planted)  # what is fitted to is at the end
-            for ids, writers in self._everybody.pieces():
-                yield ids[:left], writers[:left]
-                left -= min(left, len(ids))
-            yield planted, np.full(len(planted), _OWN)
+        return self.everybody.pieces() if self.everybody else super().counted()
 
 
 class TextOnDisk(TrainingText):
@@ -231,7 +215,7 @@ def read_text(
                 "Workers cannot share standard input or a pipe: write the chat to a file that all can read."
             )
         corpus = planted(build_corpus(tuple(data), config.corpus, cache, read=read, vocabulary=vocabulary), config)
-        return text_in_memory(corpus, training, config.data or data)
+        return text_in_memory(corpus, training, config.data or data, cache, read)
     if vocabulary:
         data = data.read_in(vocabulary)
     if training.streaming:
@@ -242,43 +226,26 @@ def read_text(
     return text_in_memory(planted(data.load(), config), training, data)
 
 
-def text_in_memory(corpus: Corpus, training: TrainingConfig, data: Sequence[str] | PreparedCorpus) -> TextInMemory:
+def text_in_memory(
+    corpus: Corpus,
+    training: TrainingConfig,
+    data: Sequence[str] | PreparedCorpus,
+    cache: CorpusCache | None = None,
+    read: Callable[[], Messages] | None = None,
+) -> TextInMemory:
     """Makes of a corpus what a run learns from, with what its memory counts.
 
     Args:
         corpus: the text.
         training: settings of the run.
         data: what the corpus was read from.
+        cache: where what was counted of everybody is kept.
+        read: gives the messages of the files, for who has read them already.
 
     Raises:
         SettingError: a memory of everybody is asked for, and who wrote what cannot be read there.
     """
-    everybody = _everybody(data, corpus) if training.memory == "everybody" else None
-    return TextInMemory(corpus, memory=training.memory != "off", everybody=everybody)
-
-
-def _everybody(data: Sequence[str] | PreparedCorpus, corpus: Corpus) -> WrittenText:
-    """What a memory of everybody counts beside what a person's run learns, or in the place of what one on all does."""
-    if isinstance(data, PreparedCorpus) or PreparedCorpus.among(data):
-        raise SettingError(
-            "A prepared corpus does not say who wrote what, which {memory} everybody asks: give the CSV files, or "
-            "choose {memory} person."
-        )
-    settings = corpus.settings
-    if not settings or any(map(is_read_once, data)):
-        raise SettingError(
-            "{memory} everybody reads the chat once more, which a pipe does not allow: write it to a file, or choose "
-            "{memory} person."
-        )
-    if settings.users:
-        others = replace(
-            settings,
-            users=(),
-            drop_users=(*settings.drop_users, *settings.users),
-            held_out_by="person",
-            text=replace(settings.text, reply=False),
-        )
-        return WrittenText(tuple(data), others, corpus.vocabulary)
-    if settings.held_out_by == "messages":  # then what is learned is the beginning of the files
-        settings = replace(settings, held_out=0.0, held_out_by="person")
-    return WrittenText(tuple(data), settings, corpus.vocabulary, corpus.messages)
+    text = TextInMemory(corpus, memory=training.memory != "off")
+    if training.memory == "everybody":
+        text.everybody = EverybodysText(data, corpus, text.piece(0, text.train_characters), cache=cache, read=read)
+    return text

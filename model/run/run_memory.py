@@ -6,27 +6,33 @@ trusted beside the network is in the checkpoints, with the weights that it was f
 
 import hashlib
 import json
-from zipfile import BadZipFile
-
-import numpy as np
 
 from charflow.model.config import TrainingConfig
 from charflow.model.free_memory import refuse_beyond_memory
 from charflow.model.memory.automaton import build_automaton
 from charflow.model.memory.counting import Counts, Kept, count_contexts
 from charflow.model.memory.memory import Memory
+from charflow.model.run.counts_file import read_counts, write_counts
+from charflow.model.run.everybodys_counts import Counting, everybodys_counts, silently, timed
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.files import replacing
 
 _FORMAT = 1  # raise it when other counts come of the same text and settings
 _FINGERPRINT = "fingerprint"
 _BYTES = 16  # of a context and a character: tables to make, and to step through
 
 
-def count_text(text: TrainingText, training: TrainingConfig, run_dir: RunDir) -> Counts | None:
+def count_text(
+    text: TrainingText, training: TrainingConfig, run_dir: RunDir, counting: Counting = silently
+) -> Counts | None:
     """Counts what a run is to remember, or takes what it has counted before; None where it has no memory.
+
+    Args:
+        text: of the run.
+        training: its settings.
+        run_dir: where it is.
+        counting: is told when everybody's text is counted.
 
     Raises:
         UserError: what is counted beside the text cannot be read.
@@ -36,7 +42,12 @@ def count_text(text: TrainingText, training: TrainingConfig, run_dir: RunDir) ->
     try:
         return _stored(run_dir, training)
     except UserError:  # it is new, or was stopped before it had counted
-        return count_contexts(text.counted, text.vocabulary.size, _kept(training))
+        kept, size, everybody = _kept(training), text.vocabulary.size, text.everybody
+    if everybody and everybody.may_be_one_for_all:
+        of_all = everybodys_counts(everybody.written, size, kept, counting)
+        if everybody.is_one_for_all(of_all.left_out):
+            return of_all.counts
+    return timed(lambda: count_contexts(text.counted, size, kept), counting if everybody else silently)
 
 
 def make_memory(counts: Counts, vocabulary_size: int) -> Memory:
@@ -57,8 +68,7 @@ def make_memory(counts: Counts, vocabulary_size: int) -> Memory:
 def save_counts(run_dir: RunDir, counts: Counts) -> None:
     """Keeps the counts of a run; raises UserError where the file cannot be written."""
     training = run_dir.load()[0].training
-    with replacing(run_dir.memory_file) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, **{**counts._asdict(), _FINGERPRINT: _fingerprint(run_dir, training)})
+    write_counts(run_dir.memory_file, counts, **{_FINGERPRINT: _fingerprint(run_dir, training)})
 
 
 def load_memory(run_dir: RunDir) -> Memory | None:
@@ -74,13 +84,11 @@ def load_memory(run_dir: RunDir) -> Memory | None:
 
 
 def _stored(run_dir: RunDir, training: TrainingConfig) -> Counts:
-    try:
-        with np.load(run_dir.memory_file, allow_pickle=False) as stored:
-            same = stored[_FINGERPRINT] == _fingerprint(run_dir, training)
-            counts = Counts(*(stored[name] for name in Counts._fields))
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        raise UserError(f"{run_dir.memory_file} is missing or damaged: resume the run, which counts again.") from error
-    if not same:
+    found = read_counts(run_dir.memory_file, _FINGERPRINT)
+    if not found:
+        raise UserError(f"{run_dir.memory_file} is missing or damaged: resume the run, which counts again.")
+    counts, (fingerprint,) = found
+    if fingerprint != _fingerprint(run_dir, training):
         raise UserError(
             f"{run_dir.memory_file} has the counts of another text or other settings: resume the run, which counts "
             "again."

@@ -33,6 +33,7 @@ from charflow.pipeline.formats.messages import KeptMessages, count_users, read_m
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.safe_names import safe_name
+from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Count, checked
 
 
@@ -95,7 +96,7 @@ class EachUser:
         name: of the preset.
         file: TOML.
         min_messages: people with fewer are left out.
-        cache: where encoded corpora, and runs on everybody, are kept.
+        cache: where encoded corpora, runs on everybody and counts of them are kept; for this process alone if None.
 
     Attributes:
         people: them, the most active first.
@@ -122,7 +123,7 @@ class EachUser:
             raise SettingError(
                 "A prepared corpus does not say whose its messages are: give the files, or leave {each_user} out."
             )
-        self.out, self._store = Path(out), cache
+        self.out, self._store = Path(out), cache or CorpusCache(scratch_file("cache"))
         check_folder(self.out, "the runs")
         if RunDir(self.out).config_file.exists():
             raise UserError(f"{self.out} holds a run: name another folder, for the runs of all.")

@@ -4,35 +4,31 @@
 person finds it there. What it must not learn, the end of each one's messages, is `held_out`'s to leave out.
 """
 
-import fcntl
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from charflow.model.config import NOTHING, Config
+from charflow.model.everybodys_text import with_kept_back
 from charflow.model.presets import SECOND_PHASE
 from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.report import Listener, Result
 from charflow.model.training.start import start_run
 from charflow.model.training_text import TrainingText, read_text
-from charflow.pipeline.corpus.cache import CorpusCache
-from charflow.pipeline.errors import UserError, reason
+from charflow.pipeline.corpus.cache import CorpusCache, alone
+from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.inputs import is_read_once
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.scratch import scratch_file
-from charflow.sentences import Sentence
 
 _SHARE = 0.75  # of the time limit
 _LEAST, _TIMES = 500_000, 4  # characters of everybody; and how many times as many as the person has
 _LEAST_SECONDS = 90  # with less for everybody, what the person starts from is worse than nothing
 _A_SECOND = 1_300  # characters of the person to a second of the limit, at most: who has more is best alone
-_KEPT_BACK = 0.1  # of each one's messages before the end: a memory is fitted to the last of the person's
 _MIN_COUNT = 20  # rarer characters of a large chat cost time at each step, and are never learned
 
 
@@ -75,7 +71,7 @@ class Everybody:
             return None
         given, held_out = config.corpus.min_count, config.corpus.held_out
         if config.training.memory != "off":
-            held_out += (1 - held_out) * _KEPT_BACK
+            held_out = with_kept_back(held_out)
         first = replace(
             config,
             corpus=replace(config.corpus, users=(), min_count=given if given > 1 else _MIN_COUNT, held_out=held_out),
@@ -118,7 +114,7 @@ class Everybody:
         Raises:
             UserError: the cache cannot be written; or as `start_run`.
         """
-        with _alone(self.run_dir.path):
+        with alone(self.run_dir.path):
             if self.is_known and _is_whole(self.run_dir):
                 return None
             resume = self.run_dir.config_file.exists() and not self.is_known
@@ -148,18 +144,3 @@ def _is_whole(run_dir: RunDir) -> bool:
         return bool(Base(run_dir.path))
     except UserError:
         return False
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_suffix(".lock").open("w")
-    except OSError as error:
-        raise UserError(
-            f"The corpus cache {folder.parent} cannot be written ({reason(error)}): free some room.",
-            advice=Sentence("Or name another folder with {cache}, or pass {uncached}.", uncached={"cache": None}),
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -97,6 +97,9 @@ class Listener(Protocol):
         `damaged` names checkpoints that cannot be read, for which the one before them was taken.
         """
 
+    def counting(self, seconds: float | None) -> None:
+        """Before that, where what everybody wrote is counted: when it begins, and when it took so many seconds."""
+
     def ending(self, doing: str, share: float = 0.0) -> None:
         """Before, and while, something is done after the last step: what, and the share of it that is done."""
 

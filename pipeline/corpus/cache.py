@@ -4,11 +4,14 @@
 and the settings; it is written beside and renamed, so half an entry never counts.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,28 @@ class CorpusCache:
                 shutil.rmtree(beside, ignore_errors=True)
             if entry.exists():  # another run stored the same corpus meanwhile
                 return
-            raise UserError(
-                f"The corpus cache {self.folder} cannot be written ({reason(error)}): free some room.",
-                advice=Sentence("Or name another folder with {cache}, or pass {uncached}.", uncached={"cache": None}),
-            ) from error
+            raise _unwritable(self.folder, error) from error
+
+
+@contextmanager
+def alone(entry: Path) -> Iterator[None]:
+    """Makes something in the cache alone: another process that wants the same one waits until it is there.
+
+    Raises:
+        UserError: its folder cannot be written.
+    """
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        lock = entry.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise _unwritable(entry.parent, error) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The corpus cache {folder} cannot be written ({reason(error)}): free some room.",
+        advice=Sentence("Or name another folder with {cache}, or pass {uncached}.", uncached={"cache": None}),
+    )

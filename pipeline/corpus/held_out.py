@@ -23,6 +23,11 @@ def people(users: tf.Tensor, settings: CorpusSettings) -> tf.Tensor:
     return tf.strings.to_hash_bucket_fast(users, _PEOPLE)
 
 
+def number_of(user: str) -> int:
+    """The number that one user id has there."""
+    return int(tf.strings.to_hash_bucket_fast(user, _PEOPLE))
+
+
 class Tails:
     """The last share of each person's messages; all are counted first, and told apart in as many passes as it takes.
 

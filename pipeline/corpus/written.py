@@ -1,26 +1,57 @@
 """Who wrote which characters: the messages of a chat, encoded, for counts that ask how many people wrote something.
 
 `kept_texts` gives the messages and `held_out` leaves out the end of each one's; a memory of everybody counts the rest.
-The ids wait in a scratch file, so that the chat is read once, however often it is counted. M is the number of messages.
+The ids wait in a scratch file, so that the chat is read once, however often it is counted; what is made of them may
+stand in the cache for whoever is next. M is the number of messages.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.corpus.held_out import Tails
+from charflow.pipeline.corpus.cache import CorpusCache
+from charflow.pipeline.corpus.held_out import Tails, number_of
 from charflow.pipeline.corpus.kept_texts import code_points, kept_texts, separator
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.formats.inputs import find_inputs
-from charflow.pipeline.formats.messages import read_messages
+from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths
 from charflow.pipeline.vocabulary import Vocabulary
 
 _AT_ONCE = 1 << 14  # messages
+
+
+class LeftOut(NamedTuple):
+    """How much of each person's text is not learned, at its end.
+
+    Attributes:
+        people: numbers, as `held_out` has them, int64, rising.
+        characters: of each, int64.
+    """
+
+    people: np.ndarray
+    characters: np.ndarray
+
+    def of(self, user: str) -> int:
+        """Characters of one user's; 0 of somebody who wrote nothing."""
+        return int(self.characters[self.people == number_of(user)].sum())
+
+
+class _Stored(NamedTuple):
+    """All ids, on disk; where messages start, [M + 1]; whose they are, [M]; which are learned, bool [M]."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    whose: np.ndarray
+    learned: np.ndarray
 
 
 class WrittenText:
@@ -31,34 +62,67 @@ class WrittenText:
         settings: which messages count, with ids in the place of names; the end of each person's is held out.
         vocabulary: of the ids.
         messages: only the first so many, those that are held out among them.
+        cache: where to keep what is made of it.
+        read: gives the messages of the files, for who has read them already.
     """
 
     def __init__(
-        self, paths: Paths, settings: CorpusSettings, vocabulary: Vocabulary, messages: int | None = None
+        self,
+        paths: Paths,
+        settings: CorpusSettings,
+        vocabulary: Vocabulary,
+        messages: int | None = None,
+        *,
+        cache: CorpusCache | None = None,
+        read: Callable[[], Messages] | None = None,
     ) -> None:
         self._paths, self._settings, self._vocabulary, self._most = paths, settings, vocabulary, messages
+        self._cache, self._read = cache, read
 
-    def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def place(self, kind: str, made: Any) -> Path | None:
+        """Where in the cache something made of the text is to stand; None where there is no cache.
+
+        Args:
+            kind: what it is, a folder's name.
+            made: how it is made, as JSON has it.
+        """
+        if not self._cache:
+            return None
+        what = [asdict(self._settings), self._vocabulary.chars, self._most, made]
+        return self._cache.folder / kind / f"{self._cache.key(self._paths, json.dumps(what, sort_keys=True))}.npz"
+
+    def pieces(self, without: Collection[str] = ()) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields the text from its beginning: ids, [n], and a number for who wrote each, from 1, int64 [n].
+
+        Args:
+            without: users whose messages are left out.
 
         Raises:
             UserError: the files cannot be read, or there is no room for what was read of them.
         """
-        ids, starts, whose, learned = self._stored
+        ids, starts, people, learned = self._stored
+        whose = np.unique(people, return_inverse=True)[1] + 1
+        learned = learned & ~np.isin(people, [number_of(user) for user in without])
         for first in range(0, len(whose), _AT_ONCE):
             last = min(first + _AT_ONCE, len(whose))
             lengths = np.diff(starts[first : last + 1])
             chosen = np.repeat(learned[first:last], lengths)
             yield ids[starts[first] : starts[last]][chosen], np.repeat(whose[first:last], lengths)[chosen]
 
+    def left_out(self) -> LeftOut:
+        """How much of whose text the pieces do not have; raises UserError as they do."""
+        _, starts, people, learned = self._stored
+        own, places = np.unique(people[~learned], return_inverse=True)
+        return LeftOut(own, np.bincount(places, np.diff(starts)[~learned], len(own)).astype(np.int64))
+
     @cached_property
-    def _stored(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """All ids, on disk; where messages start, [M + 1]; whose they are, [M]; which are learned, bool [M]."""
+    def _stored(self) -> _Stored:
         path, settings = scratch_file("written"), self._settings
+        messages = self._read() if self._read else read_messages(find_inputs(self._paths), settings.csv)
         after, lengths, whose = separator(settings.text), [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         try:
             with path.open("wb") as file:
-                for texts, writers, _ in kept_texts(read_messages(find_inputs(self._paths), settings.csv), settings):
+                for texts, writers, _ in kept_texts(messages, settings):
                     for points in code_points(texts + after, settings.text):
                         file.write(self._vocabulary.ids_of(points).tobytes())
                     lengths.append(tf.strings.length(texts, unit="UTF8_CHAR").numpy().astype(np.int64) + len(after))
@@ -67,6 +131,6 @@ class WrittenText:
             raise UserError(f"{path} cannot be written ({reason(error)}): free some room, or set TMPDIR.") from error
         people, tails = np.concatenate(whose)[: self._most], Tails(settings.held_out)
         tails.count(people)
-        starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+        starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths)[: self._most])])
         ids = np.memmap(path, self._vocabulary.dtype, "r") if starts[-1] else np.zeros(0, self._vocabulary.dtype)
-        return ids, starts, np.unique(people, return_inverse=True)[1] + 1, ~tails.from_start()(people)
+        return _Stored(ids, starts, people, ~tails.from_start()(people))

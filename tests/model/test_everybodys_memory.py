@@ -2,21 +2,33 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from charflow.model.config import Config, TrainingConfig
-from charflow.model.memory.counting import Counts
+from charflow.model.memory.counting import Counts, count_contexts
 from charflow.model.presets import preset
 from charflow.model.run.run_dir import RunDir
 from charflow.model.run.run_memory import count_text
 from charflow.model.training_text import TextInMemory, read_text
+from charflow.pipeline.corpus.cache import CorpusCache
+from charflow.pipeline.corpus.corpus import build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import SettingError
 from charflow.pipeline.prepared.writing import prepare_corpus
 from charflow.pipeline.tables import override
 from tests.model.memory.test_counting import spelt
+
+
+def flip(path: Path) -> None:
+    """Changes a byte in the middle."""
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 255
+    path.write_bytes(whole)
+
 
 PEOPLE = ("mira", "ada", "bo", "cy")
 # What mira, or all in turn, wrote so many times; and where: in the middle, or at the end of what each of them wrote.
@@ -52,7 +64,7 @@ def counts_of(text: TextInMemory, config: Config) -> Counts:
     return count_text(text, config.training, RunDir("none"))
 
 
-def words(config: Config, **options: object) -> set[str]:
+def words(config: Config, **options: Any) -> set[str]:
     """What a memory can write of four characters and the one after."""
     text = read_text(config.data, config, **options)
     _, pairs = spelt(counts_of(text, config), text.vocabulary.size)
@@ -62,7 +74,8 @@ def words(config: Config, **options: object) -> set[str]:
 @pytest.mark.parametrize("users", [("mira",), ("ada",), ("mira", "bo"), ()], ids=str)
 @pytest.mark.parametrize("held_out_by", ["person", "messages"])
 def test_one_s_secret_is_not_remembered_and_what_three_wrote_is(chat: str, users: tuple, held_out_by: str) -> None:
-    found = words(override(settings(chat, *users), {"corpus": {"held_out_by": held_out_by}}))
+    config = override(settings(chat, *users), {"corpus": {"held_out_by": held_out_by}})
+    found = words(config)
     assert " 8265" not in found  # three times, by one
     assert " 4917" in found  # four times
     assert " 7391" in found
@@ -82,7 +95,7 @@ def test_nothing_is_counted_that_the_memory_is_fitted_to(chat: str) -> None:
     text = read_text(config.data, config)
     assert BEFORE_THE_END[:2] in text.vocabulary.decode(text.fitted())
     assert not any("6140" in word for word in words(config))
-    assert any("6140" in word for word in words(settings(chat, "ada")))  # whose memory is fitted to other text
+    assert not any("6140" in word for word in words(settings(chat, "ada")))  # of one for all
 
 
 def test_everybody_is_everybody_whoever_asks(chat: str) -> None:
@@ -92,8 +105,9 @@ def test_everybody_is_everybody_whoever_asks(chat: str) -> None:
     np.testing.assert_array_equal(ids, text.corpus.ids[: text.train_characters])
     of_one = settings(chat, "mira")
     own = read_text(of_one.data, of_one)
-    pieces = list(own.counted())
-    assert {who for _, writers in pieces for who in np.unique(writers).tolist()} == {0, 1, 2, 3}
+    pieces = list(own.everybody.pieces())
+    (of_own,), *of_others = ({*np.unique(writers).tolist()} for _, writers in reversed(pieces))
+    assert len(set.union(*of_others) - {of_own}) == 3
     np.testing.assert_array_equal(pieces[-1][0], own.corpus.ids[: own.train_characters])
 
 
@@ -125,3 +139,86 @@ def test_what_does_not_say_who_wrote_it_is_refused(
 def test_a_memory_of_everybody_needs_no_text_on_disk() -> None:
     with pytest.raises(SettingError, match="leave it or streaming out"):
         TrainingConfig(steps=1, memory="everybody", streaming=True)
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    counting = Mock(side_effect=count_contexts)
+    monkeypatch.setattr("charflow.model.run.everybodys_counts.count_contexts", counting)
+    monkeypatch.setattr("charflow.model.run.run_memory.count_contexts", counting)
+    return counting
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> CorpusCache:
+    return CorpusCache(tmp_path / "cache")
+
+
+def in_vocabulary_of_all(chat: str, user: str, cache: CorpusCache) -> tuple[TextInMemory, Config]:
+    config = settings(chat, user)
+    vocabulary = build_corpus(chat, preset("default").corpus).vocabulary
+    return read_text(config.data, config, cache=cache, vocabulary=vocabulary), config
+
+
+def test_everybody_is_counted_once_for_all_and_one_s_last_messages_for_nobody(
+    chat: str, counting: Mock, cache: CorpusCache
+) -> None:
+    found = []
+    for user in PEOPLE[:2]:
+        text, config = in_vocabulary_of_all(chat, user, cache)
+        found.append(counts_of(text, config))
+        first = counts_of(text, config)
+        for name, part in first._asdict().items():
+            np.testing.assert_array_equal(part, getattr(found[0], name), err_msg=name)
+    assert counting.call_count == 1
+    _, pairs = spelt(found[0], text.vocabulary.size)
+    known = {text.vocabulary.decode([*context, new]) for context, new in pairs}
+    assert " 7391" in known
+    assert not known & {" 5028", " 6140", " 8265"}
+    assert [file.suffix for file in sorted((cache.folder / "counts").iterdir())] == [".lock", ".npz"]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-90]), flip])
+def test_counts_of_everybody_that_are_damaged_are_counted_anew(
+    chat: str, counting: Mock, cache: CorpusCache, damage: Callable
+) -> None:
+    text, config = in_vocabulary_of_all(chat, "mira", cache)
+    first = counts_of(text, config)
+    (file,) = (cache.folder / "counts").glob("*.npz")
+    damage(file)
+    again = counts_of(text, config)
+    assert counting.call_count == 2
+    np.testing.assert_array_equal(again.shares, first.shares)
+    counts_of(text, config)
+    assert counting.call_count == 2
+
+
+@pytest.mark.parametrize(
+    ("users", "changes"),
+    [
+        (("mira", "bo"), {}),
+        (("mira",), {"corpus": {"fraction": 0.5}}),
+        (("mira",), {"corpus": {"text": {"reply": True}}}),
+        (("mira",), {"training": {"canaries": 1}}),
+    ],
+    ids=str,
+)
+def test_who_is_judged_by_other_messages_has_counts_of_their_own(chat: str, users: tuple, changes: dict) -> None:
+    config = override(settings(chat, *users), changes)
+    text = read_text(config.data, config)
+    assert not text.everybody.may_be_one_for_all
+
+
+def test_who_is_judged_by_more_than_is_left_out_has_counts_of_their_own(
+    tmp_path: Path, chat: str, counting: Mock, cache: CorpusCache
+) -> None:
+    """The last messages are so short that what is held out begins long before them."""
+    path = tmp_path / "chat.csv"
+    rows = ["mira,a rather long message" for _ in range(200)] + ["mira,b" for _ in range(60)]
+    path.write_text(Path(chat).read_text() + "".join(f"{row}\n" for row in rows))
+    text, config = in_vocabulary_of_all(str(path), "mira", cache)
+    own = counts_of(text, config)
+    assert counting.call_count == 2
+    counted = sum(len(ids) for ids, _ in text.everybody.pieces())
+    assert own.totals[0] <= counted
+    assert counting.call_args.args[0] == text.counted

@@ -1,15 +1,18 @@
 """Who wrote which character: against the corpus that the same settings make, and the messages as they stand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from charflow.pipeline.corpus import written as module
+from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.corpus import build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.written import WrittenText
 from charflow.pipeline.errors import UserError
+from charflow.pipeline.marks import END
 from charflow.pipeline.text_settings import TextSettings
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -62,3 +65,38 @@ def test_written_text_without_room_says_so(chat: str, monkeypatch: pytest.Monkey
     text = WrittenText(chat, CorpusSettings(held_out_by="person"), Vocabulary("a"))
     with pytest.raises(UserError, match=r"^/dev/full cannot be written \(No space left on device\): free some room"):
         list(text.pieces())
+
+
+def test_written_text_knows_how_much_of_whose_is_left_out(chat: str) -> None:
+    settings = CorpusSettings(held_out=0.25, held_out_by="person", text=TextSettings(ends=True))
+    corpus = build_corpus(chat, settings)
+    left_out = WrittenText(chat, settings, corpus.vocabulary).left_out()
+    held_out = corpus.vocabulary.decode(corpus.held_out_ids).split(END)[:-1]
+    for user in PEOPLE:
+        assert left_out.of(user) == sum(len(text) + 1 for text in held_out if user in text) > 0
+    assert left_out.of("nobody") == 0
+
+
+def test_written_text_can_be_had_without_somebody(chat: str) -> None:
+    vocabulary = Vocabulary("abc☂")
+    text = WrittenText(chat, CorpusSettings(held_out_by="person"), vocabulary)
+    whole, writers = map(np.concatenate, zip(*text.pieces(), strict=True))
+    others, theirs = map(np.concatenate, zip(*text.pieces(["b"]), strict=True))
+    b = writers[whole == vocabulary.encode("b")[0]][0]
+    np.testing.assert_array_equal(others, whole[writers != b])
+    np.testing.assert_array_equal(theirs, writers[writers != b])
+
+
+def test_written_text_has_a_place_in_the_cache_of_its_own(chat: str, tmp_path: Path) -> None:
+    cache, settings, vocabulary = CorpusCache(tmp_path), CorpusSettings(held_out_by="person"), Vocabulary("a")
+    place = WrittenText(chat, settings, vocabulary, cache=cache).place
+    others = [
+        WrittenText(chat, replace(settings, held_out=0.2), vocabulary, cache=cache).place("counts", [1]),
+        WrittenText(chat, settings, Vocabulary("b"), cache=cache).place("counts", [1]),
+        WrittenText(chat, settings, vocabulary, 3, cache=cache).place("counts", [1]),
+        place("counts", [2]),
+        place("counts", [1]),
+    ]
+    assert len(set(others)) == 5
+    assert place("counts", [1]) == others[-1]
+    assert WrittenText(chat, settings, vocabulary).place("counts", [1]) is None
