@@ -1,7 +1,7 @@
 """What a model remembers of its training text beside its network: an automaton of counts, and how far it is trusted.
 
-`run.run_memory` counts and keeps it, `decoding.remembering` steps through it: 3 bytes a context and character. B is the
-batch, C the number of nodes, V the vocabulary size.
+`run.run_memory` counts and keeps it, `decoding.remembering` steps through it: 3 bytes a context and column. B is the
+batch, C the number of nodes, V the vocabulary size, M the number of columns of the tables (see `automaton`).
 """
 
 from typing import NamedTuple
@@ -20,13 +20,16 @@ class Tables(NamedTuple):
     """The memory as tensors of a graph: what a step gathers from.
 
     Attributes:
-        ranks: how far each character's logarithm is below the likeliest one's, in steps of its row, uint8 [C, V].
+        columns: of each character, int32 [V].
+        ranks: how far a column's logarithm is below the likeliest one's, in steps of its row, uint8 [C, M].
         trust: of each node a, and -b times a step of its row, float32 [C, 2].
-        following: the node after each character, as its place among those that the character leads to, uint16, or int32
-            where that is too small, [C * V].
-        first: of each character's nodes in `nodes`, int32 [V].
-        nodes: which each character leads to, those of one character side by side, int32.
+        following: the node after one of a column, as its place among those that the column leads to, uint16, or int32
+            where that is too small, [C * M].
+        first: of each column's nodes in `nodes`, int32 [M].
+        nodes: which each column leads to, those of one column side by side, int32.
     """
+
+    columns: tf.Tensor
 
     ranks: tf.Tensor
     trust: tf.Tensor
@@ -36,19 +39,26 @@ class Tables(NamedTuple):
 
     def advance(self, node: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """The nodes after these ids, int32 [B]."""
-        place = tf.cast(tf.gather(self.following, node * self.first.shape[0] + ids), tf.int32)
-        return tf.gather(self.nodes, tf.gather(self.first, ids) + place)
+        columns = tf.gather(self.columns, ids) if self._are_fewer else ids
+        place = tf.cast(tf.gather(self.following, node * self.first.shape[0] + columns), tf.int32)
+        return tf.gather(self.nodes, tf.gather(self.first, columns) + place)
 
     def joined(self, logits: tf.Tensor, node: tf.Tensor) -> tf.Tensor:
         """Logits of network and counts together, [B, V]."""
         trust, ranks = tf.gather(self.trust, node), tf.cast(tf.gather(self.ranks, node), tf.float32)
-        return logits * trust[:, :1] + ranks * trust[:, 1:]
+        counts = ranks * trust[:, 1:]  # [B, M]
+        return logits * trust[:, :1] + (tf.gather(counts, self.columns, axis=1) if self._are_fewer else counts)
+
+    @property
+    def _are_fewer(self) -> bool:
+        """Whether some characters have a column together."""
+        return self.first.shape[0] < self.columns.shape[0]
 
 
 def pack_following(following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Writes the node after each character in two bytes: `following`, `first` and `nodes` of `Tables`.
+    """Writes the node after each column in two bytes: `following`, `first` and `nodes` of `Tables`.
 
-    A character leads to the contexts that end with it, a small part of all.
+    A column leads to the contexts that end with its character, a small part of all.
 
     >>> pack_following(np.array([[0, 900], [0, 900], [500, 900]]))[0].tolist()
     [0, 0, 0, 0, 1, 0]
@@ -80,6 +90,7 @@ class Memory:
         self.gate = tf.Variable(alone, trainable=False, dtype=tf.float32, name="gate")
         following, first, nodes = pack_following(automaton.following)
         packed = {
+            "columns": automaton.columns,
             "ranks": np.round(below / self._steps[:, np.newaxis]).astype(np.uint8),
             "trust": np.zeros([len(below), len(NETWORK_ALONE)], np.float32),
             "following": following,
@@ -123,7 +134,7 @@ class Memory:
         """
         nodes = self.automaton.walk(ids)[judged]
         buckets = self.automaton.buckets[nodes]
-        log_probs = self.automaton.log_probs[nodes]
+        log_probs = self.automaton.log_probs_of(nodes)
         self.gate.assign(fit_gate(logits[judged], log_probs, ids[judged], buckets, self.automaton.n_buckets))
         self.weigh()
 

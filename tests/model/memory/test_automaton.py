@@ -53,3 +53,19 @@ def test_no_text_leaves_all_characters_alike() -> None:
     automaton = build_automaton(counts_of([]), V)
     assert np.exp(automaton.log_probs[0]) == pytest.approx([1 / V] * V)
     assert automaton.walk(np.array([[1, 2, 3]])).tolist() == [[0, 0, 0]]
+
+
+@given(text=TEXTS, read=st.lists(st.integers(1, V - 1), max_size=8))
+def test_rare_characters_have_a_column_together(text: list[int], read: list[int]) -> None:
+    counts = counts_of(text := [1, 1, 2, 2, 1, *text])
+    exact, automaton = (build_automaton(counts, V, columns) for columns in (V, 3))
+    assert (automaton.log_probs.shape[1], np.bincount(automaton.columns).tolist()) == (3, [1, 1, V - 2])
+    rare = automaton.columns == 2
+    assert not rare[np.argmax(np.bincount(text[:-1], minlength=V))]
+    found, whole = (np.exp(each.log_probs_of(np.arange(len(counts.keys)))) for each in (automaton, exact))
+    np.testing.assert_allclose(found[:, ~rare], whole[:, ~rare], rtol=1e-5)
+    np.testing.assert_allclose(found[:, rare].sum(axis=1), whole[:, rare].sum(axis=1), rtol=1e-5)
+    frequent = [id for id in read if not rare[id]]
+    rows = np.array([[*frequent, 1]])
+    np.testing.assert_array_equal(automaton.walk(rows), exact.walk(rows))
+    assert automaton.walk(np.array([[*read, np.flatnonzero(rare)[-1], 1]]))[0, -1] == 0
