@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from charflow.model.evaluation.run_evaluation import Judgement
 
 _SHOWN = 60  # characters of a copied run
+_BASE = "the run that it started from"
 
 
 @mode("no_cache", ignores=("cache",))
@@ -32,6 +34,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--user", metavar="ID", help="Keep this user; repeat for several. [default: those of the run]"),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="Score this run on the same text, too; repeat for several."),
+    ] = None,
     changes: options.Changes = options.NO_CHANGES,
     context: options.Context = "stream",
     cache: options.Cache = None,
@@ -42,7 +48,7 @@ def evaluate(
 
     On the run's own data it scores the held-out tail, as the end of training does. On other data it scores every
     message, of the users the run was trained on unless --user says otherwise; the baselines learn from the run's
-    training text in both cases.
+    training text in both cases. The run that it started from is scored beside it, and those of --beside.
     """
     from charflow.pipeline.errors import SettingError
 
@@ -55,15 +61,21 @@ def evaluate(
     load_tensorflow()
     from charflow.model.decoding.generator import load_decoder
     from charflow.model.evaluation.memorisation import report_of
-    from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
+    from charflow.model.evaluation.run_evaluation import check_comparable, held_out_text, judge, other_text
     from charflow.model.run.base import base_of
     from charflow.model.run.run_dir import RunDir
     from charflow.pipeline.corpus.cache import CorpusCache
 
     run_dir = RunDir(run)
-    _, vocabulary = run_dir.load()
+    config, vocabulary = run_dir.load()
     store = None if no_cache else CorpusCache(cache)
-    own, base = load_decoder(run_dir, context), base_of(run_dir)  # type: ignore[arg-type]  # it checks the name
+    compared = {folder: RunDir(folder) for folder in beside or ()}
+    if learned := [folder for folder, other in compared.items() if not check_comparable(run_dir, other) and not data]:
+        console.err.print(f"May have learned these messages, which it did not leave out: {', '.join(learned)}.")
+    if base := base_of(run_dir):
+        compared[_BASE] = base.run_dir
+    load = partial(load_decoder, context=context)  # type: ignore[arg-type]  # it checks the name
+    own, others = load(run_dir), {name: (load(other), other.load()[1]) for name, other in compared.items()}
     with waiting("reading"):
         if data:
             text = other_text(run_dir, data, users=user or (), csv=changes, store=store)
@@ -72,13 +84,11 @@ def evaluate(
     if text.absent:
         console.err.print(f"Not in this chat, of those whom the run left out: {quoted_list(text.absent)}.")
     with waiting("measuring"):
-        judged = judge(own, vocabulary, text, base=load_decoder(base.run_dir, context) if base else None)  # type: ignore[arg-type]
+        remembered = config.training.memory_order if run_dir.memory_file.exists() else 0
+        judged = judge(own, vocabulary, text, others=others, least_order=remembered)
     known = report_of(run_dir)
     if json:
-        beside = {"bits_per_char_without_question": judged.without_question, "base_bits_per_char": judged.base}
-        others = {name: found.bits_per_char for name, found in beside.items() if found}
-        figures = {**asdict(judged.found), **others, "baselines": judged.baselines, "memorisation": known}
-        console.print_json({"run": str(run), "context": context, **figures})
+        console.print_json({"run": str(run), "context": context, **_figures(judged), "memorisation": known})
         return
     _show(f"charflow ({context})", judged, text.available)
     if known:
@@ -86,11 +96,19 @@ def evaluate(
         console.pairs(console.out, by_heart(known))
 
 
+def _figures(judged: "Judgement") -> dict[str, Any]:
+    figures, others = asdict(judged.found), {name: found.bits_per_char for name, found in judged.others.items()}
+    if judged.without_question:
+        figures["bits_per_char_without_question"] = judged.without_question.bits_per_char
+    if _BASE in others:
+        figures["base_bits_per_char"] = others.pop(_BASE)
+    return {**figures, "beside": others, "baselines": judged.baselines}
+
+
 def _show(model: str, judged: "Judgement", available: int) -> None:
     found, beside = judged.found, judged.baselines
     rows = [(model, found.bits_per_char), *beside.items()]
-    if judged.base:
-        rows.append(("the run that it started from", judged.base.bits_per_char))
+    rows += [(name, other.bits_per_char) for name, other in judged.others.items()]
     if judged.without_question:
         rows.append((f"{model}, the questions not read", judged.without_question.bits_per_char))
     console.columns(

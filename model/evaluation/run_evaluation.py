@@ -6,13 +6,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from charflow.model.canaries import planted
 from charflow.model.decoding.decoder import Decoder
-from charflow.model.evaluation.baselines import baselines
+from charflow.model.evaluation.baselines import HIGHEST_ORDER, baselines
 from charflow.model.evaluation.evaluation import MOST_SCORED, RUN_UP, Evaluation, Evaluator
 from charflow.model.run.base import fixed_vocabulary
 from charflow.model.run.run_dir import RunDir
@@ -27,6 +28,7 @@ from charflow.pipeline.formats.messages import Messages, count_users, read_messa
 from charflow.pipeline.marks import UNKNOWN_ID
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.read_only import is_learned
+from charflow.pipeline.tables import differing
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
 
@@ -58,7 +60,7 @@ class Judgement:
 
     Attributes:
         found: of the run.
-        base: of the run that it started from; None where there is none, or it is gone.
+        others: of other runs on the same text, by name.
         without_question: of the run on the same answers, where it has not read what they answer; None where it has not
             learned to answer.
         baselines: bits per character of models that cost nothing, which read no questions either; none where they have
@@ -66,33 +68,70 @@ class Judgement:
     """
 
     found: Evaluation
-    base: Evaluation | None
+    others: dict[str, Evaluation]
     without_question: Evaluation | None
     baselines: dict[str, float]
 
 
-def judge(decoder: Decoder, vocabulary: Vocabulary, text: JudgedText, *, base: Decoder | None = None) -> Judgement:
+def judge(
+    decoder: Decoder,
+    vocabulary: Vocabulary,
+    text: JudgedText,
+    *,
+    others: Mapping[str, tuple[Decoder, Vocabulary]] = MappingProxyType({}),
+    least_order: int = 0,
+) -> Judgement:
     """Scores a text.
 
     Args:
         decoder: of the run.
-        vocabulary: of the run, and of the one that it started from.
+        vocabulary: of the run.
         text: to be scored.
-        base: of the run that it started from.
+        others: runs to be scored on it, too, by name, each with its vocabulary; `check_comparable` has let them pass.
+        least_order: of the highest n-grams: that of the run's memory.
 
     Raises:
         UserError: there is nothing to score.
     """
     evaluate, unasked, beside = Evaluator(decoder), None, {}
     found = evaluate(text.ids, before=text.before)
-    base_found = Evaluator(base)(text.ids, before=text.before) if base else None
+    found_others = {}
+    for name, (other, its_vocabulary) in others.items():
+        ids, before = (its_vocabulary.ids_from(vocabulary)[each] for each in (text.ids, text.before))
+        found_others[name] = Evaluator(other)(ids, before=before)
     if vocabulary.replies:
         ids, before = (_without_questions(each, vocabulary) for each in (text.ids, text.before))
         unasked = evaluate(ids, before=before)
     if text.train_ids is not None:
         trained, judged = (ids[is_learned(ids, vocabulary.size)] for ids in (text.train_ids, text.ids))
-        beside = baselines(trained, judged, vocabulary_size=vocabulary.size, decode=vocabulary.decode)
-    return Judgement(found, base_found, unasked, beside)
+        beside = baselines(
+            trained,
+            judged,
+            vocabulary_size=vocabulary.size,
+            decode=vocabulary.decode,
+            highest_order=max(HIGHEST_ORDER, least_order),
+        )
+    return Judgement(found, found_others, unasked, beside)
+
+
+def check_comparable(run_dir: RunDir, other: RunDir) -> bool:
+    """Makes sure that another run can be scored on what a run is; says whether it has left out the same tail.
+
+    Where it has not, it may have learned what it is scored on.
+
+    Raises:
+        UserError: it is no run, or reads text otherwise.
+    """
+    own, its = run_dir.load()[0], other.load()[0]
+    if changed := sorted(differing(own.corpus.text, its.corpus.text)):
+        raise UserError(
+            f"{other.path} reads text otherwise than {run_dir.path} ({', '.join(changed)}): their figures cannot be "
+            "compared."
+        )
+    if other.corpus_facts()["fingerprint"] == run_dir.corpus_facts()["fingerprint"]:
+        return True
+    by_person = own.corpus.held_out_by == its.corpus.held_out_by == "person"
+    return by_person and own.data == its.data and own.corpus.held_out <= its.corpus.held_out
 
 
 def _without_questions(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:

@@ -77,6 +77,25 @@ def test_evaluate_shows_a_table_best_first_and_the_verdict(call: Callable, train
     assert "predicts this text better than the model: train longer, or on more text.\n" in done.out
 
 
+def test_evaluate_scores_other_runs_beside(call: Callable, people_runs: Path) -> None:
+    ada, bo = people_runs / "ada", people_runs / "bo"
+    own = call("evaluate", ada, "--json").json
+    done = call("evaluate", ada, "--beside", ada, "--beside", bo, "--json")
+    assert done.err == ""  # each left out its own tail only, but of the same files, by person
+    assert done.json.pop("beside") == {str(ada): own["bits_per_char"], str(bo): pytest.approx(9, abs=8)}
+    assert done.json["bits_per_char"] == own["bits_per_char"]
+    shown = call("evaluate", ada, "--beside", bo).out
+    assert re.search(rf"^{re.escape(str(bo))} +\d+\.\d{{3}}$", shown, re.MULTILINE)
+
+
+def test_evaluate_says_which_run_may_have_learned_the_tail(
+    call: Callable, refused: Callable, people_runs: Path, trained_run: Path
+) -> None:
+    done = call("evaluate", people_runs / "ada", "--beside", trained_run)
+    assert done.err == f"May have learned these messages, which it did not leave out: {trained_run}.\n"
+    assert "holds no run" in refused("evaluate", trained_run, "--beside", "nowhere")
+
+
 def test_evaluate_gives_the_own_chat_the_same_figure_by_name(
     call: Callable, trained_run: Path, sample_chat: str
 ) -> None:

@@ -1,7 +1,9 @@
 """What a run is judged on: its own tail, another chat, and what it may learn of either."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +11,15 @@ import pytest
 from charflow.model.canaries import planted
 from charflow.model.config import Config, TrainingConfig
 from charflow.model.decoding.decoder import make_decoder
-from charflow.model.evaluation.run_evaluation import held_out_text, judge, other_text
+from charflow.model.evaluation.run_evaluation import check_comparable, held_out_text, judge, other_text
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.corpus import Corpus, build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.prepared.writing import prepare_corpus
+from charflow.pipeline.text_settings import TextSettings
+from charflow.pipeline.vocabulary import Vocabulary
 
 SETTINGS = CorpusSettings(users=("ada",), drop_users=("bot",), held_out=0.25)
 
@@ -154,6 +158,61 @@ def test_judge_has_baselines_where_there_is_a_text_to_count(
     assert judged.found.characters == len(text.ids)
     assert judged.without_question is None
     assert list(judged.baselines) == ["order-0", "order-1", "order-2", "order-3", "order-4", "gzip"]
+    assert list(judge(decoder, vocabulary, text, least_order=6).baselines)[5:7] == ["order-5", "order-6"]
     Path(chat).unlink()
     other = other_text(run_dir, [write(tmp_path / "other.csv", "ada,ab", "bot,c")])
     assert judge(decoder, vocabulary, other).baselines == {}
+
+
+@pytest.mark.slow
+def test_judge_scores_other_runs_on_the_same_text(run_dir: RunDir, make_network: Callable) -> None:
+    """One whose vocabulary has the same characters in another order, and one that lacks most of them."""
+    vocabulary, text = run_dir.load()[1], held_out_text(run_dir)
+    network = make_network("lstm", 1, vocabulary_size=vocabulary.size)
+    small = make_network("lstm", 1, vocabulary_size=2)
+    others = {
+        "same": (make_decoder(network, "stream", 4), vocabulary),
+        "small": (make_decoder(small, "stream", 4), Vocabulary(vocabulary.chars[0])),
+    }
+    judged = judge(make_decoder(network, "stream", 4), vocabulary, text, others=others)
+    assert judged.others["same"] == judged.found
+    found, written = judged.others["small"], vocabulary.decode(text.ids)
+    assert found.characters == written.count(vocabulary.chars[0])
+    assert found.characters + found.unknown_characters == len(text.ids)
+
+
+@pytest.fixture
+def kept_apart(chat: str, tmp_path: Path) -> Callable[..., RunDir]:
+    """Writes the folder of a run that was trained on the chat, the tail of each person left out."""
+
+    def make(name: str, **changes: Any) -> RunDir:
+        settings = replace(SETTINGS, **{"held_out_by": "person", **changes})
+        run_dir = RunDir(tmp_path / name)
+        config = Config(data=(chat,), corpus=settings, training=TrainingConfig(window_length=4, steps=1))
+        run_dir.create(config, build_corpus(chat, settings))
+        return run_dir
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "alike"),
+    [
+        ({}, True),
+        ({"users": ()}, True),
+        ({"users": (), "held_out": 0.5}, True),
+        ({"users": (), "held_out": 0.2}, False),
+        ({"users": (), "held_out_by": "messages"}, False),
+    ],
+    ids=["same text", "everybody", "longer tails", "shorter tails", "one tail of all"],
+)
+def test_runs_are_comparable_where_neither_learned_the_tail(
+    kept_apart: Callable[..., RunDir], changes: dict[str, Any], *, alike: bool
+) -> None:
+    assert check_comparable(kept_apart("own"), kept_apart("other", **changes)) == alike
+
+
+def test_runs_that_read_text_otherwise_are_not_comparable(kept_apart: Callable[..., RunDir]) -> None:
+    own, other = kept_apart("own"), kept_apart("other", text=TextSettings(lowercase=False))
+    with pytest.raises(UserError, match=r"/other reads text otherwise than .*/own \(lowercase\): their figures"):
+        check_comparable(own, other)
