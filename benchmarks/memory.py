@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py CSV --user ID [--user ID]… [--base-steps 1500] [--steps 300] [--seed 0]
 
-One run learns everybody, and leaves out what the people's memories are fitted to; runs of each person then start from
-it, and alone, without a memory and with one. The counts of everybody join the weights of the run with the person's, so
-that both are judged beside the same network. Held-out bits per character of the person's last messages.
+One run learns everybody; runs of each person then start from it, and alone, without a memory and with one. The counts
+of everybody join the weights of the run with the person's, so that both are judged beside the same network. Held-out
+bits per character of the person's last messages.
 """
 
 import argparse
@@ -36,7 +36,6 @@ from charflow.pipeline.vocabulary import CharacterLookup
 KINDS = ("person", "everybody")
 BATCHES = (1, 8, 64)
 CHARS, TURNS = 400, 7
-LEFT_OUT = 0.1  # of each person's messages before the held-out ones, by the run on everybody
 
 
 class Silent:
@@ -116,7 +115,7 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, folder: Path) -> None:
     cache = CorpusCache(folder / "cache")
-    everybody = settings(args, corpus={"min_count": 20, "held_out": 0.1 + 0.9 * LEFT_OUT}, steps=args.base_steps)
+    everybody = settings(args, corpus={"min_count": 20}, steps=args.base_steps)
     train(everybody, folder / "base", cache)
     print("| person (characters) | starts from | off | person | everybody | build, processor s | contexts | MB |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
@@ -128,7 +127,7 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
                 kind: settings(
                     args,
                     users=(user,),
-                    corpus={"held_out": 0.1, "min_count": everybody.corpus.min_count},
+                    corpus={"min_count": everybody.corpus.min_count},
                     memory=kind,
                     **own,
                 )

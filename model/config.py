@@ -23,7 +23,7 @@ Schedule = Literal["constant", "cosine"]
 BestBy = Literal["held-out", "training"]
 Precision = Literal["float32", "bfloat16", "float16"]
 NOTHING = "none"  # that a run starts from
-MemoryKind = Literal["off", "person", "everybody"]
+MemoryKind = Literal["auto", "off", "person", "everybody"]
 MOST_CANARIES = 16  # for more, chance alone would come near what is measured; see `evaluation.exposure`
 MOST_REPEATS = 10_000  # with all canaries 5 MB of text
 MOST_REMEMBERED = 16  # characters; beyond 7 nothing was won
@@ -97,7 +97,8 @@ class TrainingConfig:
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
         memory: "person" joins counts of the run's own training text to the network, "everybody" those of all people in
             the files; see `memory`. The end of the run's own text is then kept from network and counts, to find out how
-            far the counts are to be trusted.
+            far the counts are to be trusted. "auto" leaves it to `charflow train`: everybody's where one person's run
+            starts from a run on everybody, none elsewhere.
         memory_order: of the longest context.
         memory_count: what occurs less often is not remembered, unless
         memory_people: so many wrote it, where everybody is counted.
@@ -140,7 +141,7 @@ class TrainingConfig:
     seed: Annotated[Natural, Option("Of weights, shuffling, dropout, samples.")] = 0
     start_from: Annotated[str, Option("Start from the best weights of this run.", "RUN|none", name="from")] = ""
     base_fingerprint: str = ""
-    memory: Annotated[MemoryKind, Option("Join counts of whose text to the network.")] = "off"
+    memory: Annotated[MemoryKind, Option("Join counts of whose text to the network.")] = "auto"
     memory_order: Annotated[
         int, Bounds(at_least=1, at_most=MOST_REMEMBERED), Option("Characters of the longest context remembered.")
     ] = 6
@@ -157,6 +158,11 @@ class TrainingConfig:
     canary_repeats: Annotated[int, Bounds(at_least=0, at_most=MOST_REPEATS), Option("Plant each so many times.")] = 1
 
     @property
+    def remembers(self) -> bool:
+        """Whether the run has a memory of counts."""
+        return self.memory not in ("auto", "off")
+
+    @property
     def starts(self) -> bool:
         """Whether the run starts from another."""
         return self.start_from not in ("", NOTHING)
@@ -169,7 +175,7 @@ class TrainingConfig:
                 "{canaries} are planted into a text that every worker holds in memory: leave them or {on_disk} out.",
                 on_disk=on_disk,
             )
-        if self.memory != "off" and on_disk:
+        if self.remembers and on_disk:
             raise SettingError(
                 "{memory} counts a text that every worker holds in memory: leave it or {on_disk} out.", on_disk=on_disk
             )

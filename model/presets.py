@@ -33,6 +33,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "evaluations": 15,
             "best_by": "training",
             "start_from": NOTHING,
+            "memory": "off",
         },
     },
 }

@@ -95,7 +95,7 @@ class TrainingText(ABC):
         """Training ids from `start` on, at most `length`."""
 
     def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yields what a memory counts, from its beginning: ids, [n], and who wrote each, int64 [n]; None if one did."""
+        """Yields what a memory counts, from its beginning: ids, [n], and who wrote each, int [n]; None if one did."""
         for start in range(0, self.train_characters, _PIECE):
             yield self.piece(start, _PIECE), None
 
@@ -245,7 +245,7 @@ def text_in_memory(
     Raises:
         SettingError: a memory of everybody is asked for, and who wrote what cannot be read there.
     """
-    text = TextInMemory(corpus, memory=training.memory != "off")
+    text = TextInMemory(corpus, memory=training.remembers)
     if training.memory == "everybody":
         text.everybody = EverybodysText(data, corpus, text.piece(0, text.train_characters), cache=cache, read=read)
     return text

@@ -69,7 +69,7 @@ def train(
     from charflow.model.run.run_dir import RunDir
     from charflow.model.training.configure import configure
     from charflow.model.training.each_user import EachUser
-    from charflow.model.training.everybody import Everybody
+    from charflow.model.training.everybody import Everybody, with_memory
     from charflow.model.training.start import start_run
     from charflow.model.training_text import read_text
     from charflow.pipeline.corpus.cache import CorpusCache
@@ -96,6 +96,8 @@ def train(
             )
 
     wanted = configure(data, changes, name=preset, file=config, prepared=prepared, resumed=run_dir if resume else None)
+    if wanted.training.starts and here.workers == 1 and not resume:
+        wanted = with_memory(wanted)
     text = read(wanted)
     if here.workers == 1 and not resume and (everybody := Everybody.before(wanted, text, store)):
         _learn(everybody, scope)

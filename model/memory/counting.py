@@ -25,7 +25,7 @@ MOST_PEOPLE = 1 << 24
 
 _AT_ONCE = 1 << 22  # characters that are sorted together, at least
 
-# The ids of a stretch of text, [n], and which person wrote each, below MOST_PEOPLE, int64 [n]; None where one did.
+# The ids of a stretch of text, [n], and which person wrote each, below MOST_PEOPLE, int [n]; None where one did.
 Piece = tuple[np.ndarray, np.ndarray | None]
 
 

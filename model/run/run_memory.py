@@ -37,7 +37,7 @@ def count_text(
     Raises:
         UserError: what is counted beside the text cannot be read.
     """
-    if training.memory == "off":
+    if not training.remembers:
         return None
     try:
         return _stored(run_dir, training)
@@ -78,7 +78,7 @@ def load_memory(run_dir: RunDir) -> Memory | None:
         UserError: the file is missing, damaged, or of another run.
     """
     config, vocabulary = run_dir.load()
-    if config.training.memory == "off":
+    if not config.training.remembers:
         return None
     return make_memory(_stored(run_dir, config.training), vocabulary.size)
 

@@ -21,7 +21,7 @@ from charflow.model.network.network import forget_networks
 from charflow.model.presets import continued
 from charflow.model.run.run_dir import RunDir
 from charflow.model.training.configure import configure
-from charflow.model.training.everybody import Everybody
+from charflow.model.training.everybody import Everybody, with_memory
 from charflow.model.training.report import ENDED, Listener, StopReason
 from charflow.model.training.start import start_run
 from charflow.model.training_text import TrainingText, read_text
@@ -211,12 +211,20 @@ class EachUser:
 
     def _wanted(self, person: Person) -> tuple[Config, TrainingText]:
         """The configuration of somebody's run, and its text."""
-        config = self._config_of(person.user)
+        config = self._settled(person, self._config_of(person.user))
         text = self._text_of(config)
         if self.everybody and self.everybody.pays_for(text):
-            config = self._config_of(person.user, self.everybody)
+            config = self._settled(person, self._config_of(person.user, self.everybody))
             text = self._text_of(config)
         return config, text
+
+    def _settled(self, person: Person, config: Config) -> Config:
+        """Settles whose counts are remembered, where that is left open: as it was, if the run is there already."""
+        run_dir, left_open = RunDir(self.folder_of(person)), self._config_of("").training.memory == "auto"
+        if left_open and run_dir.config_file.exists():
+            memory = run_dir.load()[0].training.memory
+            return replace(config, training=replace(config.training, memory=memory))
+        return with_memory(config)
 
     def _before(self, person: Person) -> Everybody | None:
         config = self._config_of(person.user)

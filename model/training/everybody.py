@@ -6,13 +6,12 @@ person finds it there. What it must not learn, the end of each one's messages, i
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import tensorflow as tf
 
-from charflow.model.config import NOTHING, Config
-from charflow.model.everybodys_text import with_kept_back
+from charflow.model.config import NOTHING, Config, MemoryKind, TrainingConfig
 from charflow.model.presets import SECOND_PHASE
 from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
@@ -41,14 +40,14 @@ class Everybody:
         text: of everybody.
         run_dir: where it stands, or will stand.
         time_left: seconds for the person, at most.
-        held_out: share of the person's messages.
+        memory: whose counts the run on the person remembers.
     """
 
     config: Config
     text: TrainingText
     run_dir: RunDir
     time_left: float
-    held_out: float
+    memory: MemoryKind
 
     @classmethod
     def before(cls, config: Config, text: TrainingText, cache: CorpusCache | None) -> "Everybody | None":
@@ -69,13 +68,13 @@ class Everybody:
         limit = config.training.time_limit
         if text.train_characters > _A_SECOND * limit:
             return None
-        given, held_out = config.corpus.min_count, config.corpus.held_out
-        if config.training.memory != "off":
-            held_out = with_kept_back(held_out)
+        given = config.corpus.min_count
+        plain = {each.name: each.default for each in fields(TrainingConfig) if each.name.startswith("memory_")}
+        alone: dict[str, Any] = {**plain, "memory": "off", "start_from": NOTHING, "time_limit": _SHARE * limit}
         first = replace(
             config,
-            corpus=replace(config.corpus, users=(), min_count=given if given > 1 else _MIN_COUNT, held_out=held_out),
-            training=replace(config.training, start_from=NOTHING, time_limit=_SHARE * limit, memory="off"),
+            corpus=replace(config.corpus, users=(), min_count=given if given > 1 else _MIN_COUNT),
+            training=replace(config.training, **alone),
         )
         everybody = read_text(config.data, first, cache=cache)
         if not _is_much(everybody, text):
@@ -85,7 +84,8 @@ class Everybody:
             folder = cache.folder / "bases" / key
         else:
             folder = scratch_file("base")
-        return cls(first, everybody, RunDir(folder), (1 - _SHARE) * limit, config.corpus.held_out)
+        memory = with_memory(config, after_everybody=True).training.memory
+        return cls(first, everybody, RunDir(folder), (1 - _SHARE) * limit, memory)
 
     @property
     def is_known(self) -> bool:
@@ -98,12 +98,12 @@ class Everybody:
 
     def before_one(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Has a run, whose configuration has these changes, start from here."""
-        corpus = {"min_count": self.config.corpus.min_count, "held_out": self.held_out}
-        limits = {"epochs": SECOND_PHASE["epochs"], "time_limit": self.time_left}
+        corpus = {"min_count": self.config.corpus.min_count}
+        own = {"epochs": SECOND_PHASE["epochs"], "time_limit": self.time_left, "memory": self.memory}
         return {
             **changes,
             "corpus": {**changes.get("corpus", {}), **corpus},
-            "training": {**changes.get("training", {}), "start_from": str(self.run_dir.path), **limits},
+            "training": {**changes.get("training", {}), "start_from": str(self.run_dir.path), **own},
         }
 
     def learn(self, strategy: tf.distribute.Strategy, listener: Listener) -> Result | None:
@@ -121,6 +121,39 @@ class Everybody:
             if not resume:
                 shutil.rmtree(self.run_dir.path, ignore_errors=True)
             return start_run(self.config, self.text, self.run_dir, strategy, listener, resume=resume)
+
+
+def with_memory(config: Config, *, after_everybody: bool = False) -> Config:
+    """Settles whose counts a run remembers, where that is left open: everybody's beside a base on everybody, or none's.
+
+    Args:
+        config: of the run.
+        after_everybody: whether everybody is learned before it; else the run that it starts from is looked at.
+    """
+    training = config.training
+    if training.memory != "auto":
+        return config
+    wins = _can_remember_all(config) and (
+        after_everybody or (training.starts and _is_of_all(Base(training.start_from)))
+    )
+    return replace(config, training=replace(training, memory="everybody" if wins else "off"))
+
+
+def _can_remember_all(config: Config) -> bool:
+    """Whether counts that are one for all people of the files are to be had, and may be this run's."""
+    corpus, training = config.corpus, config.training
+    return (
+        len(corpus.users) == 1
+        and (corpus.held_out_by, corpus.fraction, corpus.text.reply) == ("person", 1, False)
+        and not (training.shard_corpus or training.streaming)
+        and not any(map(is_read_once, config.data))
+        and not PreparedCorpus.among(config.data)
+    )
+
+
+def _is_of_all(base: Base) -> bool:
+    facts = base.run_dir.corpus_facts()
+    return not base.config.corpus.users and facts["train_characters"] >= _LEAST
 
 
 def _is_much(everybody: TrainingText, one: TrainingText) -> bool:

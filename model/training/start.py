@@ -46,7 +46,9 @@ def start_run(
             as `Base.check` and `Trainer`.
         DivergedError, PeerError: as `Trainer.train`.
     """
-    config = replace(config, corpus=text.corpus.settings or config.corpus)
+    memory = config.training.memory if config.training.remembers else "off"
+    training = replace(config.training, memory=memory)
+    config = replace(config, corpus=text.corpus.settings or config.corpus, training=training)
     base = Base(config.training.start_from) if config.training.starts and not resume else None
     if base:
         base.check(config, text.vocabulary)

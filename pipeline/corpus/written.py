@@ -6,7 +6,7 @@ stand in the cache for whoever is next. M is the number of messages.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths
 from charflow.pipeline.vocabulary import Vocabulary
 
-_AT_ONCE = 1 << 14  # messages
+_AT_ONCE, _MESSAGES_AT_ONCE = 1 << 20, 1 << 14  # characters, and messages
 
 
 class LeftOut(NamedTuple):
@@ -50,7 +50,7 @@ class _Stored(NamedTuple):
 
     ids: np.ndarray
     starts: np.ndarray
-    whose: np.ndarray
+    people: np.ndarray
     learned: np.ndarray
 
 
@@ -92,7 +92,7 @@ class WrittenText:
         return self._cache.folder / kind / f"{self._cache.key(self._paths, json.dumps(what, sort_keys=True))}.npz"
 
     def pieces(self, without: Collection[str] = ()) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the text from its beginning: ids, [n], and a number for who wrote each, from 1, int64 [n].
+        """Yields the text from its beginning: ids, [n], and a number for who wrote each, from 1, int32 [n].
 
         Args:
             without: users whose messages are left out.
@@ -100,14 +100,13 @@ class WrittenText:
         Raises:
             UserError: the files cannot be read, or there is no room for what was read of them.
         """
-        ids, starts, people, learned = self._stored
-        whose = np.unique(people, return_inverse=True)[1] + 1
-        learned = learned & ~np.isin(people, [number_of(user) for user in without])
-        for first in range(0, len(whose), _AT_ONCE):
-            last = min(first + _AT_ONCE, len(whose))
-            lengths = np.diff(starts[first : last + 1])
-            chosen = np.repeat(learned[first:last], lengths)
-            yield ids[starts[first] : starts[last]][chosen], np.repeat(whose[first:last], lengths)[chosen]
+        ids, writers = self._learned
+        people = np.unique(self._stored.people)
+        numbers = np.flatnonzero(np.isin(people, [number_of(user) for user in without])) + 1
+        for start in range(0, len(ids), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            others = ~np.isin(writers[part], numbers) if without else slice(None)
+            yield ids[part][others], writers[part][others]
 
     def left_out(self) -> LeftOut:
         """How much of whose text the pieces do not have; raises UserError as they do."""
@@ -116,21 +115,48 @@ class WrittenText:
         return LeftOut(own, np.bincount(places, np.diff(starts)[~learned], len(own)).astype(np.int64))
 
     @cached_property
+    def _learned(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is learned, put together once, for it is read many times: ids and writers, on disk."""
+        ids, starts, people, learned = self._stored
+        writers = (np.unique(people, return_inverse=True)[1] + 1).astype(np.int32)
+        lengths = np.diff(starts)
+        parts = [slice(first, first + _MESSAGES_AT_ONCE) for first in range(0, len(people), _MESSAGES_AT_ONCE)]
+        own = ((ids[starts[part][0] : starts[part][0] + lengths[part].sum()], part) for part in parts)
+        return (
+            _on_disk("learned", ids.dtype, (of[np.repeat(learned[part], lengths[part])] for of, part in own)),
+            _on_disk(
+                "writers", writers.dtype, (np.repeat(writers[part], lengths[part] * learned[part]) for part in parts)
+            ),
+        )
+
+    @cached_property
     def _stored(self) -> _Stored:
-        path, settings = scratch_file("written"), self._settings
+        settings = self._settings
         messages = self._read() if self._read else read_messages(find_inputs(self._paths), settings.csv)
         after, lengths, whose = separator(settings.text), [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        try:
-            with path.open("wb") as file:
-                for texts, writers, _ in kept_texts(messages, settings):
-                    for points in code_points(texts + after, settings.text):
-                        file.write(self._vocabulary.ids_of(points).tobytes())
-                    lengths.append(tf.strings.length(texts, unit="UTF8_CHAR").numpy().astype(np.int64) + len(after))
-                    whose.append(writers.numpy())
-        except OSError as error:
-            raise UserError(f"{path} cannot be written ({reason(error)}): free some room, or set TMPDIR.") from error
+
+        def read() -> Iterator[np.ndarray]:
+            for texts, writers, _ in kept_texts(messages, settings):
+                for points in code_points(texts + after, settings.text):
+                    yield self._vocabulary.ids_of(points)
+                lengths.append(tf.strings.length(texts, unit="UTF8_CHAR").numpy().astype(np.int64) + len(after))
+                whose.append(writers.numpy())
+
+        ids = _on_disk("written", self._vocabulary.dtype, read())
         people, tails = np.concatenate(whose)[: self._most], Tails(settings.held_out)
         tails.count(people)
         starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths)[: self._most])])
-        ids = np.memmap(path, self._vocabulary.dtype, "r") if starts[-1] else np.zeros(0, self._vocabulary.dtype)
         return _Stored(ids, starts, people, ~tails.from_start()(people))
+
+
+def _on_disk(name: str, dtype: np.dtype, parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Writes an array into a scratch file, part by part."""
+    path = scratch_file(name)
+    try:
+        with path.open("wb") as file:
+            for part in parts:
+                file.write(np.ascontiguousarray(part).data)
+            length = file.tell()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({reason(error)}): free some room, or set TMPDIR.") from error
+    return np.memmap(path, dtype, "r") if length else np.zeros(0, dtype)

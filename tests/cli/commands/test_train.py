@@ -16,6 +16,7 @@ from charflow.model.config import Config
 from charflow.model.presets import preset
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.corpus import build_corpus
+from charflow.pipeline.tables import override
 from charflow.pipeline.vocabulary import Vocabulary
 
 HELD_OUT = "held_out_part_bits"
@@ -110,7 +111,7 @@ def test_train_without_options_is_the_default_preset(
     call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
 ) -> None:
     assert call("train", chat, "--out", tmp_path / "run").status == 0
-    assert untrained == [replace(preset("default"), data=(str(chat),))]
+    assert untrained == [override(preset("default"), {"data": (str(chat),), "training": {"memory": "off"}})]
     assert config_of(tmp_path / "run") == untrained[0]
 
 
@@ -299,8 +300,14 @@ def test_train_of_one_among_many_learns_everybody_first_and_once(
     assert second.err.startswith("Everybody has been learned before; now 0 s at most on the person.\n")
     assert (base / "losses.f32").read_bytes() == trained
     assert {config_of(tmp_path / name).training.start_from for name in "ab"} == {str(base)}
+    assert {config_of(tmp_path / name).training.memory for name in "ab"} == {"everybody"}
+    assert re.search(
+        r"^counting everybody's contexts …\ncounting everybody's contexts: \d+ s$", first.err, re.MULTILINE
+    )
+    assert len(list((tmp_path / "cache" / "counts").glob("*.npz"))) == 1
     alone = call("train", sample_chat, "--out", tmp_path / "c", "--user", "olena", *options, "--from", "none")
     assert (alone.status, "verybody" in alone.err) == (0, False)
+    assert config_of(tmp_path / "c").training.memory == "off"
 
 
 # --- stopping and going on

@@ -13,9 +13,10 @@ from charflow.model.distributed.strategy import make_strategy
 from charflow.model.presets import preset
 from charflow.model.run.base import Base
 from charflow.model.run.run_dir import RunDir
+from charflow.model.run.run_memory import load_memory
 from charflow.model.training import everybody as module
 from charflow.model.training.configure import configure
-from charflow.model.training.everybody import Everybody
+from charflow.model.training.everybody import Everybody, with_memory
 from charflow.model.training.report import Listener, Result
 from charflow.model.training.start import start_run
 from charflow.model.training_text import read_text
@@ -66,28 +67,70 @@ def test_everybody_is_a_run_on_all_for_three_quarters_of_the_time(chat: Path, ca
     settings = config(chat, "mira")
     found = before(settings, cache)
     assert (found.config.corpus.users, found.config.corpus.min_count) == ((), 2)
-    assert found.config.training == replace(settings.training, start_from="none", time_limit=0.75 * 0.2)
+    assert found.config.training == replace(settings.training, start_from="none", time_limit=0.75 * 0.2, memory="off")
     assert found.text.corpus.messages == 210
     assert found.time_left == pytest.approx(0.05)
     assert not found.is_known
 
 
-@pytest.mark.parametrize("kind", ["person", "everybody"])
-def test_everybody_has_no_memory_and_learns_nothing_that_one_s_is_fitted_to(
-    kind: str, chat: Path, cache: CorpusCache
+@pytest.mark.parametrize(
+    ("wanted", "found"), [("auto", "everybody"), ("everybody", "everybody"), ("person", "person"), ("off", "off")]
+)
+def test_everybody_is_one_whatever_the_person_remembers(
+    wanted: str, found: str, chat: Path, cache: CorpusCache
 ) -> None:
-    settings = config(chat, "mira", training={"memory": kind})
-    text = read_text(settings.data, settings)
-    found = Everybody.before(settings, text, cache)
-    assert (found.config.training.memory, text.fitted_characters) == ("off", 14)
-    chars = found.text.vocabulary
-    learned = chars.decode(found.text.piece(0, 1 << 20)).count("oh my dears, oh")
-    assert (found.config.corpus.held_out, learned) == (pytest.approx(0.19), 17)
-    own = text.vocabulary.decode(text.piece(0, 1 << 20)).count("oh my dears, oh")
-    assert own == 17  # of 18 that are not held out: the last is fitted to
-    changes = found.before_one({"corpus": {"users": ("mira",)}, "training": {"memory": kind}})
-    assert changes["corpus"]["held_out"] == 0.1
-    assert changes["training"]["memory"] == kind
+    plain = before(config(chat, "mira"), cache)
+    of_one = before(config(chat, "mira", training={"memory": wanted, "memory_contexts": 7}), cache)
+    assert (of_one.config.training.memory, of_one.run_dir.path) == ("off", plain.run_dir.path)
+    training = {"memory": wanted, "memory_contexts": 7}
+    changes = of_one.before_one({"corpus": {"users": ("mira",)}, "training": training})
+    assert (changes["training"]["memory"], changes["training"]["memory_contexts"]) == (found, 7)
+
+
+def test_several_people_have_no_memory_by_themselves(chat: Path, cache: CorpusCache) -> None:
+    assert before(config(chat, "mira", "ada"), cache).memory == "off"
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, "everybody"),
+        ({"training": {"memory": "off"}}, "off"),
+        ({"training": {"memory": "person"}}, "person"),
+        ({"training": {"start_from": ""}}, "off"),
+        ({"corpus": {"users": ()}}, "off"),
+        ({"corpus": {"users": ("mira", "ada")}}, "off"),
+        ({"corpus": {"held_out_by": "messages"}}, "off"),
+        ({"corpus": {"text": {"reply": True}}}, "off"),
+        ({"training": {"streaming": True}}, "off"),
+        ({"data": ("-",)}, "off"),
+    ],
+    ids=str,
+)
+def test_with_memory_is_everybody_s_beside_a_base_on_everybody(
+    changes: dict, found: str, chat: Path, base: Mock
+) -> None:
+    settings = config(chat, "mira", training={"start_from": "base"})
+    assert with_memory(override(settings, changes)).training.memory == found
+
+
+@pytest.mark.parametrize(
+    ("users", "characters", "found"), [((), 1000, "everybody"), (("ada",), 1000, "off"), ((), 999, "off")]
+)
+def test_with_memory_is_off_beside_other_bases(
+    users: tuple, characters: int, found: str, chat: Path, base: Mock
+) -> None:
+    base.config.corpus.users, base.run_dir.corpus_facts.return_value = users, {"train_characters": characters}
+    assert with_memory(config(chat, "mira", training={"start_from": "base"})).training.memory == found
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """A run on everybody, as far as it is looked at."""
+    base = Mock()
+    base.config.corpus.users, base.run_dir.corpus_facts.return_value = (), {"train_characters": 1000}
+    monkeypatch.setattr(module, "Base", lambda folder: base)
+    return base
 
 
 @pytest.mark.parametrize(
@@ -146,6 +189,7 @@ def test_everybody_goes_before_a_run_that_starts_from_there(chat: Path, cache: C
     text = read_text(settings.data, settings, cache=cache)
     start_run(settings, text, RunDir(tmp_path / "run"), make_strategy("one-device"), Mock(spec=Listener))
     training = RunDir(tmp_path / "run").load()[0].training
+    assert (training.memory, load_memory(RunDir(tmp_path / "run")) is not None) == ("everybody", True)
     assert training.base_fingerprint == Base(first.run_dir.path).fingerprint
 
 

@@ -34,6 +34,7 @@ def test_written_text_is_what_a_corpus_learns(
     chat: str, ends: bool, fraction: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 7)
+    monkeypatch.setattr(module, "_MESSAGES_AT_ONCE", 3)
     settings = CorpusSettings(held_out=0.25, held_out_by="person", fraction=fraction, text=TextSettings(ends=ends))
     corpus = build_corpus(chat, settings)
     assert corpus.messages == 600 * fraction
