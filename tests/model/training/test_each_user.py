@@ -65,10 +65,13 @@ def test_each_user_reads_the_chat_once(each: Callable[..., EachUser], monkeypatc
     assert read.call_count == 1
 
 
-def test_each_user_keeps_what_is_there_and_goes_on_with_what_was_cut_short(each: Callable[..., EachUser]) -> None:
+def test_each_user_keeps_what_is_there_and_goes_on_with_what_was_cut_short(
+    each: Callable[..., EachUser], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = outcomes(each())
     cut = RunDir(first[1].run)
     cut.result_file.unlink()
+    monkeypatch.setattr(module, "with_memory", None)  # a run that is there remembers what it did
     again = outcomes(each(training={"steps": 3}))
     assert [outcome.state for outcome in again] == ["kept", "trained", "kept"]
     assert [RunDir(outcome.run).read_result()["step"] for outcome in again] == [2, 3, 2]
