@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,7 +15,7 @@ from charflow.model.presets import preset
 from charflow.model.run.run_dir import RunDir
 from charflow.model.run.run_memory import count_text
 from charflow.model.training_text import TextInMemory, read_text
-from charflow.pipeline.corpus.cache import CorpusCache
+from charflow.pipeline.corpus.cache import CorpusCache, alone
 from charflow.pipeline.corpus.corpus import build_corpus
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import SettingError
@@ -176,6 +177,23 @@ def test_everybody_is_counted_once_for_all_and_one_s_last_messages_for_nobody(
     assert " 7391" in known
     assert not known & {" 5028", " 6140", " 8265"}
     assert [file.suffix for file in sorted((cache.folder / "counts").iterdir())] == [".lock", ".npz"]
+
+
+def test_who_wants_counts_that_another_process_makes_waits_for_them(
+    chat: str, counting: Mock, cache: CorpusCache, tmp_path: Path
+) -> None:
+    text, config = in_vocabulary_of_all(chat, "mira", cache)
+    first, found = counts_of(text, config), []
+    (file,) = (cache.folder / "counts").glob("*.npz")
+    file.rename(tmp_path / "aside")
+    waits = Thread(target=lambda: found.append(counts_of(text, config)))
+    with alone(file):
+        waits.start()
+        waits.join(0.2)  # by when it would have counted
+        (tmp_path / "aside").rename(file)
+    waits.join()
+    assert counting.call_count == 1
+    np.testing.assert_array_equal(found[0].shares, first.shares)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-90]), flip])
