@@ -38,6 +38,8 @@ class Listener:
 
     def ending(self, doing: str, share: float = 0.0) -> None: ...
 
+    def counting(self, seconds: float | None) -> None: ...
+
     def advanced(self, report: object) -> None:
         with pytest.raises(UserError, match="already holds a run"):  # and may not be used by another
             self._run_dir.check_free()

@@ -74,6 +74,8 @@ class Recorder:
     def ending(self, doing, share=0.0) -> None:
         self.endings.append(doing)
 
+    def counting(self, seconds) -> None: ...
+
     def evaluated(self, row) -> None:
         self.rows.append(row)
 
@@ -694,7 +696,7 @@ chief.memorised = lambda *_: Memorisation(0, 0, {}, 0, 0, "", "", None)
 chief.plot_curves = lambda *_, **__: None
 
 class Silent:
-    planned = evaluated = sampled = ending = lambda self, *_: None
+    planned = evaluated = sampled = ending = counting = lambda self, *_: None
     def advanced(self, report):
         losses.append((report.step, report.train_bits))
 
