@@ -28,6 +28,7 @@ MOST_CANARIES = 16  # for more, chance alone would come near what is measured; s
 MOST_REPEATS = 10_000  # with all canaries 5 MB of text
 MOST_REMEMBERED = 16  # characters; beyond 7 nothing was won
 MOST_CONTEXTS = 1 << 23  # which is within what a state can count, a float32
+_GLOROT = "0 is Glorot's"
 MOST_LAYERS = 64  # each is a part of the graph: more take minutes to trace, and none has been seen to help
 
 
@@ -37,6 +38,8 @@ class NetworkConfig:
 
     Attributes:
         dropout: drawn once a window, of each layer's outputs (variational dropout).
+        input_init: the first layer is given one character, not a sum of many inputs, so Glorot's limit (0.07 of 256
+            units and 67 characters) leaves it next to nothing to go by at first; see docs/performance.md.
     """
 
     cell: Annotated[CellKind, Option("Kind of the recurrent layers.", search="choices")] = "lstm"
@@ -47,6 +50,11 @@ class NetworkConfig:
     dropout: Annotated[
         float, Bounds(at_least=0, below=1), Option("Share of outputs dropped in training.", search="linear")
     ] = 0.15
+    input_init: Annotated[
+        float,
+        Bounds(at_least=0, note=_GLOROT),
+        Option("Largest initial weight of the input; 0 is Glorot's.", search="linear"),
+    ] = 1.2
 
     def __post_init__(self) -> None:
         check(self)

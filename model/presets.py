@@ -17,7 +17,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {"corpus": {"held_out_by": "person", "text": {"ends": True}}},
     "tutorial": {
         "corpus": {"fraction": 0.2, "text": {"keep_invisible": True}},
-        "network": {"units": 128, "dropout": 0.0},
+        "network": {"units": 128, "dropout": 0.0, "input_init": 0.0},
         "training": {
             "window_length": 40,
             "window_shift": 3,

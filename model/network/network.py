@@ -55,7 +55,7 @@ class Network:
             layer_class(
                 config.units,
                 return_sequences=targets == "all" or index < config.layers - 1,
-                kernel_initializer=keras.initializers.GlorotUniform(seed + 3 * index),
+                kernel_initializer=_kernel_initializer(0.0 if index else config.input_init, seed + 3 * index),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 3 * index + 1),
                 dtype="float32" if precision == "float32" else f"mixed_{precision}",
                 use_cudnn="auto" if on_gpus else False,  # Keras asks only whether the machine has a GPU
@@ -170,6 +170,13 @@ def count_weights(network: NetworkConfig, vocabulary_size: int) -> int:
     inputs = [vocabulary_size, *[units] * (network.layers - 1)]
     recurrent = sum(gates * units * (size + units + biases) for size in inputs)
     return recurrent + (units + 1) * vocabulary_size
+
+
+def _kernel_initializer(limit: float, seed: int) -> keras.initializers.Initializer:
+    """Draws evenly between -limit and limit; 0 is Glorot's limit, by the sizes."""
+    if limit:
+        return keras.initializers.RandomUniform(-limit, limit, seed)
+    return keras.initializers.GlorotUniform(seed)
 
 
 def _computes_on_gpus() -> bool:

@@ -90,7 +90,7 @@ def test_override_takes_whole_numbers_for_fractions() -> None:
         ),
         (
             {"network": {"unit": 3}},
-            r"^a\.toml: unknown key 'network\.unit'\. Keys of network: cell, units, layers, dropout\.$",
+            r"^a\.toml: unknown key 'network\.unit'\. Keys of network: cell, units, layers, dropout, input_init\.$",
         ),
         (
             {"corpus": {"text": {"upper": 1}}},

@@ -1,5 +1,6 @@
 """The network's shapes, weights and dropout."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -64,6 +65,21 @@ def test_network_draws_every_weight_matrix_anew() -> None:
     same_shape = [weight for weight in weights if weight.shape == (8, 32)]
     assert len(same_shape) == 6
     assert len({weight.tobytes() for weight in same_shape}) == 6
+
+
+@each_cell
+def test_input_init_is_the_limit_of_the_first_kernel(cell: str) -> None:
+    draw = lambda limit: (
+        Network(  # noqa: E731
+            NetworkConfig(cell=cell, units=8, layers=2, input_init=limit), 5, targets="all", seed=0
+        ).layers
+    )
+    (glorots, second), (drawn, same) = draw(0.0), draw(0.6)
+    glorot = math.sqrt(6 / (5 + glorots.kernel.shape[1]))
+    np.testing.assert_allclose(drawn.kernel, 0.6 / glorot * glorots.kernel, rtol=1e-5)
+    assert 0.5 < np.abs(drawn.kernel).max() <= 0.6
+    for mine, others in zip((*drawn[1:], *same), (*glorots[1:], *second), strict=True):
+        np.testing.assert_array_equal(mine, others)
 
 
 @pytest.mark.parametrize(
