@@ -245,7 +245,7 @@ SETTINGS = {
     "unknown key": (
         [],
         "[network]\nunitz = 3\n",
-        "{file}: unknown key 'network.unitz'. Keys of network: cell, units, layers, dropout.",
+        "{file}: unknown key 'network.unitz'. Keys of network: cell, units, layers, dropout, input_init.",
     ),
     "unknown table": ([], "[net]\nunits = 3\n", "{file}: unknown key 'net'. Keys of the file: data, corpus, "),
     "wrong type": ([], '[network]\nunits = "3"\n', "{file}: network.units must be a whole number, not '3'."),

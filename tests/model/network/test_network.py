@@ -69,12 +69,8 @@ def test_network_draws_every_weight_matrix_anew() -> None:
 
 @each_cell
 def test_input_init_is_the_limit_of_the_first_kernel(cell: str) -> None:
-    draw = lambda limit: (
-        Network(  # noqa: E731
-            NetworkConfig(cell=cell, units=8, layers=2, input_init=limit), 5, targets="all", seed=0
-        ).layers
-    )
-    (glorots, second), (drawn, same) = draw(0.0), draw(0.6)
+    configs = [NetworkConfig(cell=cell, units=8, layers=2, input_init=limit) for limit in (0.0, 0.6)]
+    (glorots, second), (drawn, same) = (Network(each, 5, targets="all", seed=0).layers for each in configs)
     glorot = math.sqrt(6 / (5 + glorots.kernel.shape[1]))
     np.testing.assert_allclose(drawn.kernel, 0.6 / glorot * glorots.kernel, rtol=1e-5)
     assert 0.5 < np.abs(drawn.kernel).max() <= 0.6
