@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from charflow.model.memory.tally import ABSENT, find
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.settings import Count, checked
+from charflow.pipeline.settings import Count, Natural, checked
 
 HIGHEST_ORDER = 4
 
@@ -31,7 +31,7 @@ def baselines(
     *,
     vocabulary_size: Count,
     decode: Callable[[NDArray[np.integer]], str],
-    highest_order: int = HIGHEST_ORDER,
+    highest_order: Natural = HIGHEST_ORDER,
 ) -> dict[str, float]:
     """Bits per character of the held-out text under each baseline: `order-0` to `order-4` or higher, and `gzip`.
 

@@ -203,7 +203,7 @@ def test_generate_tells_no_prompt_from_an_empty_one(
     call: Callable, trained_run: Path, standard_input: Callable, content: bytes
 ) -> None:
     standard_input(content)
-    done = call("generate", trained_run, "-", "--length", 5)
+    done = call("generate", trained_run, "-", "--length", 5, "--no-stop-at-end")
     if content:
         assert (done.status, len(done.out)) == (0, 6)
     else:
