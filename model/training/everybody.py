@@ -27,7 +27,7 @@ from charflow.pipeline.scratch import scratch_file
 _SHARE = 0.75  # of the time limit
 _LEAST, _TIMES = 500_000, 4  # characters of everybody; and how many times as many as the person has
 _LEAST_SECONDS = 90  # with less for everybody, what the person starts from is worse than nothing
-_A_SECOND = 1_300  # characters of the person to a second of the limit, at most: who has more is best alone
+_A_SECOND = 5_000  # characters of the person to a second of the limit, at most: who has more was not measured
 _MIN_COUNT = 20  # rarer characters of a large chat cost time at each step, and are never learned
 
 
@@ -53,10 +53,10 @@ class Everybody:
     def before(cls, config: Config, text: TrainingText, cache: CorpusCache | None) -> "Everybody | None":
         """Says what to learn before a run on one person; None where everybody is not there, or not worth it.
 
-        A text has nothing left to teach after eight to ten passes (see docs/performance.md). Whoever has so much that
-        the limit ends before is best alone; the time of others is better spent on everybody, who must have 500,000
-        characters, and four times as many as the person. And the run must have 90 seconds and more, and be one whose
-        time can be shared out, and whose text a run on everybody can prepare for.
+        A text has nothing left to teach after eight to ten passes (see docs/performance.md), and the time of whoever
+        has more is better spent on everybody, too, as far as that was measured. Everybody must have 500,000 characters,
+        and four times as many as the person. And the run must have 90 seconds and more, and be one whose time can be
+        shared out, and whose text a run on everybody can prepare for.
 
         Args:
             config: of the run.

@@ -9,6 +9,8 @@ from charflow.model.config import TrainingConfig
 
 _SECONDS_PER_CALL = 0.5  # of steps in one call of the graph: often enough for Ctrl-C and the progress bar
 _MOST_STEPS_PER_CALL = 1000
+_STEPS_TO_EVALUATIONS = 3  # how many times as long as an evaluation a limited run takes steps before the next
+_LONGEST_WITHOUT = 0.25  # share of a run
 
 
 class Timetable:
@@ -45,10 +47,19 @@ class Timetable:
             left.append(training.time_limit - elapsed)
         return max(0.0, min(left))
 
-    def next_evaluation(self, share: float) -> float:
-        """The share of the run at which to evaluate next."""
-        count = self._training.evaluations
-        return (math.floor(share * count + 1e-9) + 1) / count
+    def next_evaluation(self, share: float, took: float = 0.0) -> float:
+        """The share of the run at which to evaluate next.
+
+        A quarter of a limited time goes to evaluations at most, unless that left more than a quarter without any.
+
+        Args:
+            share: of the run that is done.
+            took: seconds of the last evaluation, which lie before.
+        """
+        count, limit = self._training.evaluations, self._training.time_limit
+        if limit:
+            share += min(_STEPS_TO_EVALUATIONS * took / limit, _LONGEST_WITHOUT)
+        return min(1.0, (math.floor(share * count + 1e-9) + 1) / count)
 
     def next_sample(self, step: int) -> float:
         """The step after which to sample next: the first epoch's end, then every `sample_every` epochs."""

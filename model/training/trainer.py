@@ -216,7 +216,7 @@ class Trainer:
         if self._config.training.starts and not step and math.isinf(self._progress.best):
             self._evaluate(step, elapsed, rate, 0.0)  # what it starts from is the first that may be the best
             (elapsed,) = self._agreement.broadcast(pace.elapsed)
-        next_evaluation = self._timetable.next_evaluation(self._timetable.share_done(step, elapsed))
+        next_evaluation = self._next_evaluation(step, elapsed, elapsed - self._elapsed)
         next_sample = self._timetable.next_sample(step)
         while True:
             size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
@@ -229,14 +229,13 @@ class Trainer:
             self._tell(step, elapsed := pace.elapsed, losses, rates, pace)
             # Time passes differently for each worker: all go by the chief's.
             elapsed, rate = self._agreement.broadcast(elapsed, pace.rate)
-            asked, share = self._asked_to_stop(), self._timetable.share_done(step, elapsed)
+            asked, share, stepped = self._asked_to_stop(), self._timetable.share_done(step, elapsed), elapsed
             self._progress.step.assign(step)
             self._progress.elapsed.assign(elapsed)
             ended: StopReason | None = "finished" if share >= 1.0 else None
-            if share >= next_evaluation or ended:
+            if evaluates := share >= next_evaluation or bool(ended):
                 ended = "stopped early" if self._evaluate(step, elapsed, rate, rates[-1]) else ended
                 pace.saved()
-                next_evaluation = self._timetable.next_evaluation(share)
             elif asked or self._timetable.save_is_due(step, pace.unsaved):
                 self._save(step, before_leaving=asked is not None)
                 pace.saved()
@@ -246,6 +245,11 @@ class Trainer:
                 self._sample(step)
                 next_sample = self._timetable.next_sample(step)
             (elapsed,) = self._agreement.broadcast(pace.elapsed)
+            if evaluates:
+                next_evaluation = self._next_evaluation(step, elapsed, elapsed - stepped)
+
+    def _next_evaluation(self, step: int, elapsed: float, took: float) -> float:
+        return self._timetable.next_evaluation(self._timetable.share_done(step, elapsed), took)
 
     def _over_already(self, step: int, elapsed: float) -> StopReason | None:
         """Says why a resumed run has no step to take: it was ended after its last one, before it was judged."""

@@ -30,6 +30,16 @@ def test_evaluations_are_spread_evenly(share: float, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "took", "expected"),
+    [(0.1, 0.0, 0.2), (0.1, 1.0, 0.2), (0.1, 4.0, 0.3), (0.1, 99.0, 0.4), (0.9, 99.0, 1.0)],
+    ids=["nothing", "little", "much", "more than the run", "near the end"],
+)
+def test_evaluations_take_a_quarter_of_a_limited_time(share: float, took: float, expected: float) -> None:
+    assert timetable(time_limit=100.0, evaluations=10).next_evaluation(share, took) == expected
+    assert timetable(steps=100, evaluations=10).next_evaluation(share, took) == pytest.approx(min(1.0, share + 0.1))
+
+
+@pytest.mark.parametrize(
     ("every", "step", "expected"), [(0, 0, 10), (0, 10, math.inf), (2, 0, 20), (2, 19, 20), (2, 20, 40)]
 )
 def test_samples_come_after_the_first_epoch_or_every_few(every: int, step: int, expected: float) -> None:
