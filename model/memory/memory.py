@@ -30,7 +30,6 @@ class Tables(NamedTuple):
     """
 
     columns: tf.Tensor
-
     ranks: tf.Tensor
     trust: tf.Tensor
     following: tf.Tensor

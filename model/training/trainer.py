@@ -75,8 +75,7 @@ class Trainer:
             optimizer = make_optimizer(training)
             optimizer.build(self.network.model.trainable_variables)
         self._progress = Progress()  # host variables, not mirrored
-        chief = self._placement.chief
-        self._counts = count_text(text, training, run_dir, lambda took: listener.counting(took)) if chief else None
+        self._counts = count_text(text, training, run_dir, listener.counting) if self._placement.chief else None
         self._memory = make_memory(self._counts, text.vocabulary.size) if self._counts else None
         self.plan = make_plan(config, text, self.network, optimizer, self._placement, self._memory)
         self._timetable = Timetable(training, self.plan.steps_per_epoch)
