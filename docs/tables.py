@@ -1,7 +1,7 @@
 """Writes what the pages say of signatures, settings and formats, from the tables of the code: `python -m docs.tables`.
 
 A page marks a block by comments, `<!-- NAME: made by make docs -->` and `<!-- end -->`; what stands between them is
-made here. A test compares the pages with the tables.
+made here, and so are the playground's hints, for metadata have no words. A test compares both with the tables.
 """
 
 import json
@@ -17,6 +17,7 @@ from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.formats.known import formats
 
 PAGES = sorted(Path(__file__).parent.glob("*.md"))
+HINTS = Path(__file__).parents[1] / "serving" / "embedded" / "playground" / "hints.json"
 _BLOCK = re.compile(r"(<!-- ([\w ]+): made by make docs -->\n).*?(<!-- end -->)", re.DOTALL)
 _WIDTH = 110
 _CSV_CHANGES = "rows that cannot be read, with `--skip-bad-rows`; repeated headers"
@@ -29,6 +30,12 @@ def rendered(page: str) -> str:
         KeyError: nothing here makes a block of that name.
     """
     return _BLOCK.sub(lambda found: f"{found[1]}{_BLOCKS[found[2]]()}\n{found[3]}", page)
+
+
+def hints() -> str:
+    """What the playground says of each setting, as JSON."""
+    words = {each.name: f"{each.help} ({_range(each)})".replace(" (any)", "") for each in SETTINGS}
+    return json.dumps(words, indent=2, ensure_ascii=False).replace("`", "") + "\n"
 
 
 def _signatures() -> str:
@@ -109,9 +116,9 @@ _BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def _write() -> Iterator[str]:
-    for path in PAGES:
+    for path in [*PAGES, HINTS]:
         before = path.read_text(encoding="utf-8")
-        after = rendered(before)
+        after = hints() if path == HINTS else rendered(before)
         if after != before:
             path.write_text(after, encoding="utf-8")
             yield path.name

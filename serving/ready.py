@@ -98,6 +98,7 @@ def print_ready(
     *,
     rest_tls: bool = False,
     client_verify: bool = False,
+    playground: bool = False,
 ) -> None:
     """Prints what is served and where, and a first call to try.
 
@@ -107,6 +108,7 @@ def print_ready(
         model_names: what is served.
         rest_tls: REST is encrypted: the call trusts a file that the user must name.
         client_verify: clients must show a certificate, which the user must name too.
+        playground: REST has a page for people, too.
     """
     scheme = "https" if rest_tls else "http"
     print(f"Serving {', '.join(model_names) or 'no model yet'}.")
@@ -114,8 +116,10 @@ def print_ready(
         print(f"gRPC: {grpc_address}")
     if rest_address:
         print(f"REST: {scheme}://{rest_address}")
+    host = (rest_address or "").replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    if rest_address and playground:
+        print(f"Page: {scheme}://{host}/")
     if rest_address and model_names:
-        host = rest_address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
         url = f"{scheme}://{host}/v1/models/{quote(model_names[0], safe='')}:predict"
         files = " --cacert CA.pem" if rest_tls else ""
         files += " --cert CLIENT.pem --key CLIENT.key" if rest_tls and client_verify else ""

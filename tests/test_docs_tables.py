@@ -1,17 +1,24 @@
 """What the pages say of signatures and settings is what the tables of the code have."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from charflow.model.decoding.settings import SETTINGS
-from docs.tables import PAGES, rendered
+from docs.tables import HINTS, PAGES, hints, rendered
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page_is_as_the_tables_have_it(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert rendered(text) == text, "make docs"
+
+
+def test_hints_of_the_playground_are_as_the_tables_have_them() -> None:
+    text = HINTS.read_text(encoding="utf-8")
+    assert text == hints(), "make docs"
+    assert set(json.loads(text)) == {setting.name for setting in SETTINGS}
 
 
 def test_pages_have_a_row_for_each_setting() -> None:

@@ -17,9 +17,13 @@ def serve(context: typer.Context) -> None:
 
     backend = Flag(name="backend", default="auto", help=f"auto, {', '.join(BACKENDS)}.")
     try:
-        given = parse_flags(context.args, prog="charflow serve", rest_api_port=_REST_API_PORT, extra=[backend])
+        given = parse_flags(
+            context.args, prog="charflow serve", rest_api_port=_REST_API_PORT, playground=True, extra=[backend]
+        )
     except SystemExit as leaving:  # argparse's way after --help
         raise typer.Exit from leaving
     chosen, reason = choose_backend(given.pop(backend.name, backend.default))
     console.err.print(f"Back end: {chosen} ({reason}).")
+    if chosen == "embedded" and given["rest_api_port"]:
+        given.setdefault("playground", True)
     raise typer.Exit(start(chosen, resolve_base_path(given)))

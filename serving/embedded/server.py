@@ -28,6 +28,7 @@ from charflow.serving.embedded.log_limit import LogLimit
 from charflow.serving.embedded.memory import trim_memory
 from charflow.serving.embedded.rest.app import RestApp
 from charflow.serving.embedded.rest.connection import ConnectionBounds
+from charflow.serving.embedded.rest.playground import Playground
 from charflow.serving.embedded.rest.server import RestServer
 from charflow.serving.embedded.settings_of import let_steps_run_side_by_side, load_settings, model_config
 from charflow.serving.embedded.tls import grpc_credentials, ssl_context
@@ -58,6 +59,7 @@ class Announce(Protocol):
         *,
         rest_tls: bool,
         client_verify: bool,
+        playground: bool,
     ) -> None:
         """The addresses, None for a door that is closed, and the models."""
 
@@ -188,6 +190,7 @@ class _Server:
             self._core.configuration.names(),
             rest_tls=bool(self._tls),
             client_verify=bool(self._tls and self._tls.client_verify),
+            playground=flags.playground,
         )
 
     def _close(self) -> None:
@@ -254,6 +257,7 @@ class _Server:
             threads=self._rest_threads,
             max_queued=flags.max_queued_requests,
             max_body_bytes=flags.max_request_bytes,
+            playground=Playground(self._core.configuration.names) if flags.playground else None,
         )
         return RestServer(
             app,

@@ -15,7 +15,7 @@ from charflow.serving.settings.flags import FLAGS, Flag, ServerFlags, Value, che
 
 
 def parse_flags(
-    arguments: Sequence[str], *, prog: str, rest_api_port: int, extra: Sequence[Flag] = ()
+    arguments: Sequence[str], *, prog: str, rest_api_port: int, playground: bool = False, extra: Sequence[Flag] = ()
 ) -> dict[str, Any]:
     """Parses a command line: `--flag=value`, `--flag value`, and `--flag` alone for true.
 
@@ -23,6 +23,7 @@ def parse_flags(
         arguments: without the program's name.
         prog: the program's name in --help.
         rest_api_port: its default, which the two commands do not share.
+        playground: likewise; as not every back end takes it, only --help has it.
         extra: flags of the command itself, which come first in --help.
 
     Returns:
@@ -37,7 +38,7 @@ def parse_flags(
     """
     for argument in arguments:
         _check_text(argument)
-    parser = _parser(prog, rest_api_port, extra)
+    parser = _parser(prog, {"rest_api_port": rest_api_port, "playground": playground}, extra)
     found, left = parser.parse_known_args(arguments)
     for argument in left:
         _refuse_unknown(argument, [flag.name for flag in (*extra, *FLAGS)])
@@ -79,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
         return super().format_help().replace("usage", "Usage", 1)
 
 
-def _parser(prog: str, rest_api_port: int, extra: Sequence[Flag]) -> _Parser:
+def _parser(prog: str, defaults: Mapping[str, Value], extra: Sequence[Flag]) -> _Parser:
     parser = _Parser(
         prog=prog,
         usage="%(prog)s [--flag=value ...]",
@@ -94,7 +95,7 @@ def _parser(prog: str, rest_api_port: int, extra: Sequence[Flag]) -> _Parser:
         _add(ours, flag, flag.default)
     for flag in FLAGS:
         group = ours if flag.ours else served if flag.embedded else refused
-        _add(group, flag, rest_api_port if flag.name == "rest_api_port" else flag.default)
+        _add(group, flag, defaults.get(flag.name, flag.default))
     return parser
 
 

@@ -163,6 +163,21 @@ def test_print_ready_shows_where_to_call(capsys: pytest.CaptureFixture, ready: t
 
 
 @pytest.mark.parametrize(
+    ("rest", "tls", "expected"),
+    [
+        ("127.0.0.1:8501", False, "Page: http://127.0.0.1:8501/"),
+        ("0.0.0.0:8501", True, "Page: https://127.0.0.1:8501/"),
+    ],
+    ids=["plain", "every address, TLS"],
+)
+def test_print_ready_shows_where_the_page_is(
+    capsys: pytest.CaptureFixture, rest: str, tls: bool, expected: str
+) -> None:
+    print_ready(None, rest, [], rest_tls=tls, playground=True)
+    assert capsys.readouterr().out.splitlines()[2:] == [expected]
+
+
+@pytest.mark.parametrize(
     ("client_verify", "files"),
     [(False, "--cacert CA.pem"), (True, "--cacert CA.pem --cert CLIENT.pem --key CLIENT.key")],
     ids=["server alone", "clients too"],

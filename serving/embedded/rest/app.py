@@ -29,6 +29,7 @@ from charflow.serving.embedded.rest.answers import (
 from charflow.serving.embedded.rest.asgi import ClientGone, Receive, Response, Scope, Send, header
 from charflow.serving.embedded.rest.bodies import parse_examples, parse_predict
 from charflow.serving.embedded.rest.calls import Call, parse_call
+from charflow.serving.embedded.rest.playground import Playground
 from charflow.serving.embedded.rest.transfer import (
     BodyTooLarge,
     Held,
@@ -101,6 +102,7 @@ class RestApp:
         threads: int,
         max_queued: int,
         max_body_bytes: int,
+        playground: Playground | None = None,
     ) -> None:
         """Makes the application.
 
@@ -114,6 +116,7 @@ class RestApp:
             max_queued: requests that may wait for a thread; more are refused with RESOURCE_EXHAUSTED.
             max_body_bytes: of a request's body as it comes, and of all bodies at the same time; more get 429. What a
                 gzipped body becomes has a lower limit of its own.
+            playground: the page at /; None for no such page.
         """
         self._core = core
         self._timeout_ms = timeout_ms
@@ -121,6 +124,7 @@ class RestApp:
         self._metrics = metrics
         self._metrics_path = metrics_path.encode()
         self._max_body_bytes = max_body_bytes
+        self._playground = playground
         self._held = Held(max_body_bytes)
         self._workers = Workers(threads, max_queued=max_queued)
         # Status, metadata and metrics do not wait behind predictions.
@@ -148,7 +152,7 @@ class RestApp:
             page = await self._probes.run(self._metrics, receive, self._deadline())
             return Response(body=page, media_type=_METRICS_TYPE)
         if not target.lower().startswith(b"/v1/"):
-            raise NotFound(f"Not found: {target.decode('utf-8', 'replace')}")
+            return self._page(target.decode("utf-8", "replace"), scope)
         if scope["method"] == "OPTIONS":
             if not re.search("https?://", header(scope, "Origin")):
                 raise FailedPrecondition("Origin header is missing in CORS preflight")
@@ -167,6 +171,15 @@ class RestApp:
                 self._core.count_refused(call.spec.name, error, method=call.verb.capitalize(), api="REST")
                 raise
         return Response(body=body, headers={**headers, **self._cors}, media_type=_JSON)
+
+    def _page(self, path: str, scope: Scope) -> Response:
+        """A file of the playground."""
+        found = None
+        if self._playground is not None and scope["method"] in ("GET", "HEAD"):
+            found = self._playground.find(path, accepted=header(scope, "Accept-Encoding"))
+        if found is None:
+            raise NotFound(f"Not found: {path}")
+        return found
 
     async def _read_and_infer(self, call: Call, scope: Scope, receive: Receive) -> tuple[bytes, dict[str, str]]:
         parts = await read_body(receive, header(scope, "Content-Length"), self._max_body_bytes, self._held)

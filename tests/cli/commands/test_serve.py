@@ -40,6 +40,7 @@ def test_serve_passes_the_flags_on(call: Callable, started: dict) -> None:
         "model_base_path": "/m/a",
         "enable_batching": True,
         "port": 9000,
+        "playground": True,
     }
 
 
@@ -61,6 +62,23 @@ def test_serve_takes_the_back_end_asked_for(call: Callable, started: dict, spell
     done = call("serve", "--rest_api_port=0", *spelling)
     assert done.err == "Back end: embedded (--backend asks for it).\n"
     assert started["given"] == {"rest_api_port": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["--backend=embedded"], {"playground": True}),
+        (["--backend=embedded", "--playground=false"], {"playground": False}),
+        (["--backend=tensorflow-serving"], {}),
+    ],
+    ids=["by itself", "turned off", "nothing that another back end would refuse"],
+)
+def test_serve_has_the_playground_where_the_server_is_ours(
+    call: Callable, started: dict, tmp_path: Path, arguments: list[str], given: dict
+) -> None:
+    install(tmp_path, "tensorflow_model_server", "exit 0")
+    assert call("serve", *arguments).status == 0
+    assert started["given"] == {"rest_api_port": 8501, **given}
 
 
 def test_serve_takes_tensorflow_model_server_where_it_is(call: Callable, started: dict, tmp_path: Path) -> None:

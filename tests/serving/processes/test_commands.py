@@ -56,10 +56,13 @@ def test_serve_prints_what_it_serves_and_where(serving: ServerProcess) -> None:
     assert "Back end: embedded (--backend asks for it).\n" in serving.log
     assert (
         f"Serving chat, slow.\ngRPC: {serving.grpc}\nREST: http://{serving.rest}\n"
+        f"Page: http://{serving.rest}/\n"
         f"""Try:  curl -d '{{"instances": ["how do i "]}}' http://{serving.rest}/v1/models/chat:predict\n"""
     ) in serving.log
     path, body = re.search(r"-d '(.*)' http://[^/]*(\S*)", serving.log).group(2, 1)
     assert serving.http.post(path, content=body).json()["predictions"]
+    assert serving.http.get("/").headers["Content-Type"].startswith("text/html")
+    assert serving.http.get("/models.json").json() == ["chat", "slow"]
 
 
 @pytest.mark.parametrize("way", [[], ["--stream"], ["--json"]], ids=["at once", "stream", "json"])

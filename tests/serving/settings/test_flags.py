@@ -61,6 +61,7 @@ REAL = {
 }
 OURS = {
     "host": "127.0.0.1",
+    "playground": False,
     "max_request_bytes": LARGEST_MESSAGE,
     "max_connections": 0,
     "shutdown_grace_seconds": 25,
@@ -146,6 +147,7 @@ def test_configuration_file_wins_over_the_base_path() -> None:
             {"per_process_gpu_memory_fraction": math.nan},
             "--per_process_gpu_memory_fraction must be between 0 and 1, not nan.",
         ),
+        ({"playground": True}, "--playground needs --rest_api_port."),
         ({"batching_parameters_file": "/b"}, "--batching_parameters_file needs --enable_batching."),
         (
             {

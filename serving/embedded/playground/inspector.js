@@ -1,0 +1,77 @@
+// Shows what else a model might have written at the place that is looked at; a choice is where to write on from.
+import { Alternatives } from "./alternatives.js";
+import { byId, element } from "./elements.js";
+import { END, END_NAME } from "./model.js";
+import { bitsOf, levelOf, nameOf, ordinal, percent, signOf } from "./words.js";
+
+const SHOWN = 10;
+const PATIENCE = 80; // ms that a pointer rests before the server is asked
+
+export class Inspector {
+  // onchoose: called with a prompt. onerror: is told what went wrong.
+  constructor({ onchoose, onerror }) {
+    this.panel = byId("inspector");
+    this.onchoose = onchoose;
+    this.onerror = onerror;
+    this.alternatives = new Alternatives();
+  }
+
+  // Looks at a character of a view.
+  look(view, index) {
+    if (this.view && this.view !== view) this.view.lookAway();
+    this.view = view;
+    this.index = index;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#ask(view, index), PATIENCE);
+  }
+
+  // Looks at nothing.
+  close() {
+    clearTimeout(this.timer);
+    this.view?.lookAway();
+    this.view = undefined;
+    this.panel.hidden = true;
+  }
+
+  async #ask(view, index) {
+    try {
+      const ranked = await this.alternatives.after(view.model, view.readBefore(index));
+      if (ranked && this.view === view && this.index === index) this.#show(view, index, ranked);
+    } catch (error) {
+      this.onerror(error);
+    }
+  }
+
+  #show(view, index, ranked) {
+    const { char, logProb } = view.chars[index];
+    const rank = ranked.findIndex((each) => isSame(each.char, char, view.model));
+    const place = rank < 0 ? "" : rank === 0 ? " the likeliest" : ` the ${ordinal(rank + 1)} likeliest`;
+    const how = logProb === null ? " is unknown to the model" : ` ${percent(Math.exp(logProb))},${place || " not ranked"}`;
+    const bits = logProb === null ? "" : `, ${bitsOf(logProb).toFixed(2)} bits`;
+    const said = element("p", { className: "said", role: "status" }, element("strong", {}, nameOf(char)), `${how}${bits}`);
+    const choices = ranked.slice(0, SHOWN).map((each, i) => this.#choice(each, i === rank, view.promptBefore(index)));
+    this.panel.replaceChildren(said, element("ol", { className: "choices" }, ...choices));
+    this.panel.hidden = false;
+  }
+
+  #choice({ char, probability }, written, prefix) {
+    const bar = element("span", { className: `bar s${levelOf(Math.log(probability))}` });
+    bar.style.inlineSize = `${100 * probability}%`;
+    const button = element(
+      "button",
+      { type: "button", className: written ? "choice written" : "choice", title: "Write on from here" },
+      bar,
+      element("b", {}, signOf(char)),
+      element("span", {}, percent(probability)),
+    );
+    button.setAttribute("aria-label", `Write on with ${nameOf(char)}, ${percent(probability)}`);
+    button.addEventListener("click", () => this.onchoose(prefix + (char === END_NAME ? END : char)));
+    return element("li", {}, button);
+  }
+}
+
+// A line break may stand for the end of a message.
+function isSame(ranked, written, model) {
+  const char = written === "\n" ? model.lineBreak : written || END;
+  return ranked === (char === END ? END_NAME : char);
+}
