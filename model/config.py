@@ -105,8 +105,8 @@ class TrainingConfig:
         deterministic: only ops whose results are the same bits each time; slower on a GPU.
         memory: "person" joins counts of the run's own training text to the network, "everybody" those of all people in
             the files; see `memory`. The end of the run's own text is then kept from network and counts, to find out how
-            far the counts are to be trusted. "auto" leaves it to `charflow train`: everybody's where one person's run
-            starts from a run on everybody, none elsewhere.
+            far the counts are to be trusted. "auto" leaves it to `charflow train`: everybody's for one person of a
+            large chat, none elsewhere.
         memory_order: of the longest context.
         memory_count: what occurs less often is not remembered, unless
         memory_people: so many wrote it, where everybody is counted.
@@ -152,10 +152,10 @@ class TrainingConfig:
     memory: Annotated[MemoryKind, Option("Join counts of whose text to the network.")] = "auto"
     memory_order: Annotated[
         int, Bounds(at_least=1, at_most=MOST_REMEMBERED), Option("Characters of the longest context remembered.")
-    ] = 6
+    ] = 7
     memory_contexts: Annotated[
         int, Bounds(at_least=1, at_most=MOST_CONTEXTS), Option("Remember the N most frequent contexts.")
-    ] = 80_000
+    ] = 400_000
     memory_count: Annotated[Count, Option("Remember what occurs N times at least.")] = 4
     memory_people: Annotated[int, Bounds(at_least=2), Option("Of everybody, remember what N people wrote, too.")] = 3
     canaries: Annotated[

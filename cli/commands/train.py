@@ -99,9 +99,12 @@ def train(
     if wanted.training.starts and here.workers == 1 and not resume:
         wanted = with_memory(wanted)
     text = read(wanted)
-    if here.workers == 1 and not resume and (everybody := Everybody.before(wanted, text, store)):
-        _learn(everybody, scope)
-        wanted = configure(data, everybody.before_one(changes), file=config)
+    if here.workers == 1 and not resume and (everybody := Everybody.beside(wanted, text, store)):
+        if everybody.comes_first:
+            _learn(everybody, scope)
+            wanted = configure(data, everybody.before_one(changes), file=config)
+        else:
+            wanted = with_memory(wanted, beside_everybody=True)
         text = read(wanted)
     if here.chief and (not prepared or wanted.training.starts):
         _remark(data, text, wanted, resume=resume)

@@ -1,9 +1,9 @@
 """Makes of counts the tables of an automaton, which a character moves from one context to the next.
 
-A node is the longest known context at some place of a text. `remembering` steps through the tables with a few gathers a
-character; `gate` weighs what they say. The most frequent characters have a column each in the tables, all others have
-one together, which says that they are alike and ends what is known. C is the number of nodes, V the vocabulary size, M
-the number of columns.
+A node is the longest known context at some place of a text. `memory` packs the tables and steps through them with a few
+gathers a character; `gate` weighs what they say. The most frequent characters have a column each in the tables, all
+others have one together, which says that they are alike and ends what is known. C is the number of nodes, I of those
+that longer ones go on from, V the vocabulary size, M the number of columns.
 """
 
 from typing import NamedTuple
@@ -21,30 +21,23 @@ class Automaton(NamedTuple):
 
     Attributes:
         columns: of each character, int32 [V].
+        newest: the column of the character that each ends with, int32 [C]; 0 of the empty one.
         log_probs: of the next character, if it is one of a column, float32 [C, M].
-        following: the node after one of a column, int32 [C, M].
+        rows: where each has its row of `following`, int32 [C]: that of the longest end that goes on.
+        following: the node after one of a column, int32 [I, M].
         buckets: nodes of one order that occur about as often have one number, int32 [C], below `n_buckets`.
         n_buckets: how many there are.
         order: characters of the longest context.
     """
 
     columns: np.ndarray
+    newest: np.ndarray
     log_probs: np.ndarray
+    rows: np.ndarray
     following: np.ndarray
     buckets: np.ndarray
     n_buckets: int
     order: int
-
-    def walk(self, ids: np.ndarray) -> np.ndarray:
-        """The node before each id of rows [R, T] that begin anew, int32 [R, T]."""
-        nodes = np.full([ids.shape[1] + 1, len(ids)], ROOT, np.int32)
-        for t, column in enumerate(ids.T):
-            nodes[t + 1] = self.following[nodes[t], self.columns[column]]
-        return nodes[:-1].T
-
-    def log_probs_of(self, nodes: np.ndarray) -> np.ndarray:
-        """What comes after these nodes, [n], float32 [n, V]."""
-        return self.log_probs[nodes][:, self.columns]
 
 
 def build_automaton(counts: Counts, vocabulary_size: int, most_columns: int = MOST_COLUMNS) -> Automaton:
@@ -60,24 +53,33 @@ def build_automaton(counts: Counts, vocabulary_size: int, most_columns: int = MO
     left = 1.0 - np.bincount(contexts, counts.shares, minlength=n_nodes)  # for shorter contexts to say
     columns = _columns(counts, V, most_columns)
     together = np.bincount(columns).astype(np.float32)  # characters of each column
-    M = len(together)
     parents, newest = np.divmod(counts.keys, V)
+    newest = np.append(0, columns[newest[1:]])
+    starts = np.append(0, counts.ends)  # of each order
+    orders = np.repeat(np.arange(len(counts.ends)), np.diff(starts))
+    own_row = np.union1d(ROOT, parents[1:])
+    rows = np.full(n_nodes, ROOT, np.int32)
     probabilities = np.tile(together / V, [n_nodes, 1])
-    following = np.full([n_nodes, M], ROOT, np.int32)
-    orders = np.searchsorted(counts.ends, np.arange(n_nodes), "right")
+    following = np.full([len(own_row), len(together)], ROOT, np.int32)
     for order in range(len(counts.ends)):
-        nodes = np.flatnonzero(orders == order)
+        nodes = slice(*starts[order : order + 2])
         shorter = counts.suffixes[nodes]  # of the empty context itself, whose row says that all are alike
         probabilities[nodes] = probabilities[shorter] * left[nodes, np.newaxis]
-        following[nodes] = following[shorter]
         own = orders[contexts] == order
         np.add.at(probabilities, (contexts[own], columns[ids[own]]), counts.shares[own])
-        longer = np.flatnonzero((orders == order + 1) & (together[columns[newest]] == 1))
-        following[parents[longer], columns[newest[longer]]] = longer
+        rows[nodes] = rows[shorter]
+        go_on = slice(*np.searchsorted(own_row, starts[order : order + 2]))
+        following[go_on] = following[rows[own_row[go_on]]]
+        rows[own_row[go_on]] = np.arange(len(own_row))[go_on]
+        longer = np.flatnonzero((orders == order + 1) & (together[newest] == 1))
+        following[rows[parents[longer]], newest[longer]] = longer
     bits = np.log2(np.maximum(counts.totals, 1)).astype(np.int32).clip(max=_MOST_BITS)
+    probabilities /= together
     return Automaton(
         columns,
-        np.log(probabilities / together),
+        newest,
+        np.log(probabilities, out=probabilities),
+        rows,
         following,
         (orders * (_MOST_BITS + 1) + bits).astype(np.int32),
         len(counts.ends) * (_MOST_BITS + 1),

@@ -1,7 +1,8 @@
 """What a model remembers of its training text beside its network: an automaton of counts, and how far it is trusted.
 
-`run.run_memory` counts and keeps it, `decoding.remembering` steps through it: 3 bytes a context and column. B is the
-batch, C the number of nodes, V the vocabulary size, M the number of columns of the tables (see `automaton`).
+`run.run_memory` counts and keeps it, `decoding.remembering` steps through it. A context takes a byte a column, and two
+more where longer ones go on from it. B is the batch, C the number of nodes, I of those that longer ones go on from, V
+the vocabulary size, M the number of columns of the tables (see `automaton`).
 """
 
 from typing import NamedTuple
@@ -10,10 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.model.memory.automaton import Automaton
+from charflow.model.memory.counting import ROOT
 from charflow.model.memory.gate import NETWORK_ALONE, fit_gate
 
 # Of the logarithms in a row, so that one takes a byte: the error is a fifth of a percent of the row's range at most.
 _STEPS, _LEAST_STEP = 255, 1e-6
+_AT_ONCE = 1 << 14  # rows, so that what is made of them stays small
 
 
 class Tables(NamedTuple):
@@ -23,8 +26,9 @@ class Tables(NamedTuple):
         columns: of each character, int32 [V].
         ranks: how far a column's logarithm is below the likeliest one's, in steps of its row, uint8 [C, M].
         trust: of each node a, and -b times a step of its row, float32 [C, 2].
+        rows: where the row of each node begins in `following`, int32 [C]: that of the longest end that goes on.
         following: the node after one of a column, as its place among those that the column leads to, uint16, or int32
-            where that is too small, [C * M].
+            where that is too small, [I * M].
         first: of each column's nodes in `nodes`, int32 [M].
         nodes: which each column leads to, those of one column side by side, int32.
     """
@@ -32,6 +36,7 @@ class Tables(NamedTuple):
     columns: tf.Tensor
     ranks: tf.Tensor
     trust: tf.Tensor
+    rows: tf.Tensor
     following: tf.Tensor
     first: tf.Tensor
     nodes: tf.Tensor
@@ -39,7 +44,7 @@ class Tables(NamedTuple):
     def advance(self, node: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """The nodes after these ids, int32 [B]."""
         columns = tf.gather(self.columns, ids) if self._are_fewer else ids
-        place = tf.cast(tf.gather(self.following, node * self.first.shape[0] + columns), tf.int32)
+        place = tf.cast(tf.gather(self.following, tf.gather(self.rows, node) + columns), tf.int32)
         return tf.gather(self.nodes, tf.gather(self.first, columns) + place)
 
     def joined(self, logits: tf.Tensor, node: tf.Tensor) -> tf.Tensor:
@@ -54,20 +59,27 @@ class Tables(NamedTuple):
         return self.first.shape[0] < self.columns.shape[0]
 
 
-def pack_following(following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pack_following(following: np.ndarray, newest: np.ndarray, n_columns: int) -> tuple[np.ndarray, ...]:
     """Writes the node after each column in two bytes: `following`, `first` and `nodes` of `Tables`.
 
-    A column leads to the contexts that end with its character, a small part of all.
+    A column leads to contexts that end with its character, a small part of all, or to the empty one.
 
-    >>> pack_following(np.array([[0, 900], [0, 900], [500, 900]]))[0].tolist()
-    [0, 0, 0, 0, 1, 0]
+    Args:
+        following: int32 [I, M].
+        newest: the column of the character that each node ends with, [C]; of node 0, the empty one, it is not read.
+        n_columns: M.
+
+    >>> pack_following(np.array([[0, 2], [1, 3]]), np.array([0, 0, 1, 1]), 2)[0].tolist()
+    [0, 1, 1, 2]
     """
-    nodes, places = zip(*(np.unique(column, return_inverse=True) for column in following.T), strict=True)
-    lengths = np.array([len(each) for each in nodes])
-    packed = np.stack(places, axis=1).reshape(-1)
-    first = (np.cumsum(lengths) - lengths).astype(np.int32)
-    small = lengths.max() <= np.iinfo(np.uint16).max + 1
-    return packed.astype(np.uint16 if small else np.int32), first, np.concatenate(nodes).astype(np.int32)
+    ends_with = np.argsort(newest[1:], kind="stable") + 1
+    lengths = np.bincount(newest[1:], minlength=n_columns)
+    first = np.cumsum(lengths) - lengths
+    places = np.zeros(len(newest), np.int32)  # among those of one column, after the empty context
+    places[ends_with] = np.arange(1, len(newest)) - np.repeat(first, lengths)
+    small = lengths.max() <= np.iinfo(np.uint16).max
+    packed = places.astype(np.uint16 if small else np.int32)[following].reshape(-1)
+    return packed, (first + np.arange(n_columns)).astype(np.int32), np.insert(ends_with, first, 0).astype(np.int32)
 
 
 class Memory:
@@ -77,21 +89,24 @@ class Memory:
         automaton: of the training text.
 
     Attributes:
-        automaton: likewise.
         gate: a and b of each bucket, float32 [buckets, 2]; checkpoints keep it with the weights that it was fitted to.
+        reach: how many characters before the next one matter.
+        n_nodes: C.
     """
 
     def __init__(self, automaton: Automaton) -> None:
-        self.automaton = automaton
-        below = automaton.log_probs.max(axis=1, keepdims=True) - automaton.log_probs  # what rows share changes nothing
-        self._steps = np.maximum(below.max(axis=1) / _STEPS, _LEAST_STEP)
+        n_nodes, n_columns = automaton.log_probs.shape
+        self.reach, self.n_nodes = automaton.order, n_nodes
+        self._buckets = automaton.buckets
+        self._steps = np.maximum(np.ptp(automaton.log_probs, axis=1) / _STEPS, _LEAST_STEP)
         alone = np.tile(NETWORK_ALONE, [automaton.n_buckets, 1])
         self.gate = tf.Variable(alone, trainable=False, dtype=tf.float32, name="gate")
-        following, first, nodes = pack_following(automaton.following)
+        following, first, nodes = pack_following(automaton.following, automaton.newest, n_columns)
         packed = {
             "columns": automaton.columns,
-            "ranks": np.round(below / self._steps[:, np.newaxis]).astype(np.uint8),
-            "trust": np.zeros([len(below), len(NETWORK_ALONE)], np.float32),
+            "ranks": _ranks(automaton.log_probs, self._steps),
+            "trust": np.zeros([n_nodes, len(NETWORK_ALONE)], np.float32),
+            "rows": automaton.rows * np.int32(n_columns),
             "following": following,
             "first": first,
             "nodes": nodes,
@@ -103,16 +118,6 @@ class Memory:
     def weights(self) -> list[tf.Variable]:
         """What decoding reads."""
         return list(self._tables.values())
-
-    @property
-    def reach(self) -> int:
-        """How many characters before the next one matter."""
-        return self.automaton.order
-
-    @property
-    def n_nodes(self) -> int:
-        """C."""
-        return len(self.automaton.log_probs)
 
     @property
     def n_bytes(self) -> int:
@@ -131,13 +136,30 @@ class Memory:
             ids: the text in R rows, int [R, T], each read from its beginning.
             judged: which of them to fit to, bool [R, T].
         """
-        nodes = self.automaton.walk(ids)[judged]
-        buckets = self.automaton.buckets[nodes]
-        log_probs = self.automaton.log_probs_of(nodes)
-        self.gate.assign(fit_gate(logits[judged], log_probs, ids[judged], buckets, self.automaton.n_buckets))
+        nodes = self.walk(ids)[judged]
+        ranks = self._tables["ranks"].numpy()[nodes]
+        log_probs = (ranks * -self._steps[nodes, np.newaxis])[:, self._tables["columns"].numpy()]
+        self.gate.assign(fit_gate(logits[judged], log_probs, ids[judged], self._buckets[nodes], self.gate.shape[0]))
         self.weigh()
+
+    def walk(self, ids: np.ndarray) -> np.ndarray:
+        """The node before each id of rows [R, T] that begin anew, int32 [R, T]."""
+        tables, nodes = self.tables(), [tf.fill([len(ids)], ROOT)]
+        for column in tf.unstack(tf.cast(ids[:, :-1], tf.int32), axis=1):
+            nodes.append(tables.advance(nodes[-1], column))
+        return tf.stack(nodes, axis=1).numpy()
 
     def weigh(self) -> None:
         """Puts the gate into the tables: after it was restored."""
-        trust, weight = self.gate.numpy()[self.automaton.buckets].T
+        trust, weight = self.gate.numpy()[self._buckets].T
         self._tables["trust"].assign(np.stack([trust, -weight * self._steps], axis=1))
+
+
+def _ranks(log_probs: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """How far each logarithm is below its row's likeliest, which changes nothing, in steps of the row, uint8 [C, M]."""
+    ranks = np.empty(log_probs.shape, np.uint8)
+    for start in range(0, len(ranks), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        below = log_probs[part].max(axis=1, keepdims=True) - log_probs[part]
+        ranks[part] = np.round(below / steps[part, np.newaxis])
+    return ranks

@@ -9,7 +9,7 @@ import json
 
 from charflow.model.config import TrainingConfig
 from charflow.model.free_memory import refuse_beyond_memory
-from charflow.model.memory.automaton import build_automaton
+from charflow.model.memory.automaton import MOST_COLUMNS, build_automaton
 from charflow.model.memory.counting import Counts, Kept, count_contexts
 from charflow.model.memory.memory import Memory
 from charflow.model.run.counts_file import read_counts, write_counts
@@ -20,7 +20,7 @@ from charflow.pipeline.errors import UserError
 
 _FORMAT = 1  # raise it when other counts come of the same text and settings
 _FINGERPRINT = "fingerprint"
-_BYTES = 16  # of a context and a character: tables to make, and to step through
+_BYTES = 12  # of a context and a column: tables to make, and to step through
 
 
 def count_text(
@@ -56,10 +56,10 @@ def make_memory(counts: Counts, vocabulary_size: int) -> Memory:
     Raises:
         SettingError: they need more memory than there is.
     """
-    contexts = len(counts.keys)
+    contexts, columns = len(counts.keys), min(vocabulary_size, MOST_COLUMNS)
     refuse_beyond_memory(
-        _BYTES * contexts * vocabulary_size,
-        f"A memory of {contexts:,} contexts, {vocabulary_size:,} characters each, needs",
+        _BYTES * contexts * columns,
+        f"A memory of {contexts:,} contexts, {columns} characters each, needs",
         "{memory_contexts}",
     )
     return Memory(build_automaton(counts, vocabulary_size))

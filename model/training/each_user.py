@@ -149,7 +149,8 @@ class EachUser:
 
     @cached_property
     def everybody(self) -> Everybody | None:
-        return next(filter(None, (self._before(person) for person in self.people)), None)
+        found = (self._beside(person) for person in self.people)
+        return next((each for each in found if each and each.comes_first), None)
 
     @property
     def base(self) -> Path | None:
@@ -224,12 +225,12 @@ class EachUser:
         if left_open and run_dir.config_file.exists():
             memory = run_dir.load()[0].training.memory
             return replace(config, training=replace(config.training, memory=memory))
-        return with_memory(config)
+        return with_memory(config, beside_everybody=bool(self._beside(person)))
 
-    def _before(self, person: Person) -> Everybody | None:
+    def _beside(self, person: Person) -> Everybody | None:
         config = self._config_of(person.user)
         try:
-            return Everybody.before(config, self._text_of(config), self._store)
+            return Everybody.beside(config, self._text_of(config), self._store)
         except UserError:  # of this person's text: said when it is their turn
             return None
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.decoder import Decoder, make_decoder
-from charflow.model.memory.automaton import build_automaton
+from charflow.model.memory.automaton import Automaton, build_automaton
 from charflow.model.memory.counting import Kept, count_contexts
 from charflow.model.memory.memory import Memory
 
@@ -19,8 +19,13 @@ each_kind = pytest.mark.parametrize("kind", ["stream", "window"])
 
 
 @pytest.fixture(scope="module")
-def memory() -> Memory:
-    memory = Memory(build_automaton(count_contexts(lambda: [(LEARNED, None)], V, Kept(ORDER, 100, 2)), V))
+def automaton() -> Automaton:
+    return build_automaton(count_contexts(lambda: [(LEARNED, None)], V, Kept(ORDER, 100, 2)), V)
+
+
+@pytest.fixture(scope="module")
+def memory(automaton: Automaton) -> Memory:
+    memory = Memory(automaton)
     gate = np.random.default_rng(5).uniform(0.2, 0.9, memory.gate.shape)
     memory.gate.assign(gate)
     memory.weigh()
@@ -38,15 +43,17 @@ def read(decoder: Decoder, ids: np.ndarray, state: tuple | None = None) -> tuple
 
 
 @each_kind
-def test_logits_join_network_and_counts_by_the_gate(make: Callable, memory: Memory, kind: ContextKind) -> None:
+def test_logits_join_network_and_counts_by_the_gate(
+    make: Callable, memory: Memory, automaton: Automaton, kind: ContextKind
+) -> None:
     joined, alone = make(kind), make(kind, None)
-    nodes = memory.automaton.walk(np.append(TEXT, 1)[np.newaxis])[0]
-    assert len(set(memory.automaton.buckets[nodes])) > 3
+    nodes = memory.walk(np.append(TEXT, 1)[np.newaxis])[0]
+    assert len(set(automaton.buckets[nodes])) > 3
     for length in (0, 1, 3, len(TEXT)):
         node = nodes[length]
-        a, b = memory.gate.numpy()[memory.automaton.buckets[node]]
+        a, b = memory.gate.numpy()[automaton.buckets[node]]
         network = tf.nn.log_softmax(alone.logits(read(alone, TEXT[:length]))).numpy()[0]
-        counts = memory.automaton.log_probs[node]
+        counts = automaton.log_probs[node]
         expected = tf.nn.softmax(a * network + b * counts).numpy()
         found = tf.nn.softmax(joined.logits(read(joined, TEXT[:length]))).numpy()[0]
         half_a_step = np.ptp(counts) / 255 / 2
@@ -98,7 +105,7 @@ def test_predict_gives_the_logits_before_each_character(make: Callable, kind: Co
         np.testing.assert_allclose(found[:, t, 1:], expected[:, 1:], rtol=1e-4)
 
 
-def test_a_memory_that_was_not_fitted_changes_nothing(make: Callable, memory: Memory) -> None:
-    fresh = Memory(memory.automaton)
+def test_a_memory_that_was_not_fitted_changes_nothing(make: Callable, automaton: Automaton) -> None:
+    fresh = Memory(automaton)
     found, alone = (each.logits(read(each, TEXT)).numpy() for each in (make("stream", fresh), make("stream", None)))
     np.testing.assert_array_equal(found, alone)

@@ -31,11 +31,11 @@ def run_dir(tmp_path: Path, text: TextInMemory) -> RunDir:
 
 
 def test_the_counts_come_back_as_they_were(run_dir: RunDir, text: TextInMemory) -> None:
-    expected = make_memory(count_text(text, REMEMBERS, RunDir("none")), text.vocabulary.size).automaton
-    found = load_memory(run_dir).automaton
-    for name, part in expected._asdict().items():
-        np.testing.assert_array_equal(part, getattr(found, name), err_msg=name)
-    assert (len(found.log_probs), found.order) == (5, 2)
+    expected = make_memory(count_text(text, REMEMBERS, RunDir("none")), text.vocabulary.size)
+    found = load_memory(run_dir)
+    for name, part in expected.tables()._asdict().items():
+        np.testing.assert_array_equal(part, getattr(found.tables(), name), err_msg=name)
+    assert (found.n_nodes, found.reach) == (5, 2)
 
 
 def test_a_run_that_goes_on_takes_what_it_has_counted(run_dir: RunDir, text: TextInMemory) -> None:

@@ -55,8 +55,8 @@ def config(chat: Path, *users: str, **changes: Any) -> Config:
     return override(configure([str(chat)], {"corpus": {"users": users}, **TINY}), changes)
 
 
-def before(settings: Config, cache: CorpusCache | None) -> Everybody | None:
-    return Everybody.before(settings, read_text(settings.data, settings, cache=cache), cache)
+def beside(settings: Config, cache: CorpusCache | None) -> Everybody | None:
+    return Everybody.beside(settings, read_text(settings.data, settings, cache=cache), cache)
 
 
 def learn(everybody: Everybody) -> Result | None:
@@ -65,11 +65,12 @@ def learn(everybody: Everybody) -> Result | None:
 
 def test_everybody_is_a_run_on_all_for_three_quarters_of_the_time(chat: Path, cache: CorpusCache) -> None:
     settings = config(chat, "mira")
-    found = before(settings, cache)
+    found = beside(settings, cache)
     assert (found.config.corpus.users, found.config.corpus.min_count) == ((), 2)
     assert found.config.training == replace(settings.training, start_from="none", time_limit=0.75 * 0.2, memory="off")
     assert found.text.corpus.messages == 210
     assert found.time_left == pytest.approx(0.05)
+    assert found.comes_first
     assert not found.is_known
 
 
@@ -79,8 +80,8 @@ def test_everybody_is_a_run_on_all_for_three_quarters_of_the_time(chat: Path, ca
 def test_everybody_is_one_whatever_the_person_remembers(
     wanted: str, found: str, chat: Path, cache: CorpusCache
 ) -> None:
-    plain = before(config(chat, "mira"), cache)
-    of_one = before(config(chat, "mira", training={"memory": wanted, "memory_contexts": 7}), cache)
+    plain = beside(config(chat, "mira"), cache)
+    of_one = beside(config(chat, "mira", training={"memory": wanted, "memory_contexts": 7}), cache)
     assert (of_one.config.training.memory, of_one.run_dir.path) == ("off", plain.run_dir.path)
     training = {"memory": wanted, "memory_contexts": 7}
     changes = of_one.before_one({"corpus": {"users": ("mira",)}, "training": training})
@@ -88,7 +89,7 @@ def test_everybody_is_one_whatever_the_person_remembers(
 
 
 def test_several_people_have_no_memory_by_themselves(chat: Path, cache: CorpusCache) -> None:
-    assert before(config(chat, "mira", "ada"), cache).memory == "off"
+    assert beside(config(chat, "mira", "ada"), cache).memory == "off"
 
 
 @pytest.mark.parametrize(
@@ -152,36 +153,40 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Mock:
     ids=str,
 )
 def test_everybody_is_left_out_where(changes: dict, chat: Path, cache: CorpusCache) -> None:
-    assert before(config(chat, "mira", **changes), cache) is None
+    assert beside(config(chat, "mira", **changes), cache) is None
 
 
 def test_everybody_is_left_out_of_the_recipe_a_prepared_corpus_and_a_small_chat(
     chat: Path, cache: CorpusCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert before(replace(preset("tutorial"), data=(str(chat),)), cache) is None
+    assert beside(replace(preset("tutorial"), data=(str(chat),)), cache) is None
     monkeypatch.setattr(module, "_LEAST", 5000)
-    assert before(config(chat, "mira"), cache) is None
+    assert beside(config(chat, "mira"), cache) is None
 
 
-def test_everybody_is_left_out_where_the_person_alone_fills_the_time(chat: Path, cache: CorpusCache) -> None:
+def test_who_fills_the_time_alone_has_everybody_s_counts_only(chat: Path, cache: CorpusCache) -> None:
     settings = config(chat, "mira")
     most = read_text(settings.data, settings, cache=cache).train_characters / 5_000
-    assert before(config(chat, "mira", training={"time_limit": most * 1.01}), cache)
-    assert before(config(chat, "mira", training={"time_limit": most * 0.99}), cache) is None
+    some, more = (beside(config(chat, "mira", training={"time_limit": most * by}), cache) for by in (1.01, 0.99))
+    assert (some.comes_first, more.comes_first) == (True, False)
+    for wanted, found in (("auto", "everybody"), ("off", "off")):
+        changes = {"start_from": "", "memory": wanted}
+        alone = with_memory(config(chat, "mira", training=changes), beside_everybody=True).training
+        assert (alone.memory, alone.starts) == (found, False)
 
 
 def test_everybody_is_learned_once(chat: Path, cache: CorpusCache) -> None:
-    first = before(config(chat, "mira"), cache)
+    first = beside(config(chat, "mira"), cache)
     assert learn(first).ended
-    second = before(config(chat, "ada"), cache)
+    second = beside(config(chat, "ada"), cache)
     assert (second.run_dir.path, second.is_known) == (first.run_dir.path, True)
     assert learn(second) is None
     others = [config(chat, "ada", network={"units": 5}), config(chat, "ada", training={"seed": 1})]
-    assert len({before(other, cache).run_dir.path for other in others} | {first.run_dir.path}) == 3
+    assert len({beside(other, cache).run_dir.path for other in others} | {first.run_dir.path}) == 3
 
 
 def test_everybody_goes_before_a_run_that_starts_from_there(chat: Path, cache: CorpusCache, tmp_path: Path) -> None:
-    first = before(config(chat, "mira"), cache)
+    first = beside(config(chat, "mira"), cache)
     learn(first)
     changes = first.before_one({"corpus": {"users": ("mira",), "min_count": 1}, **TINY})
     settings = configure([str(chat)], changes)
@@ -196,7 +201,7 @@ def test_everybody_goes_before_a_run_that_starts_from_there(chat: Path, cache: C
 def test_everybody_that_was_interrupted_goes_on_and_what_is_damaged_is_made_anew(
     chat: Path, cache: CorpusCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = before(config(chat, "mira"), cache)
+    first = beside(config(chat, "mira"), cache)
     with monkeypatch.context() as patch:
         patch.setattr("charflow.model.training.trainer.Trainer.train", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -212,7 +217,7 @@ def test_everybody_that_was_interrupted_goes_on_and_what_is_damaged_is_made_anew
 
 
 def test_everybody_without_a_cache_is_for_this_process(chat: Path, cache: CorpusCache) -> None:
-    found = before(config(chat, "mira"), None)
+    found = beside(config(chat, "mira"), None)
     assert learn(found).ended
     assert not cache.folder.exists()
 
@@ -220,7 +225,7 @@ def test_everybody_without_a_cache_is_for_this_process(chat: Path, cache: Corpus
 def test_everybody_in_a_cache_that_cannot_be_written_says_so(
     chat: Path, cache: CorpusCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = before(config(chat, "mira"), cache)
+    found = beside(config(chat, "mira"), cache)
     (cache.folder / "bases").touch()
     with pytest.raises(
         UserError, match=r"^The corpus cache \S+/bases cannot be written \(File exists\): free some room"
