@@ -29,7 +29,7 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy -p charflow
-	@$(BIN)/mypy tests benchmarks docs/tables.py
+	@$(BIN)/mypy tests benchmarks examples docs/tables.py
 	@$(BIN)/lint-imports --no-logo --no-cache
 
 # Writes what docs/ says of signatures and settings from the tables of the code.

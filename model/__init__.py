@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charflow.model.config import Config, NetworkConfig, TrainingConfig
     from charflow.model.decoding.generator import GeneratedText, Generator
+    from charflow.model.decoding.keras_model import load_keras
     from charflow.model.distributed.strategy import make_strategy
     from charflow.model.evaluation.baselines import baselines
     from charflow.model.evaluation.copy_check import longest_copied_run
     from charflow.model.network.network import Network
     from charflow.model.presets import preset
     from charflow.model.run.run_dir import RunDir
+    from charflow.model.training.train import train
     from charflow.model.training.trainer import Trainer
 
 _HOMES = {
@@ -28,9 +30,11 @@ _HOMES = {
     "Trainer": "training.trainer",
     "TrainingConfig": "config",
     "baselines": "evaluation.baselines",
+    "load_keras": "decoding.keras_model",
     "longest_copied_run": "evaluation.copy_check",
     "make_strategy": "distributed.strategy",
     "preset": "presets",
+    "train": "training.train",
 }
 
 __all__ = [
@@ -43,9 +47,11 @@ __all__ = [
     "Trainer",
     "TrainingConfig",
     "baselines",
+    "load_keras",
     "longest_copied_run",
     "make_strategy",
     "preset",
+    "train",
 ]
 
 

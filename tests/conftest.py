@@ -138,6 +138,14 @@ def trained_run(trained: tuple[Path, Outcome]) -> Path:
     return trained[0]
 
 
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Path:
+    """A version of that run, as `charflow export` makes it by default; not to be changed."""
+    from charflow.export.publish import export_run
+
+    return made_once(tmp_path_factory, "plain", lambda base: export_run(trained_run, base)) / "1"
+
+
 PEOPLE = {"ada": "a plan has a map", "bo": "no, bo said so", "Mira K.": "oh my dears"}
 
 

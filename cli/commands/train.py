@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from charflow.model.training.each_user import EachUser, Outcome
     from charflow.model.training.everybody import Everybody
     from charflow.model.training.report import Result
+    from charflow.model.training.train import Task
     from charflow.model.training_text import TrainingText
 
 
@@ -64,58 +65,50 @@ def train(
     With --each-user each run has a folder in RUN. The same command goes on after Ctrl-C, and with people who are new.
     """
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
-    from charflow.model.distributed.strategy import make_strategy, placement
-    from charflow.model.run.base import fixed_vocabulary
-    from charflow.model.run.run_dir import RunDir
-    from charflow.model.training.configure import configure
+    from charflow.model.distributed.strategy import make_strategy
     from charflow.model.training.each_user import EachUser
-    from charflow.model.training.everybody import Everybody, with_memory
-    from charflow.model.training.start import start_run
-    from charflow.model.training_text import read_text
+    from charflow.model.training.train import Task
     from charflow.pipeline.corpus.cache import CorpusCache
-    from charflow.pipeline.prepared.corpus import PreparedCorpus
 
+    store = None if no_cache else CorpusCache(cache)
     if each_user:
         people = partial(EachUser, data, changes, out, name=preset, file=config, min_messages=min_messages)
-        _train_each(people, make_strategy(strategy), None if no_cache else CorpusCache(cache), json=json)  # type: ignore[arg-type]
+        _train_each(people, make_strategy(strategy), store, json=json)  # type: ignore[arg-type]
         return
-    run_dir = RunDir(out)
-    if not resume:
-        run_dir.check_free()  # before workers meet: the chief makes the folder only when all have passed here
-    scope = make_strategy(strategy)  # type: ignore[arg-type]  # it checks the name
-    here, prepared = placement(scope), PreparedCorpus.among(data)
-    if prepared and cache:
+    task = Task(
+        data,
+        changes,
+        out,
+        preset=preset,
+        file=config,
+        resume=resume,
+        strategy=strategy,  # type: ignore[arg-type]  # it checks the name
+        cache=store,
+    )
+    if task.prepared and cache:
         raise UserError("--cache is of no use with a prepared corpus, which is encoded already: leave it out.")
-    store = None if no_cache else CorpusCache(cache)
-
-    def read(config: Config) -> "TrainingText":
-        vocabulary = fixed_vocabulary(run_dir) if resume else None
-        with nullcontext() if prepared else waiting("reading"):
-            return read_text(
-                prepared or data, config, worker=here.worker, workers=here.workers, cache=store, vocabulary=vocabulary
-            )
-
-    wanted = configure(data, changes, name=preset, file=config, prepared=prepared, resumed=run_dir if resume else None)
-    if wanted.training.starts and here.workers == 1 and not resume:
-        wanted = with_memory(wanted)
-    text = read(wanted)
-    if here.workers == 1 and not resume and (everybody := Everybody.beside(wanted, text, store)):
+    text = _read(task)
+    if everybody := task.everybody_beside(text):
         if everybody.comes_first:
-            _learn(everybody, scope)
-            wanted = configure(data, everybody.before_one(changes), file=config)
-        else:
-            wanted = with_memory(wanted, beside_everybody=True)
-        text = read(wanted)
-    if here.chief and (not prepared or wanted.training.starts):
-        _remark(data, text, wanted, resume=resume)
+            _learn(everybody, task.strategy)
+        task.settle(everybody)
+        text = _read(task)
+    chief = task.here.chief
+    if chief and (not task.prepared or task.config.training.starts):
+        _remark(data, text, task.config, resume=resume)
     with (
-        TrainingScreen(text, quiet=json or not here.chief, chief=here.chief) as screen,
-        saying(f"interrupted; --resume goes on from what was saved in {out}.", when=run_dir.config_file.exists),
+        TrainingScreen(text, quiet=json or not chief, chief=chief) as screen,
+        saying(f"interrupted; --resume goes on from what was saved in {out}.", when=task.run_dir.config_file.exists),
     ):
-        result = start_run(wanted, text, run_dir, scope, screen, resume=resume)
-    if here.chief:
-        _tell(run_dir, result, held_out_characters=text.judged_characters, json=json)
+        result = task.run(text, screen)
+    if chief:
+        _tell(task.run_dir, result, held_out_characters=text.judged_characters, json=json)
     _raise_if_stopped(result, f"saved in {out}, --resume goes on from there")
+
+
+def _read(task: "Task") -> "TrainingText":
+    with nullcontext() if task.prepared else waiting("reading"):
+        return task.read()
 
 
 def _train_each(people: Callable[..., "EachUser"], strategy: Any, store: Any, *, json: bool) -> None:

@@ -58,6 +58,16 @@ class Decoder:
         """Scores of the next character, [B, V]."""
         return self._prepared().logits(state)
 
+    def step(self, ids: tf.Tensor, packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reads an id in each row, int32 [B], after a packed state, [B, S].
+
+        Returns:
+            Scores of the next character, float32 [B, V], and the packed state, float32 [B, S].
+        """
+        network = self._prepared()
+        state = network.advance(self.context.unpack(packed), ids)
+        return network.logits(state), self.context.pack(state)
+
     def read(self, state: State, ids: tf.Tensor, lengths: tf.Tensor) -> State:
         """Reads the first `lengths` [B] ids of each row of `ids` [B, T]."""
         return self._prepared().read(state, ids, lengths)

@@ -24,11 +24,6 @@ def generator(trained_run: Path) -> Generator:
 
 
 @pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Path:
-    return _only_version(made_once(tmp_path_factory, "plain", lambda base: export_run(trained_run, base)))
-
-
-@pytest.fixture(scope="session")
 def windowed_settings() -> SamplingSettings:
     return WINDOWED_SETTINGS
 
@@ -41,12 +36,7 @@ def windowed(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Pat
         limits = Limits(prompt_chars=30, completion_chars=25)
         export_run(trained_run, base, version=7, settings=WINDOWED_SETTINGS, context="window", limits=limits)
 
-    return _only_version(made_once(tmp_path_factory, "windowed", export))
-
-
-def _only_version(base: Path) -> Path:
-    (version,) = (path for path in base.iterdir() if path.name.isdecimal())
-    return version
+    return made_once(tmp_path_factory, "windowed", export) / "7"
 
 
 @pytest.fixture(scope="session")
