@@ -1,6 +1,5 @@
-"""The programs of docs/examples against a server: what a reader copies works, and every one writes the same text."""
+"""The program of docs/examples against a server: what a reader copies works."""
 
-import shutil
 import sys
 
 import pytest
@@ -28,8 +27,3 @@ def printed(*command: object) -> str:
 def test_example_with_stubs_writes_the_text_twice(server: ServerProcess, text: str) -> None:
     chunks = "".join(f"{text[begin : begin + 20]}|" for begin in (0, 20, 40))
     assert printed(sys.executable, EXAMPLES / "call_stubs.py", server.grpc, "chat") == f"{text}\n{chunks}\n"
-
-
-@pytest.mark.skipif(not shutil.which("node"), reason="install Node 18 or later to run the example of REST")
-def test_example_in_node_finds_every_input_in_the_metadata(server: ServerProcess, text: str) -> None:
-    assert printed("node", EXAMPLES / "call_rest.mjs", f"http://{server.rest}", "chat") == f"{text}\n"

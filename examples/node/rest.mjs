@@ -1,5 +1,7 @@
-// Calls a served model over REST, with nothing but Node 18 or later: node call_rest.mjs [http://HOST:PORT [MODEL]]
-const [server = "http://127.0.0.1:8501", model = "a"] = process.argv.slice(2);
+// Calls a served model over REST, with nothing but Node 18 or later:
+//
+//   node examples/node/rest.mjs [http://HOST:PORT [MODEL [PROMPT [SEED]]]]
+const [server = "http://127.0.0.1:8501", model = "a", prompt = "how do i ", seed = "7"] = process.argv.slice(2);
 const url = `${server}/v1/models/${model}`;
 
 async function ask(path, body) {
@@ -25,6 +27,6 @@ const defaults = Object.entries(metadata.signature_def.signature_def.generate.de
 
 const { predictions } = await ask(":predict", {
   signature_name: "generate",
-  instances: [{ ...Object.fromEntries(defaults), prompt: "how do i ", max_chars: 60, seed: 7 }],
+  instances: [{ ...Object.fromEntries(defaults), prompt, max_chars: 60, seed: Number(seed) }],
 });
 console.log(predictions[0].text);
