@@ -27,6 +27,7 @@ from charflow.serving.embedded.grpc.server import GrpcServer
 from charflow.serving.embedded.log_limit import LogLimit
 from charflow.serving.embedded.memory import trim_memory
 from charflow.serving.embedded.rest.app import RestApp
+from charflow.serving.embedded.rest.completions.answers import Completions
 from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.playground import Playground
 from charflow.serving.embedded.rest.server import RestServer
@@ -258,6 +259,7 @@ class _Server:
             max_queued=flags.max_queued_requests,
             max_body_bytes=flags.max_request_bytes,
             playground=Playground(self._core.configuration.names) if flags.playground else None,
+            completions=Completions(self._core.configuration.names) if flags.openai_completions else None,
         )
         return RestServer(
             app,

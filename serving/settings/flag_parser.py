@@ -8,14 +8,22 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from charflow.serving.errors import UsageError
 from charflow.serving.settings.flags import FLAGS, Flag, ServerFlags, Value, check_ports
 
+NOTHING: Mapping[str, Value] = MappingProxyType({})
+
 
 def parse_flags(
-    arguments: Sequence[str], *, prog: str, rest_api_port: int, playground: bool = False, extra: Sequence[Flag] = ()
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    rest_api_port: int,
+    embedded_only: Mapping[str, Value] = NOTHING,
+    extra: Sequence[Flag] = (),
 ) -> dict[str, Any]:
     """Parses a command line: `--flag=value`, `--flag value`, and `--flag` alone for true.
 
@@ -23,7 +31,7 @@ def parse_flags(
         arguments: without the program's name.
         prog: the program's name in --help.
         rest_api_port: its default, which the two commands do not share.
-        playground: likewise; as not every back end takes it, only --help has it.
+        embedded_only: likewise; as not every back end takes these, only --help has them.
         extra: flags of the command itself, which come first in --help.
 
     Returns:
@@ -38,7 +46,7 @@ def parse_flags(
     """
     for argument in arguments:
         _check_text(argument)
-    parser = _parser(prog, {"rest_api_port": rest_api_port, "playground": playground}, extra)
+    parser = _parser(prog, {"rest_api_port": rest_api_port, **embedded_only}, extra)
     found, left = parser.parse_known_args(arguments)
     for argument in left:
         _refuse_unknown(argument, [flag.name for flag in (*extra, *FLAGS)])

@@ -90,6 +90,7 @@ class ServerFlags:
     rest_api_timeout_in_ms: int = _flag(30_000, "Longest run of a REST call; 0 is no limit.", least=0)
     rest_api_enable_cors_support: bool = _flag(False, "Let pages of other origins call REST.")
     playground: bool = _flag(False, "Serve a page to play with the models at / of REST.", ours=True)
+    openai_completions: bool = _flag(False, "Answer /v1/completions as OpenAI's clients ask it on REST.", ours=True)
     monitoring_config_file: str = _flag("", "Text MonitoringConfig: metrics for Prometheus.", path=True)
     max_request_bytes: int = _flag(
         LARGEST_MESSAGE, "Largest request, gRPC and REST.", ours=True, least=1, most=LARGEST_MESSAGE
@@ -121,8 +122,9 @@ class ServerFlags:
         check_served(self.model_config_file, self.model_base_path)
         if self.batching_parameters_file and not self.enable_batching:
             raise UsageError("--batching_parameters_file needs --enable_batching.")
-        if self.playground and not self.rest_api_port:
-            raise UsageError("--playground needs --rest_api_port.")
+        for name in ("playground", "openai_completions"):
+            if getattr(self, name) and not self.rest_api_port:
+                raise UsageError(f"--{name} needs --rest_api_port.")
         if self.tensorflow_session_parallelism and all(self._op_parallelism):
             raise UsageError(
                 "--tensorflow_session_parallelism sets what --tensorflow_intra_op_parallelism and "

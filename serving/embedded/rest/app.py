@@ -10,7 +10,7 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -29,6 +29,8 @@ from charflow.serving.embedded.rest.answers import (
 from charflow.serving.embedded.rest.asgi import ClientGone, Receive, Response, Scope, Send, header
 from charflow.serving.embedded.rest.bodies import parse_examples, parse_predict
 from charflow.serving.embedded.rest.calls import Call, parse_call
+from charflow.serving.embedded.rest.completions.answers import COMPLETIONS, MODELS, Completions
+from charflow.serving.embedded.rest.completions.writing import Predict
 from charflow.serving.embedded.rest.playground import Playground
 from charflow.serving.embedded.rest.transfer import (
     BodyTooLarge,
@@ -103,6 +105,7 @@ class RestApp:
         max_queued: int,
         max_body_bytes: int,
         playground: Playground | None = None,
+        completions: Completions | None = None,
     ) -> None:
         """Makes the application.
 
@@ -117,6 +120,7 @@ class RestApp:
             max_body_bytes: of a request's body as it comes, and of all bodies at the same time; more get 429. What a
                 gzipped body becomes has a lower limit of its own.
             playground: the page at /; None for no such page.
+            completions: answers calls in the shape of OpenAI's API; None for none.
         """
         self._core = core
         self._timeout_ms = timeout_ms
@@ -124,7 +128,7 @@ class RestApp:
         self._metrics = metrics
         self._metrics_path = metrics_path.encode()
         self._max_body_bytes = max_body_bytes
-        self._playground = playground
+        self._playground, self._completions = playground, completions
         self._held = Held(max_body_bytes)
         self._workers = Workers(threads, max_queued=max_queued)
         # Status, metadata and metrics do not wait behind predictions.
@@ -157,6 +161,9 @@ class RestApp:
             if not re.search("https?://", header(scope, "Origin")):
                 raise FailedPrecondition("Origin header is missing in CORS preflight")
             return Response(headers=self._cors)
+        if self._completions is not None and (scope["method"], target) in (("GET", MODELS), ("POST", COMPLETIONS)):
+            found = await self._complete(self._completions, target, scope, receive)
+            return dataclasses.replace(found, headers=self._cors)
         query = scope["query_string"]
         call = parse_call(scope["method"], target + b"?" + query if query else target)
         if scope["method"] == "GET":
@@ -180,6 +187,25 @@ class RestApp:
         if found is None:
             raise NotFound(f"Not found: {path}")
         return found
+
+    async def _complete(self, completions: Completions, target: bytes, scope: Scope, receive: Receive) -> Response:
+        """Completions, or the models that write them."""
+
+        async def run(work: Callable[[Predict], Any]) -> Any:
+            deadline = self._deadline()
+            predict = functools.partial(self._core.predict, deadline=deadline, api="REST")
+            return await self._workers.run(lambda: work(predict), receive, deadline)
+
+        if target == MODELS:
+            return completions.models()
+        try:
+            parts = await read_body(receive, header(scope, "Content-Length"), self._max_body_bytes, self._held)
+            self._held.drop(sum(map(len, parts)))
+            body = unpack_body(parts, header(scope, "Content-Encoding"), self._max_body_bytes)
+            return await completions.complete(body, run)
+        except ServingError as error:
+            self._core.count_refused("", error, api="REST")
+            return completions.refusal(error)
 
     async def _read_and_infer(self, call: Call, scope: Scope, receive: Receive) -> tuple[bytes, dict[str, str]]:
         parts = await read_body(receive, header(scope, "Content-Length"), self._max_body_bytes, self._held)

@@ -41,6 +41,7 @@ def test_serve_passes_the_flags_on(call: Callable, started: dict) -> None:
         "enable_batching": True,
         "port": 9000,
         "playground": True,
+        "openai_completions": True,
     }
 
 
@@ -67,13 +68,13 @@ def test_serve_takes_the_back_end_asked_for(call: Callable, started: dict, spell
 @pytest.mark.parametrize(
     ("arguments", "given"),
     [
-        (["--backend=embedded"], {"playground": True}),
-        (["--backend=embedded", "--playground=false"], {"playground": False}),
+        (["--backend=embedded"], {"playground": True, "openai_completions": True}),
+        (["--backend=embedded", "--playground=false"], {"playground": False, "openai_completions": True}),
         (["--backend=tensorflow-serving"], {}),
     ],
     ids=["by itself", "turned off", "nothing that another back end would refuse"],
 )
-def test_serve_has_the_playground_where_the_server_is_ours(
+def test_serve_has_what_is_for_people_where_the_server_is_ours(
     call: Callable, started: dict, tmp_path: Path, arguments: list[str], given: dict
 ) -> None:
     install(tmp_path, "tensorflow_model_server", "exit 0")

@@ -104,10 +104,10 @@ def test_help_names_every_flag_with_its_default(capsys: pytest.CaptureFixture) -
 @pytest.mark.parametrize("on", [True, False])
 def test_help_has_what_the_command_does_with_the_playground(capsys: pytest.CaptureFixture, on: bool) -> None:
     with pytest.raises(SystemExit):
-        parse_flags(["--help"], prog="p", rest_api_port=8501, playground=on)
+        parse_flags(["--help"], prog="p", rest_api_port=8501, embedded_only={"playground": on})
     shown = " ".join(capsys.readouterr().out.split())
     assert f"at / of REST. [default: {str(on).lower()}]" in shown
-    assert parse_flags([], prog="p", rest_api_port=0, playground=on) == {"rest_api_port": 0}
+    assert parse_flags([], prog="p", rest_api_port=0, embedded_only={"playground": on}) == {"rest_api_port": 0}
 
 
 def test_embedded_flags_are_the_given_ones() -> None:

@@ -62,6 +62,7 @@ REAL = {
 OURS = {
     "host": "127.0.0.1",
     "playground": False,
+    "openai_completions": False,
     "max_request_bytes": LARGEST_MESSAGE,
     "max_connections": 0,
     "shutdown_grace_seconds": 25,
@@ -148,6 +149,7 @@ def test_configuration_file_wins_over_the_base_path() -> None:
             "--per_process_gpu_memory_fraction must be between 0 and 1, not nan.",
         ),
         ({"playground": True}, "--playground needs --rest_api_port."),
+        ({"openai_completions": True}, "--openai_completions needs --rest_api_port."),
         ({"batching_parameters_file": "/b"}, "--batching_parameters_file needs --enable_batching."),
         (
             {
