@@ -69,13 +69,14 @@ class Generator:
 
     @classmethod
     @checked
-    def load(cls, run_dir: Path | str, *, context: ContextKind = "stream") -> "Generator":
+    def load(cls, run_dir: Path | str, *, context: ContextKind = "stream", memory: bool = True) -> "Generator":
         """Loads the best checkpoint of a run.
 
         Args:
             run_dir: the run folder.
             context: "stream" carries the state along; "window" sees the last window of characters only, as the
                 tutorial recipe does.
+            memory: False leaves out the run's memory of counts, if it has one.
 
         >>> generator = Generator.load("runs/a")  # doctest: +SKIP
         >>> generator.generate(["how do i "], seed=7)[0].text  # doctest: +SKIP
@@ -86,7 +87,7 @@ class Generator:
         run = RunDir(run_dir)
         config, vocabulary = run.load()
         with tf.device(_DEVICE):
-            decoder = load_decoder(run, context)
+            decoder = load_decoder(run, context, memory=memory)
         limits = Limits(prompt_chars=_LONGEST_PROMPT, completion_chars=_CHUNK)
         return cls(TextModel(decoder, CharacterLookup(vocabulary), config.corpus.text, limits), vocabulary)
 
@@ -202,16 +203,16 @@ class Generator:
 
 
 @checked
-def load_decoder(run_dir: RunDir, context: ContextKind) -> Decoder:
-    """Loads the best weights of a run, and its memory where it has one.
+def load_decoder(run_dir: RunDir, context: ContextKind, *, memory: bool = True) -> Decoder:
+    """Loads the best weights of a run, and its memory where it has one and that is wanted.
 
     Raises:
         UserError: there is no run, or its files are damaged.
     """
     config, vocabulary = run_dir.load()
-    memory = load_memory(run_dir)
-    network = load_network(run_dir, memory)
-    return make_decoder(network, context, config.training.window_length, vocabulary.never_written, memory)
+    counts = load_memory(run_dir) if memory else None
+    network = load_network(run_dir, counts)
+    return make_decoder(network, context, config.training.window_length, vocabulary.never_written, counts)
 
 
 def load_network(run_dir: RunDir, memory: Memory | None = None) -> Network:

@@ -100,7 +100,8 @@ class Authors:
         if not any(messages):
             raise UserError("There is no text to tell an author by: give one that is not empty.")
         texts = [text.decode() for text in normalise(tf.constant(list(messages)), self.text).numpy()]
-        loaded = (Generator.load(run.path) for run in self.runs)  # one at a time: there may be many
+        # One at a time: there may be many. Without their memories: what everybody wrote speaks for nobody.
+        loaded = (Generator.load(run.path, memory=False) for run in self.runs)
         graphs: dict[object, _Graph] = {}
         nats, known = np.zeros([len(self.runs), len(texts)]), []
         for person, generator in enumerate(loaded):

@@ -78,6 +78,18 @@ def test_a_run_is_loaded_as_it_was_judged(finished: tuple[RunDir, Result], corpu
     assert found.bits_per_char == pytest.approx(result.held_out.bits_per_char, abs=1e-5)
 
 
+def test_a_generator_may_leave_the_memory_out(finished: tuple[RunDir, Result]) -> None:
+    run_dir, _ = finished
+    without = make_decoder(load_network(run_dir), "stream", 8)
+    text = tf.constant([[1, 2, 3, 1, 2]])
+    found, expected, joined = (
+        decoder.predict(decoder.context.zero_state(1), text)[..., 1:].numpy()
+        for decoder in (load_decoder(run_dir, "stream", memory=False), without, load_decoder(run_dir, "stream"))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(joined - expected).max() > 0.1
+
+
 def test_an_interrupted_run_has_its_memory_and_goes_on_as_if_never_interrupted(
     finished: tuple[RunDir, Result], corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
