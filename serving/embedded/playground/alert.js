@@ -21,6 +21,11 @@ export function hideError() {
   panel.replaceChildren();
 }
 
+// Hides an error that offers nothing: a button must not go away under the pointer.
+export function hideRemark() {
+  if (!panel.querySelector("button")) hideError();
+}
+
 function titleOf(error) {
   if (error instanceof ServerError) return `The server says (${error.status}):`;
   if (error instanceof Unreachable) return "Nobody there.";

@@ -44,12 +44,13 @@ export class Inspector {
 
   #show(view, index, ranked) {
     const { char, logProb } = view.chars[index];
-    const rank = ranked.findIndex((each) => isSame(each.char, char, view.model));
+    const rank = rankOf(char, ranked, view.model);
     const place = rank < 0 ? "" : rank === 0 ? " the likeliest" : ` the ${ordinal(rank + 1)} likeliest`;
     const how = logProb === null ? " is unknown to the model" : ` ${percent(Math.exp(logProb))},${place || " not ranked"}`;
     const bits = logProb === null ? "" : `, ${bitsOf(logProb).toFixed(2)} bits`;
     const said = element("p", { className: "said", role: "status" }, element("strong", {}, nameOf(char)), `${how}${bits}`);
-    const choices = ranked.slice(0, SHOWN).map((each, i) => this.#choice(each, i === rank, view.promptBefore(index)));
+    const shown = ranked.filter((_, i) => i < SHOWN || i === rank);
+    const choices = shown.map((each) => this.#choice(each, each === ranked[rank], view.promptBefore(index)));
     this.panel.replaceChildren(said, element("ol", { className: "choices" }, ...choices));
     this.panel.hidden = false;
   }
@@ -70,8 +71,11 @@ export class Inspector {
   }
 }
 
-// A line break may stand for the end of a message.
-function isSame(ranked, written, model) {
+// Where a character stands among the ranked, -1 for nowhere. A line break may stand for the end of a message, and what was
+// pasted for what the model reads it as.
+function rankOf(written, ranked, model) {
   const char = written === "\n" ? model.lineBreak : written || END;
-  return ranked === (char === END ? END_NAME : char);
+  const names = char === END ? [END_NAME] : [char, char.toLowerCase()];
+  const places = names.map((name) => ranked.findIndex((each) => each.char === name));
+  return places.find((place) => place >= 0) ?? -1;
 }

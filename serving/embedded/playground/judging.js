@@ -30,7 +30,7 @@ export const who = {
     const verdict = element("p", { className: "verdict" }, ...verdictOf(names, found));
     const views = models.map((model, i) => viewOf(model, found[i], state, stage, names[i]));
     stage.show(views, [verdict], [differenceOf(names, found)]);
-    return verdict.textContent;
+    return "Compared.";
   },
 };
 
@@ -80,24 +80,27 @@ function verdictOf(names, found) {
 }
 
 function oddsOf(bits) {
-  if (bits > 1000) return `2^${bits.toFixed(0)}`;
-  return (2 ** bits).toLocaleString("en", bits < 30 ? { maximumSignificantDigits: 3 } : { notation: "scientific", maximumFractionDigits: 1 });
+  if (bits < 20) return (2 ** bits).toLocaleString("en", { maximumSignificantDigits: 3 });
+  const digits = Math.floor(bits * Math.log10(2));
+  return `${(10 ** (bits * Math.log10(2) - digits)).toFixed(1)} × 10${[...String(digits)].map((each) => RAISED[each]).join("")}`;
 }
+
+const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 // Which of the two each character speaks for.
 function differenceOf(names, [one, other]) {
   const spans = one.chars.map(({ char, logProb }, i) => {
     const less = other.chars[i] && logProb !== null && other.chars[i].logProb !== null;
     const bits = less ? bitsOf(other.chars[i].logProb) - bitsOf(logProb) : 0;
-    return element("span", { className: classOf(bits) }, char || "end");
+    return element("span", { className: `${classOf(bits)} ${char ? "" : "end"}` }, char || "end");
   });
   const key = element(
     "p",
     { className: "figures" },
+    "coloured for whom it speaks: ",
     element("span", { className: "one3" }, names[0]),
     " ",
     element("span", { className: "other3" }, names[1]),
-    " is who the character speaks for: the stronger the colour, the more",
   );
   const same = one.chars.length && one.chars.length === other.chars.length;
   const text = element("p", { className: "text" }, ...(same ? spans : [NO_MATCH]));

@@ -1,5 +1,5 @@
 // The playground: reads what is asked from the controls, has the mode that is chosen answer it, and shows the answer.
-import { hideError, showError } from "./alert.js";
+import { hideError, hideRemark, showError } from "./alert.js";
 import { copy } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { byId } from "./elements.js";
@@ -11,6 +11,7 @@ import { besidePage } from "./server.js";
 import { asCurl, asPython } from "./snippets.js";
 import { temperatures, write } from "./writing.js";
 
+const NARROW = matchMedia("(max-width: 820px)"); // as in style.css: the answer stands below what is asked
 const MODES = { write, temperatures, heat, who };
 const [names, hints] = await Promise.all([besidePage("models.json", []), besidePage("hints.json", {})]);
 const controls = new Controls({ names, hints, onmode, onmodel, onerror: showError });
@@ -26,6 +27,7 @@ const stage = {
     byId("results").replaceChildren(...before, ...views.map(({ card }) => card), ...behind);
     byId("results").dataset.views = views.length;
     byId("legend").hidden = false;
+    if (NARROW.matches) byId("legend").scrollIntoView({ behavior: "smooth" });
   },
   looked(view, index) {
     look = [views.indexOf(view), index];
@@ -134,10 +136,10 @@ function onmode() {
 // Shows what the model that was chosen has to set.
 async function onmodel(which) {
   if (which > 0) return;
-  hideError();
   try {
     const spec = controls.state().models[0];
     if (spec.name) controls.showModel(await loadModel(spec));
+    hideRemark();
   } catch (error) {
     showError(error);
   }
@@ -181,5 +183,6 @@ byId("copy-curl").addEventListener("click", () =>
 byId("copy-python").addEventListener("click", () =>
   copied("Python", (state, models) => asPython(modeOf(state).calls(state, models))),
 );
+byId("settings").open = !NARROW.matches;
 window.addEventListener("hashchange", restore);
 restore();

@@ -3,7 +3,7 @@ import { metadataOf, predict } from "./server.js";
 
 const NEEDED = ["generate", "stream", "score", "next_char"];
 const CARRIED = ["prompt", "state", "position"]; // inputs of stream that nobody sets
-const FIRST = ["temperature", "max_chars"], LAST = ["seed", "stop"]; // metadata are in no order
+const ORDER = ["temperature", "max_chars", "", "seed", "stop"]; // metadata are in none; others stand at ""
 export const END = "\u0003", REPLY = "\u0002";
 export const END_NAME = "[END]"; // what next_char calls the end of a message
 
@@ -44,7 +44,7 @@ export async function loadModel(asked, signal) {
 }
 
 function settingsOf(inputs, defaults) {
-  const place = ({ name }) => FIRST.indexOf(name) + 1 || (LAST.includes(name) ? 5 + LAST.indexOf(name) : 4);
+  const place = ({ name, dtype }) => (dtype === "DT_BOOL" ? ORDER.length : ORDER.indexOf(ORDER.includes(name) ? name : ""));
   return Object.entries(inputs)
     .filter(([name]) => !CARRIED.includes(name))
     .map(([name, { dtype }]) => ({ name, dtype, value: valueOf(dtype, defaults[name]) }))

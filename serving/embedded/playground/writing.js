@@ -72,4 +72,4 @@ function add(view, { char, logProb, finish }) {
   view.figures.textContent = [counted(chars, "character"), bits, ENDS[finish]].filter(Boolean).join(" · ");
 }
 
-const ENDS = { end: "the message ended", stop: "stop string", length: "as long as asked for" };
+const ENDS = { end: "the message ended", stop: "stop was written", length: "max chars" };
