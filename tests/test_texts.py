@@ -9,7 +9,7 @@ from tests.support import ROOT
 
 LONGEST = 120  # characters of a line
 FOLDERS = ("benchmarks", "cli", "deploy", "docs", "export", "model", "pipeline", "serving", "tests")
-WRITTEN = {".cfg", ".md", ".mjs", ".proto", ".py", ".pyi", ".sh", ".toml", ".txt", ".yaml", ".yml"}
+WRITTEN = {".cfg", ".css", ".html", ".js", ".md", ".mjs", ".proto", ".py", ".pyi", ".sh", ".toml", ".txt", ".yaml", ".yml"}
 FILES = sorted(
     path
     for path in itertools.chain(ROOT.iterdir(), *((ROOT / folder).rglob("*") for folder in FOLDERS))
@@ -39,6 +39,11 @@ def test_every_text_file_ends_with_its_last_line() -> None:
 @pytest.mark.parametrize("page", [path for path in FILES if path.suffix == ".md"], ids=name_of)
 def test_lines_of_a_page_fit_an_editor(page: Path) -> None:
     assert [line for line in prose_of(page.read_text(encoding="utf-8")) if len(line) > LONGEST] == []
+
+
+@pytest.mark.parametrize("module", [path for path in FILES if path.suffix in (".css", ".js", ".mjs")], ids=name_of)
+def test_lines_of_a_page_s_code_fit_an_editor(module: Path) -> None:  # ruff sees to Python's
+    assert [line for line in module.read_text(encoding="utf-8").splitlines() if len(line) > LONGEST] == []
 
 
 def test_prose_is_all_but_tables_and_code() -> None:

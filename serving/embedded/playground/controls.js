@@ -28,7 +28,9 @@ export class Controls {
 
   // Shows what the mode needs.
   showMode() {
-    for (const each of document.querySelectorAll("[data-for]")) each.hidden = !each.dataset.for.split(" ").includes(this.mode);
+    for (const each of document.querySelectorAll("[data-for]")) {
+      each.hidden = !each.dataset.for.split(" ").includes(this.mode);
+    }
     byId("settings").classList.toggle("four", this.mode === "temperatures");
   }
 

@@ -46,9 +46,11 @@ export class Inspector {
     const { char, logProb } = view.chars[index];
     const rank = rankOf(char, ranked, view.model);
     const place = rank < 0 ? "" : rank === 0 ? " the likeliest" : ` the ${ordinal(rank + 1)} likeliest`;
-    const how = logProb === null ? " is unknown to the model" : ` ${percent(Math.exp(logProb))},${place || " not ranked"}`;
-    const bits = logProb === null ? "" : `, ${bitsOf(logProb).toFixed(2)} bits`;
-    const said = element("p", { className: "said", role: "status" }, element("strong", {}, nameOf(char)), `${how}${bits}`);
+    const how =
+      logProb === null
+        ? " is unknown to the model"
+        : ` ${percent(Math.exp(logProb))},${place || " not ranked"}, ${bitsOf(logProb).toFixed(2)} bits`;
+    const said = element("p", { className: "said", role: "status" }, element("strong", {}, nameOf(char)), how);
     const shown = ranked.filter((_, i) => i < SHOWN || i === rank);
     const choices = shown.map((each) => this.#choice(each, each === ranked[rank], view.promptBefore(index)));
     this.panel.replaceChildren(said, element("ol", { className: "choices" }, ...choices));
@@ -71,8 +73,8 @@ export class Inspector {
   }
 }
 
-// Where a character stands among the ranked, -1 for nowhere. A line break may stand for the end of a message, and what was
-// pasted for what the model reads it as.
+// Where a character stands among the ranked, -1 for nowhere. A line break may stand for the end of a message, and what
+// was pasted for what the model reads it as.
 function rankOf(written, ranked, model) {
   const char = written === "\n" ? model.lineBreak : written || END;
   const names = char === END ? [END_NAME] : [char, char.toLowerCase()];

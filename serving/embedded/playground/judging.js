@@ -82,7 +82,8 @@ function verdictOf(names, found) {
 function oddsOf(bits) {
   if (bits < 20) return (2 ** bits).toLocaleString("en", { maximumSignificantDigits: 3 });
   const digits = Math.floor(bits * Math.log10(2));
-  return `${(10 ** (bits * Math.log10(2) - digits)).toFixed(1)} × 10${[...String(digits)].map((each) => RAISED[each]).join("")}`;
+  const raised = [...String(digits)].map((each) => RAISED[each]).join("");
+  return `${(10 ** (bits * Math.log10(2) - digits)).toFixed(1)} × 10${raised}`;
 }
 
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
@@ -104,7 +105,8 @@ function differenceOf(names, [one, other]) {
   );
   const same = one.chars.length && one.chars.length === other.chars.length;
   const text = element("p", { className: "text" }, ...(same ? spans : [NO_MATCH]));
-  return element("article", { className: "card difference" }, element("header", {}, element("h2", {}, "Between them"), key), text);
+  const head = element("header", {}, element("h2", {}, "Between them"), key);
+  return element("article", { className: "card difference" }, head, text);
 }
 
 function classOf(bits) {

@@ -44,7 +44,10 @@ export async function loadModel(asked, signal) {
 }
 
 function settingsOf(inputs, defaults) {
-  const place = ({ name, dtype }) => (dtype === "DT_BOOL" ? ORDER.length : ORDER.indexOf(ORDER.includes(name) ? name : ""));
+  const place = ({ name, dtype }) => {
+    if (dtype === "DT_BOOL") return ORDER.length;
+    return ORDER.indexOf(ORDER.includes(name) ? name : "");
+  };
   return Object.entries(inputs)
     .filter(([name]) => !CARRIED.includes(name))
     .map(([name, { dtype }]) => ({ name, dtype, value: valueOf(dtype, defaults[name]) }))

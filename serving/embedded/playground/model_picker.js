@@ -1,5 +1,5 @@
-// Chooses a model, and a version or a label of it. Where no list of models is to be had, the name is typed; the versions
-// are those of the model's status; labels are in no answer, so they are typed.
+// Chooses a model, and a version or a label of it. Where no list of models is to be had, the name is typed; the
+// versions are those of the model's status; labels are in no answer, so they are typed.
 import { element } from "./elements.js";
 import { statusOf } from "./server.js";
 
@@ -62,8 +62,9 @@ export class ModelPicker {
   #offer(versions) {
     const wanted = this.wanted ?? this.version.value ?? LATEST;
     const known = versions.map(({ version, state }) => {
-      const gone = state !== "AVAILABLE";
-      return element("option", { value: version, disabled: gone }, gone ? `${version} (${state.toLowerCase()})` : version);
+      const disabled = state !== "AVAILABLE";
+      const words = disabled ? `${version} (${state.toLowerCase()})` : version;
+      return element("option", { value: version, disabled }, words);
     });
     if (![LATEST, LABEL, "", ...versions.map(({ version }) => version)].includes(wanted)) known.push(option(wanted));
     this.version.replaceChildren(option(LATEST), ...known, element("option", { value: LABEL }, "by label"));

@@ -6,8 +6,8 @@ import { predict } from "./server.js";
 const INVISIBLE = /[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
 
 // Gives:
-// chars: [{ char, logProb }], the logProb null where the model does not know the character; empty if the model reads the
-//   text as one of another length. A message's end is the last, with ends.
+// chars: [{ char, logProb }], the logProb null where the model does not know the character; empty if the model reads
+//   the text as one of another length. A message's end is the last, with ends.
 // rest: what was not judged, the text being longer than the model takes.
 // bitsPerChar, bits: on average and in all, of the characters that it knows; unknown: how many it does not.
 export async function score(model, text, replyTo, signal) {
@@ -17,7 +17,8 @@ export async function score(model, text, replyTo, signal) {
   const logs = answer.char_log_probs[0].slice(0, answer.length[0]);
   const end = model.ends && !truncated ? [{ char: "", logProb: logs.pop() }] : [];
   const read = readAs(text, logs.length, truncated);
-  const chars = read.slice(0, logs.length).map((char, i) => ({ char, logProb: unknown && logs[i] === 0 ? null : logs[i] }));
+  const told = logs.map((each) => (unknown && each === 0 ? null : each));
+  const chars = read.slice(0, logs.length).map((char, i) => ({ char, logProb: told[i] }));
   const nats = logs.reduce((sum, each) => sum + each, end[0]?.logProb ?? 0);
   return {
     chars: read.length || !text ? [...chars, ...end] : [],

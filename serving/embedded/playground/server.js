@@ -1,5 +1,5 @@
-// Calls TensorFlow Serving's REST API at this page's own origin: v1/models/… beside the page. Nothing else is asked but
-// files beside the page; models.json may list the models' names, of which that API has no list.
+// Calls TensorFlow Serving's REST API at this page's own origin: v1/models/… beside the page. Nothing else is asked
+// but files beside the page; models.json may list the models' names, of which that API has no list.
 import { readJson, writeJson } from "./json.js";
 
 const MODELS = new URL("v1/models/", document.baseURI).href;
@@ -21,8 +21,8 @@ export class Unreachable extends Error {
 
 // The URL of a call to a model: its name, and a version or a label or neither.
 export function urlOf({ name, version, label }, call = "") {
-  const which = version ? `/versions/${encodeURIComponent(version)}` : label ? `/labels/${encodeURIComponent(label)}` : "";
-  return `${MODELS}${encodeURIComponent(name)}${which}${call}`;
+  const path = [name, ...(version ? ["versions", version] : label ? ["labels", label] : [])];
+  return `${MODELS}${path.map(encodeURIComponent).join("/")}${call}`;
 }
 
 // Runs a signature on columns; gives its outputs, a column each.
@@ -63,7 +63,8 @@ async function ask(url, options) {
   try {
     body = readJson(text);
   } catch {
-    throw new ServerError(answer.status, `Not an answer of TensorFlow Serving, but: ${text.slice(0, 200) || "nothing"}`);
+    const found = text.slice(0, 200) || "nothing";
+    throw new ServerError(answer.status, `Not an answer of TensorFlow Serving, but: ${found}`);
   }
   if (!answer.ok) throw new ServerError(answer.status, body.error ?? text);
   return body;

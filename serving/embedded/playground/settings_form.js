@@ -15,7 +15,8 @@ export class SettingsForm {
   // Shows the settings of a model, in place of those before it; what was typed under the same name stays.
   show(settings) {
     if (JSON.stringify(settings) === JSON.stringify(this.settings)) return;
-    const typed = Object.fromEntries(this.settings.filter(this.#isChanged, this).map(({ name }) => [name, this.typed(name)]));
+    const changed = this.settings.filter(({ name, value }) => String(this.typed(name)) !== String(value ?? ""));
+    const typed = Object.fromEntries(changed.map(({ name }) => [name, this.typed(name)]));
     this.settings = settings;
     this.grid.replaceChildren(...settings.flatMap((setting) => this.#field(setting)));
     this.set(typed);
@@ -45,10 +46,6 @@ export class SettingsForm {
     return Object.fromEntries(this.settings.map((setting) => [setting.name, this.#value(setting)]));
   }
 
-  #isChanged({ name, value }) {
-    return String(this.typed(name)) !== String(value ?? "");
-  }
-
   #input(name) {
     return byId(`setting-${name}`);
   }
@@ -59,8 +56,9 @@ export class SettingsForm {
     if (dtype === "DT_BOOL") input.checked = value;
     else input.value = value ?? "";
     if (input.type === "number") input.step = WHOLE.includes(dtype) ? "1" : "0.01";
-    const parts = [element("span", {}, name.replaceAll("_", " ")), input];
-    const label = element("label", { htmlFor: id, className: input.type === "checkbox" ? "setting ticked" : "setting" }, ...parts);
+    const className = input.type === "checkbox" ? "setting ticked" : "setting";
+    const words = element("span", {}, name.replaceAll("_", " "));
+    const label = element("label", { htmlFor: id, className }, words, input);
     label.dataset.setting = name;
     if (!this.hints[name]) return [label];
     input.setAttribute("aria-describedby", `${id}-hint`);

@@ -6,14 +6,18 @@ const PYTHON_WORDS = { true: "True", false: "False" };
 
 // calls: [{ spec, signature, rows }], a row being a signature's inputs by name.
 export function asCurl(calls) {
-  return calls.map(({ spec, ...body }) => `curl -s -d ${quoted(writeJson(bodyOf(body)))} \\\n  ${quoted(urlOf(spec, ":predict"))}`).join("\n");
+  const lines = calls.flatMap(({ spec, ...body }) => [
+    `curl -s -d ${quoted(writeJson(bodyOf(body)))} \\`,
+    `  ${quoted(urlOf(spec, ":predict"))}`,
+  ]);
+  return lines.join("\n");
 }
 
 export function asPython(calls) {
-  const asked = calls.map(
-    ({ spec, ...body }) =>
-      `    (\n        ${JSON.stringify(urlOf(spec, ":predict"))},\n        ${writeJson(bodyOf(body), PYTHON_WORDS)},\n    ),\n`,
-  );
+  const asked = calls.map(({ spec, ...body }) => {
+    const parts = [JSON.stringify(urlOf(spec, ":predict")), writeJson(bodyOf(body), PYTHON_WORDS)];
+    return `    (\n${parts.map((part) => `        ${part},\n`).join("")}    ),\n`;
+  });
   return `import json
 import urllib.request
 

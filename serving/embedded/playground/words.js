@@ -1,7 +1,8 @@
 // How characters, probabilities and counts are written for people.
 import { END, END_NAME } from "./model.js";
 
-const NAMES = { " ": "space", "\n": "line break", "\t": "tab", [END_NAME]: "end of message", [END]: "end of message", "": "end of message" };
+const OVER = "end of message";
+const NAMES = { " ": "space", "\n": "line break", "\t": "tab", [END_NAME]: OVER, [END]: OVER, "": OVER };
 const SIGNS = { " ": "␣", "\n": "↵", "\t": "⇥", [END_NAME]: "end", "": "end" };
 
 export const signOf = (char) => SIGNS[char] ?? char;
@@ -12,7 +13,8 @@ export const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${
 
 export function percent(probability) {
   const share = 100 * probability;
-  return share >= 99.95 ? "100 %" : share >= 10 ? `${share.toFixed(0)} %` : share >= 0.1 ? `${share.toFixed(1)} %` : "<0.1 %";
+  if (share < 0.1) return "<0.1 %";
+  return `${share.toFixed(share >= 10 ? 0 : 1)} %`;
 }
 
 export function ordinal(rank) {

@@ -45,14 +45,16 @@ function rowsOf(state) {
 }
 
 function callsOf(model, rows) {
-  return [{ spec: model.spec, signature: "generate", rows: rows.map(({ prompt, settings }) => ({ prompt, ...settings })) }];
+  const asked = rows.map(({ prompt, settings }) => ({ prompt, ...settings }));
+  return [{ spec: model.spec, signature: "generate", rows: asked }];
 }
 
 // Lays out the views; gives what writes, which can be called again to go on where it was interrupted.
 function begin(model, rows, titles, state, stage) {
   const stream = new Stream(model, rows);
   const prefix = promptOf(state) || model.opening;
-  const views = titles.map((title) => new TextView({ title, model, prefix, prompt: state.prompt, looked: stage.looked }));
+  const shared = { model, prefix, prompt: state.prompt, looked: stage.looked };
+  const views = titles.map((title) => new TextView({ title, ...shared }));
   stage.show(views);
   const began = performance.now();
   return async (signal) => {

@@ -19,7 +19,8 @@ MEDIA_TYPES = {
     "json": "application/json",
     "svg": "image/svg+xml",
 }
-# Nothing but the page's own files and calls of its own origin; no inline script or style, no frame around it.
+# Nothing but the page's own files and calls of its own origin; no inline script or style, no frame around it. The page
+# says so itself, too, but for the frame, which only a header may forbid: another web server may send none.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

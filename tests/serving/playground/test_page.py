@@ -228,9 +228,11 @@ def test_name_is_typed_where_no_list_of_models_is_to_be_had(context: BrowserCont
 # --- everybody can use it
 
 
-def test_policy_is_obeyed(screen: Screen) -> None:
+@pytest.mark.parametrize("by", ["ours", "another web server"])
+def test_policy_is_obeyed(screen: Screen, web_server: WebServer, by: str) -> None:
     screen.expected = ["Content Security Policy"]
-    screen.open()
+    screen.url = screen.url if by == "ours" else web_server.url
+    screen.page.goto(screen.url)
     screen.page.evaluate(
         "() => { const script = document.createElement('script'); script.text = 'window.ran = true';"
         " document.head.append(script); document.body.setAttribute('style', 'color: red'); }"

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from charflow.serving.embedded.rest.playground import HEADERS
 from tests.support import ROOT
 
 FOLDER = ROOT / "serving" / "embedded" / "playground"
@@ -33,10 +32,6 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Type", answer.headers["Content-Type"])
         self.end_headers()
         self.wfile.write(answer.content)
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", HEADERS["Content-Security-Policy"])
-        super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from charflow.serving.embedded.rest.playground import MEDIA_TYPES, Playground
+from charflow.serving.embedded.rest.playground import MEDIA_TYPES, POLICY, Playground
 from tests.serving.embedded.rest.test_app import PREDICT, Echo, call, make_app
 from tests.support import ROOT
 
@@ -118,6 +118,11 @@ def test_page_has_nothing_inline_and_names_no_other_host() -> None:
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\son\w+=", page) == []
     for name, text in TEXTS.items():
         assert re.findall(r"(?:https?:)?//[\w-]+\.[\w.-]+", text.replace("http://www.w3.org/2000/svg", "")) == [], name
+
+
+def test_page_brings_the_policy_along_to_other_web_servers() -> None:
+    (policy,) = re.findall(r"http-equiv=\"Content-Security-Policy\"\s+content=\"([^\"]+)\"", TEXTS["index.html"])
+    assert f"{policy}; frame-ancestors 'none'" == POLICY
 
 
 def test_every_file_is_used_and_all_that_are_used_are_there() -> None:
