@@ -11,11 +11,15 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 # Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick check docs protos format clean
+.PHONY: demo examples test quick check docs protos format clean
 
 demo: $(READY)
 	@rm -rf demo
 	@$(BIN)/charflow demo --out demo
+
+# Trains a small model and runs each program of examples/ on it.
+examples: $(READY)
+	@$(BIN)/python -m examples.all
 
 test: check
 	@$(PYTEST)

@@ -1,5 +1,6 @@
 """`charflow export`: a run as a new version of a SavedModel, or the check of one."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,14 @@ from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.model.decoding.settings import Limits, SamplingSettings
 from charflow.pipeline.errors import UserError, quoted_list
+from charflow.sentences import listed
 from charflow.serving.layout import MODELS
 
 if TYPE_CHECKING:
     from charflow.export.check import Finding
 
 
+@mode("litert", ignores=("check", "version", "changes", "context", "limits"))
 @mode("check", ignores=("run", "to", "version", "changes", "context", "limits"))
 @mode("stop_at_end", given=False, ignores=("max_messages",))
 @options.settings(
@@ -28,6 +31,7 @@ def export(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a trained run, or of several.")] = None,
     to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of its versions, or of the models.")] = None,
     check: Annotated[Path | None, typer.Option(metavar="DIR", help="Only check this exported version.")] = None,
+    litert: Annotated[bool, typer.Option("--litert", help="Write a LiteRT model, for devices, to BASE.")] = False,
     version: Annotated[int | None, typer.Option(metavar="N", help="Its number. [default: the next]")] = None,
     changes: options.Changes = options.NO_CHANGES,
     context: options.Context = "stream",
@@ -37,6 +41,8 @@ def export(
     """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check.
 
     Of a folder of runs each becomes a model of its own, BASE/<run>/<version>, all of them in BASE/models.config.
+
+    With --litert BASE gets one decoding step as .tflite files, float32 and int8, and run.py, which writes with them.
     """
     if check is not None:
         _check_and_show(check, json=json)
@@ -44,6 +50,9 @@ def export(
     if run is None or to is None:
         raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
     load_tensorflow()
+    if litert:
+        _export_litert(run, to, json=json)
+        return
     from charflow.export.publish import export_run
     from charflow.model.run.run_dir import holds_runs
 
@@ -101,6 +110,27 @@ def _export_people(folder: Path, base: Path, wanted: dict[str, Any], *, json: bo
         console.print_json({"models": [str(each) for each in published], "config": str(config)})
     else:
         console.out.print(f"All at once: charflow serve --model_config_file={config}")
+
+
+def _export_litert(run: Path, folder: Path, *, json: bool) -> None:
+    from charflow.export.litert import export_litert, measure_litert, not_applied
+
+    with waiting("converting"):
+        export_litert(run, folder)
+    with waiting("scoring"):
+        found = measure_litert(run, folder)
+    _warn(run)
+    if unread := not_applied(run):
+        console.err.print(f"charflow: warning: run.py does not normalise prompts by {listed(unread)}: do that before.")
+    if json:
+        console.print_json({"folder": str(folder), "models": [asdict(each) for each in found]})
+        return
+    console.out.print(f"Exported {run} for LiteRT as {folder}.")
+    console.columns(
+        console.out,
+        ["model", "bytes", "bits per character"],
+        [(each.name, f"{each.n_bytes:,}", "" if each.bits is None else f"{each.bits:.4f}") for each in found],
+    )
 
 
 def _warn(run: Path) -> None:

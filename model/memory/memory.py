@@ -27,9 +27,9 @@ class Tables(NamedTuple):
         ranks: how far a column's logarithm is below the likeliest one's, in steps of its row, uint8 [C, M].
         trust: of each node a, and -b times a step of its row, float32 [C, 2].
         rows: where the row of each node begins in `following`, int32 [C]: that of the longest end that goes on.
-        following: the node after one of a column, as its place among those that the column leads to, uint16, or int32
-            where that is too small, [I * M].
-        first: of each column's nodes in `nodes`, int32 [M].
+        following: the node after one of a column, as its place among those that the column leads to, int16 and counted
+            from the least such number on, or int32 where that is too small, [I * M].
+        first: of each column's nodes in `nodes`, for such places, int32 [M].
         nodes: which each column leads to, those of one column side by side, int32.
     """
 
@@ -70,16 +70,18 @@ def pack_following(following: np.ndarray, newest: np.ndarray, n_columns: int) ->
         n_columns: M.
 
     >>> pack_following(np.array([[0, 2], [1, 3]]), np.array([0, 0, 1, 1]), 2)[0].tolist()
-    [0, 1, 1, 2]
+    [-32768, -32767, -32767, -32766]
     """
     ends_with = np.argsort(newest[1:], kind="stable") + 1
     lengths = np.bincount(newest[1:], minlength=n_columns)
     first = np.cumsum(lengths) - lengths
     places = np.zeros(len(newest), np.int32)  # among those of one column, after the empty context
     places[ends_with] = np.arange(1, len(newest)) - np.repeat(first, lengths)
-    small = lengths.max() <= np.iinfo(np.uint16).max
-    packed = places.astype(np.uint16 if small else np.int32)[following].reshape(-1)
-    return packed, (first + np.arange(n_columns)).astype(np.int32), np.insert(ends_with, first, 0).astype(np.int32)
+    small = np.iinfo(np.int16)  # LiteRT gathers no uint16
+    least, kind = (small.min, np.int16) if lengths.max() <= small.max - small.min else (0, np.int32)
+    packed = (places + least).astype(kind)[following].reshape(-1)
+    first_places = (first + np.arange(n_columns) - least).astype(np.int32)
+    return packed, first_places, np.insert(ends_with, first, 0).astype(np.int32)
 
 
 class Memory:

@@ -230,3 +230,28 @@ def test_export_of_a_folder_of_runs_has_no_version_for_all(
 ) -> None:
     message = refused("export", people_runs, "--to", tmp_path / "m", "--version", 3)
     assert "--version is of one model, and each of these gets its next: leave it out." in message
+
+
+def test_litert_writes_models_and_compares_them(call: Callable, trained_run: Path, tmp_path: Path) -> None:
+    done = call("export", trained_run, "--litert", "--to", tmp_path / "a")
+    assert (done.status, done.err) == (0, "")
+    first, heads, *rows = done.out.splitlines()
+    assert first == f"Exported {trained_run} for LiteRT as {tmp_path / 'a'}."
+    assert heads.split() == ["model", "bytes", "bits", "per", "character"]
+    names, _, bits = zip(*(row.rsplit(maxsplit=2) for row in rows), strict=True)
+    assert names == (str(trained_run), "model.tflite", "model_int8.tflite")
+    assert bits[0] == bits[1]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "model.json", "model.tflite", "model_int8.tflite", "run.py",
+    ]  # fmt: skip
+
+
+def test_litert_json_has_the_figures_and_what_is_not_applied_is_said(
+    call: Callable, own_run: Path, tmp_path: Path
+) -> None:
+    settings = (own_run / "config.toml").read_text()
+    (own_run / "config.toml").write_text(settings.replace("scrub = false", "scrub = true"))
+    done = call("export", own_run, "--litert", "--to", tmp_path / "a", "--json")
+    assert done.err == "charflow: warning: run.py does not normalise prompts by scrub: do that before.\n"
+    assert done.json["folder"] == str(tmp_path / "a")
+    assert [each["name"] for each in done.json["models"]] == [str(own_run), "model.tflite", "model_int8.tflite"]

@@ -43,7 +43,7 @@ def test_walking_gives_the_node_before_each_id(memory: Memory, automaton: Automa
     np.testing.assert_array_equal(automaton.following[automaton.rows[before], columns], after)
 
 
-@pytest.mark.parametrize(("most", "dtype"), [((1 << 16) - 1, np.uint16), (1 << 16, np.int32)])
+@pytest.mark.parametrize(("most", "dtype"), [((1 << 16) - 1, np.int16), (1 << 16, np.int32)])
 def test_following_is_wider_where_a_character_leads_to_more(most: int, dtype: type) -> None:
     newest = np.append(np.zeros(most + 1, np.int32), 1)  # nodes 1 to `most` end with column 0's character, one with 1's
     following = np.stack([np.arange(most + 1), np.tile([0, most + 1], most)[: most + 1]], axis=1).astype(np.int32)
