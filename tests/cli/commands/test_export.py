@@ -232,6 +232,7 @@ def test_export_of_a_folder_of_runs_has_no_version_for_all(
     assert "--version is of one model, and each of these gets its next: leave it out." in message
 
 
+@pytest.mark.slow
 def test_litert_writes_models_and_compares_them(call: Callable, trained_run: Path, tmp_path: Path) -> None:
     done = call("export", trained_run, "--litert", "--to", tmp_path / "a")
     assert (done.status, done.err) == (0, "")
@@ -246,6 +247,7 @@ def test_litert_writes_models_and_compares_them(call: Callable, trained_run: Pat
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_litert_json_has_the_figures_and_what_is_not_applied_is_said(
     call: Callable, own_run: Path, tmp_path: Path
 ) -> None:
