@@ -11,6 +11,7 @@ from charflow.cli.terminal import console
 from charflow.pipeline.errors import counted
 
 if TYPE_CHECKING:
+    from charflow.model.network.network import LayerSize
     from charflow.model.training.plan import Plan
     from charflow.model.training.report import Report
     from charflow.model.training.samples import Sample
@@ -82,7 +83,7 @@ class TrainingScreen:
         here = plan.placement
         return [
             *([("starts from", console.Copied(plan.start_from))] if plan.start_from else []),
-            ("weights", f"{plan.weights:,}"),
+            ("weights", f"{plan.weights:,} ({_layers(plan.layers)})"),
             *(
                 [("remembers", f"{plan.contexts:,} contexts, {console.size(plan.contexts_bytes)}")]
                 if plan.contexts
@@ -156,3 +157,7 @@ class TrainingScreen:
             console.out.print(text)
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough; the run goes on
             self._unread = True
+
+
+def _layers(layers: "Sequence[LayerSize]") -> str:
+    return ", ".join(f"{each.kind} of {each.units:,}: {each.weights:,}" for each in layers)

@@ -14,6 +14,7 @@ from charflow.cli.terminal.waiting import waiting
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import counted, is_plain, quoted, quoted_list, visible
+from charflow.pipeline.marks import NAMES
 from charflow.pipeline.settings import checked
 from charflow.pipeline.tables import override
 
@@ -32,7 +33,7 @@ _SHOWN_OF_ID = 32  # of a wider one, before the number of its characters
 
 
 @checked
-@mode("user", given=False, ignores=("window_length", "window_shift", "min_count", "text"))
+@mode("user", given=False, ignores=("window_length", "window_shift", "windows", "min_count", "text"))
 @options.settings(CorpusSettings, only=("drop_users", "min_count", "text", "csv"))
 def explore(
     data: options.Data,
@@ -45,6 +46,9 @@ def explore(
         int, typer.Option(metavar="N", help="Characters in a training window."), Bounds(at_least=1)
     ] = 40,
     window_shift: Annotated[int, typer.Option(metavar="N", help="Distance between windows."), Bounds(at_least=1)] = 3,
+    windows: Annotated[
+        int, typer.Option(metavar="N", help="Show the first N windows, and the next characters."), Bounds(at_least=0)
+    ] = 0,
     changes: options.Changes = options.NO_CHANGES,
     json: options.Json = False,
 ) -> None:
@@ -69,7 +73,15 @@ def explore(
         chat = summarise_chat(messages, drop_users=own.drop_users)
         if ids := own.users:
             corpus = build_corpus(files, own, read=lambda: messages)
-            described = summarise_user(messages, corpus, ids, length=window_length, shift=window_shift, first=_FIRST)
+            described = summarise_user(
+                messages,
+                corpus,
+                ids,
+                length=window_length,
+                shift=window_shift,
+                first=_FIRST,
+                first_windows=windows,
+            )
             odd = remarks(corpus, judged=False)
     console.remark(odd)
     if plot:
@@ -195,3 +207,8 @@ def _show_user(user: "UserSummary", length: int, shift: int) -> None:
     console.out.print(f"\nFirst {counted(len(user.first), 'message')}:")
     for number, text in enumerate(user.first, 1):
         console.out.pair(f"{number:3d}  ", text)
+    if user.first_windows:
+        console.out.print(f"\nFirst {counted(len(user.first_windows), 'window')}, and the next character:")
+    for number, window in enumerate(user.first_windows, 1):
+        following = NAMES.get(window.next) or quoted(window.next)
+        console.out.pair(f"{number:3d}  ", f"{quoted(window.text, length)} → {following}")

@@ -5,6 +5,7 @@ B is the batch size, T the window length, U the units, V the vocabulary size.
 """
 
 import gc
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -13,6 +14,14 @@ from charflow.model.config import NetworkConfig, Precision
 from charflow.model.network.cells import CellWeights
 from charflow.model.network.fused_lstm import loss_and_gradients
 from charflow.pipeline.settings import Count, Natural, Targets, checked
+
+
+class LayerSize(NamedTuple):
+    """One layer: its kind, how many units it has, and how many trainable floats."""
+
+    kind: str
+    units: int
+    weights: int
 
 
 class Network:
@@ -77,6 +86,12 @@ class Network:
     def layers(self) -> list[CellWeights]:
         """Weights of the recurrent layers, as the variables they are."""
         return [CellWeights(*(v.value for v in layer.trainable_variables)) for layer in self._recurrent]
+
+    @property
+    def layer_sizes(self) -> list[LayerSize]:
+        """What it is made of, from its inputs on."""
+        recurrent = [LayerSize(self.config.cell, layer.units, layer.count_params()) for layer in self._recurrent]
+        return [*recurrent, LayerSize("dense", self._dense.units, self._dense.count_params())]
 
     @property
     def vocabulary_size(self) -> int:

@@ -13,7 +13,7 @@ from charflow.model.config import Config
 from charflow.model.distributed.strategy import Placement, check_batch, placement
 from charflow.model.free_memory import refuse_beyond_memory
 from charflow.model.memory.memory import Memory
-from charflow.model.network.network import Network, count_weights
+from charflow.model.network.network import LayerSize, Network, count_weights
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.errors import UserError, counted
 
@@ -35,6 +35,7 @@ class Plan:
         batch_size_wanted: as configured; larger where there are fewer windows.
         steps_per_epoch: full batches in an epoch.
         weights: trainable floats.
+        layers: how they are shared out.
         host_bytes: the corpus in memory.
         contexts: that are remembered beside the network; 0 without a memory.
         contexts_bytes: their tables.
@@ -53,6 +54,7 @@ class Plan:
     batch_size_wanted: int
     steps_per_epoch: int
     weights: int
+    layers: list[LayerSize]
     host_bytes: int
     contexts: int
     contexts_bytes: int
@@ -92,6 +94,7 @@ def make_plan(
         batch_size_wanted=config.training.batch_size,
         steps_per_epoch=windows // batch_size,
         weights=network.n_weights,
+        layers=network.layer_sizes,
         host_bytes=text.host_bytes,
         contexts=memory.n_nodes if memory else 0,
         contexts_bytes=memory.n_bytes if memory else 0,

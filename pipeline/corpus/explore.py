@@ -48,6 +48,19 @@ class ChatSummary:
 
 
 @dataclass(frozen=True)
+class Window:
+    """What is read at once when a model is trained.
+
+    Attributes:
+        text: its characters, as they are encoded; ends of messages are U+0003.
+        next: the character after them, which is learned.
+    """
+
+    text: str
+    next: str
+
+
+@dataclass(frozen=True)
 class UserSummary:
     """Figures of one person's messages; the corpus figures after normalisation.
 
@@ -62,6 +75,7 @@ class UserSummary:
         one_hot_bytes: what dense boolean one-hot arrays of the same windows would take (the tutorial recipe's way).
         first: the first messages as they stand in the file; of one above 1,000 characters these, and its length.
         secrets: what `scrub` would replace in them, by kind.
+        first_windows: the first windows of the corpus, as many as were asked for.
     """
 
     user: str
@@ -74,6 +88,7 @@ class UserSummary:
     one_hot_bytes: int
     first: list[str]
     secrets: list[Found]
+    first_windows: list[Window]
 
 
 @checked
@@ -116,7 +131,14 @@ def summarise_chat(messages: Messages, *, drop_users: Texts = ()) -> ChatSummary
 
 @checked
 def summarise_user(
-    messages: Messages, corpus: Corpus, ids: Texts, *, length: Count, shift: Count, first: Natural = 20
+    messages: Messages,
+    corpus: Corpus,
+    ids: Texts,
+    *,
+    length: Count,
+    shift: Count,
+    first: Natural = 20,
+    first_windows: Natural = 0,
 ) -> UserSummary:
     """Describes one person, by one id or several, and the windows that training on the person's `corpus` would see.
 
@@ -148,7 +170,13 @@ def summarise_user(
         one_hot_bytes=windows * (length + 1) * size,
         first=shown,
         secrets=secrets.found,
+        first_windows=[_window(corpus, at * shift, length) for at in range(min(first_windows, windows))],
     )
+
+
+def _window(corpus: Corpus, start: int, length: int) -> Window:
+    text = corpus.vocabulary.decode(corpus.ids[start : start + length + 1])
+    return Window(text[:length], text[length:])
 
 
 def check_plot(path: Path) -> None:

@@ -93,6 +93,7 @@ def test_explore_user_equals_pandas(call: Callable, sample_chat: str, sample_tab
         "one_hot_bytes": windows * 31 * len(set(text)),
         "first": texts[:20],
         "secrets": NO_SECRETS,
+        "first_windows": [],
     }
 
 
@@ -107,6 +108,16 @@ def test_explore_user_is_shown_with_the_first_messages(
     assert "First 20 messages:\n  1  " + texts[0].replace("\n", "\n     ") in done.out
     assert " 20  " + texts[19].split("\n")[0] in done.out
     assert " 21  " not in done.out
+
+
+@pytest.mark.slow
+def test_explore_shows_the_first_windows_and_the_next_characters(call: Callable, write_chat: Callable) -> None:
+    chat = write_chat("mira,One plan", "mira,two plans", "mira,and a third plan", "mira,four")
+    done = call("explore", chat, "--user", "mira", "--window-length", 8, "--windows", 2)
+    assert done.out.endswith(
+        "\nFirst 2 windows, and the next character:\n  1  'one plan' → [END]\n  2  ' plan\\x03tw' → 'o'\n"
+    )
+    assert "windows, and" not in call("explore", chat, "--user", "mira", "--window-length", 8).out
 
 
 @pytest.mark.slow

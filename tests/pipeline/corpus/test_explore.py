@@ -15,6 +15,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.formats.csv_format import CsvFormat
 from charflow.pipeline.formats.messages import read_messages
 from charflow.pipeline.sample_chat import write_sample_chat
+from charflow.pipeline.windows import make_windows
 
 
 def test_summarise_chat_equals_pandas(sample_chat: str, sample_table: pd.DataFrame) -> None:
@@ -46,6 +47,19 @@ def test_summarise_chat_counts_bad_rows_apart(tmp_path: Path) -> None:
     summary = summarise_chat(read_messages(str(tmp_path / "chat.csv"), CsvFormat(skip_bad_rows=True)))
     assert (summary.rows, summary.bad_rows) == (50, 3)
     assert summary.users["messages"].sum() == 50
+
+
+def test_first_windows_are_those_that_training_cuts(sample_chat: str) -> None:
+    corpus = Corpus.from_csv(sample_chat, user="mira")
+    summary = summarise_user(read_messages(sample_chat), corpus, "mira", length=12, shift=5, first_windows=10)
+    batch = make_windows(corpus.ids, length=12, shift=5, batch_size=10)
+    inputs, targets = next(iter(batch))
+    decode = corpus.vocabulary.decode
+    assert [window.text for window in summary.first_windows] == [decode(ids) for ids in inputs.numpy()]
+    assert [window.next for window in summary.first_windows] == [decode([id]) for id in targets.numpy()]
+    long = corpus.split - 6
+    short = summarise_user(read_messages(sample_chat), corpus, "mira", length=long, shift=5, first_windows=10)
+    assert len(short.first_windows) == short.windows == 2
 
 
 def test_summarise_user_equals_pandas_and_the_recipe(sample_chat: str, sample_table: pd.DataFrame) -> None:
