@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charflow.pipeline.corpus.cache import CorpusCache
     from charflow.pipeline.corpus.corpus import Corpus
+    from charflow.pipeline.corpus.explore import plot_users, summarise_chat, summarise_user
     from charflow.pipeline.corpus.settings import CorpusSettings
     from charflow.pipeline.errors import UserError
     from charflow.pipeline.formats.csv_format import CsvFormat
@@ -39,9 +40,12 @@ _HOMES = {
     "naming_shards": "prepared.streaming",
     "normalise": "text",
     "plan_stream": "prepared.streaming",
+    "plot_users": "corpus.explore",
     "prepare_corpus": "prepared.writing",
     "read_messages": "formats.messages",
     "stream_windows": "prepared.streaming",
+    "summarise_chat": "corpus.explore",
+    "summarise_user": "corpus.explore",
     "write_sample_chat": "sample_chat",
 }
 
@@ -61,9 +65,12 @@ __all__ = [
     "naming_shards",
     "normalise",
     "plan_stream",
+    "plot_users",
     "prepare_corpus",
     "read_messages",
     "stream_windows",
+    "summarise_chat",
+    "summarise_user",
     "write_sample_chat",
 ]
 
