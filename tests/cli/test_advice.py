@@ -32,7 +32,8 @@ SOLE = {  # modules whose errors only one command meets
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*(?![\w-])")
 SPELLED_OUT = re.compile(r"charflow ([a-z]+)[^:.]*?(--.*)")
-TOLD_TO_COMMANDS = {"trouble.py"}  # a table with a column for Python and one for commands
+# A table with a column for Python and one for commands; and what is a command itself, beside the models it runs.
+TOLD_TO_COMMANDS = {"trouble.py", "litert_runner.py"}
 
 
 def commands() -> dict[str, set[str]]:
