@@ -184,6 +184,7 @@ def check_plot(path: Path) -> None:
     check_file(path, "the chart", (".png",))
 
 
+@checked
 def plot_users(users: pd.DataFrame, path: Path, *, title: str) -> set[str]:
     """Draws messages by user as a bar chart (PNG): one bar a row of `users`, the largest on top.
 
