@@ -1,7 +1,6 @@
 """The comparison of two versions, with models whose scores and times are made up."""
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,27 @@ import pytest
 
 from charflow.serving.client.results import Completion, ModelMetadata, Score, Signature, TensorInfo
 from charflow.serving.errors import UsageError
+from charflow.serving.promotion import comparison as module
 from charflow.serving.promotion.comparison import Comparison, compare
 
 TEXTS = ["how do i " + "x" * number for number in range(40)]
+
+
+class Clock:
+    """Time passes when somebody takes it, and other work on the machine takes none."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "time", CLOCK)
 
 
 class Made:
@@ -37,7 +54,7 @@ class Made:
 
     def generate(self, prompts: list[str], **settings: Any) -> list[Completion]:
         self.calls.append((self, prompts, settings))
-        time.sleep(self.seconds)
+        CLOCK.now += self.seconds
         return [Completion("", 0.0, min(int(settings["max_chars"]), self.limit), "length")]
 
     def metadata(self) -> ModelMetadata:
@@ -188,11 +205,11 @@ def test_faster_candidate_passes() -> None:
 
 def test_one_slow_request_is_no_slow_candidate() -> None:
     """It doubles the p99, but half of the resamples are without it."""
-    slow = Made()
+    slow = Made(seconds=0.001)
     original = slow.generate
 
     def once(prompts: list[str], **settings: Any) -> list[Completion]:
-        time.sleep(0.05 if settings["seed"] == 7 else 0.001)
+        CLOCK.now += 0.05 if settings["seed"] == 7 else 0.0
         return original(prompts, **settings)
 
     slow.generate = once
