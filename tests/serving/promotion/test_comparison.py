@@ -40,7 +40,7 @@ class Made:
         bits: Callable[[str], float] = lambda text: 2.0,
         *,
         unknown: int = 0,
-        seconds: float = 0.0,
+        seconds: float = 0.001,
         limit: int = 4096,
         calls: list | None = None,
         samplers: dict[str, float] | None = None,
