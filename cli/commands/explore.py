@@ -73,15 +73,8 @@ def explore(
         chat = summarise_chat(messages, drop_users=own.drop_users)
         if ids := own.users:
             corpus = build_corpus(files, own, read=lambda: messages)
-            described = summarise_user(
-                messages,
-                corpus,
-                ids,
-                length=window_length,
-                shift=window_shift,
-                first=_FIRST,
-                first_windows=windows,
-            )
+            cut = {"length": window_length, "shift": window_shift, "first_windows": windows}
+            described = summarise_user(messages, corpus, ids, first=_FIRST, **cut)
             odd = remarks(corpus, judged=False)
     console.remark(odd)
     if plot:
