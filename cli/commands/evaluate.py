@@ -12,7 +12,7 @@ from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
-from charflow.pipeline.errors import counted, quoted, quoted_list
+from charflow.pipeline.errors import SettingError, counted, quoted, quoted_list
 from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
@@ -50,14 +50,8 @@ def evaluate(
     message, of the users the run was trained on unless --user says otherwise; the baselines learn from the run's
     training text in both cases. The run that it started from is scored beside it, and those of --beside.
     """
-    from charflow.pipeline.errors import SettingError
-
     if (given := options.given(users=user or None, **changes)) and not data:
-        raise SettingError(
-            "The run's own data is read as it was when it was trained: leave {given} out, or name the CSV files to "
-            "score.",
-            given=tuple(given),
-        )
+        raise _read_as_it_was(tuple(given))
     load_tensorflow()
     from charflow.model.decoding.generator import load_decoder
     from charflow.model.evaluation.memorisation import report_of
@@ -94,6 +88,13 @@ def evaluate(
     if known:
         console.out.print()
         console.pairs(console.out, by_heart(known))
+
+
+def _read_as_it_was(given: tuple[str, ...]) -> SettingError:
+    return SettingError(
+        "The run's own data is read as it was when it was trained: leave {given} out, or name the CSV files to score.",
+        given=given,
+    )
 
 
 def _figures(judged: "Judgement") -> dict[str, Any]:
