@@ -163,7 +163,7 @@ class RestApp:
             return Response(headers=self._cors)
         if self._completions is not None and (scope["method"], target) in (("GET", MODELS), ("POST", COMPLETIONS)):
             found = await self._complete(self._completions, target, scope, receive)
-            return dataclasses.replace(found, headers=self._cors)
+            return dataclasses.replace(found, headers={**found.headers, **self._cors})
         query = scope["query_string"]
         call = parse_call(scope["method"], target + b"?" + query if query else target)
         if scope["method"] == "GET":
@@ -205,7 +205,7 @@ class RestApp:
             return await completions.complete(body, run)
         except ServingError as error:
             self._core.count_refused("", error, api="REST")
-            return completions.refusal(error)
+            return dataclasses.replace(self._refusal(error), body=completions.refusal(error))
 
     async def _read_and_infer(self, call: Call, scope: Scope, receive: Receive) -> tuple[bytes, dict[str, str]]:
         parts = await read_body(receive, header(scope, "Content-Length"), self._max_body_bytes, self._held)

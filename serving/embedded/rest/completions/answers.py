@@ -80,9 +80,9 @@ class Completions:
             return _json(await run(answer.whole))
         return EventStream(media_type=_EVENTS, events=answer.events(await run(answer.next_pieces), run))
 
-    def refusal(self, error: ServingError) -> Response:
-        """An error as OpenAI's clients read it."""
-        return _json(_error(error), status=HTTP_STATUS[error.code])
+    def refusal(self, error: ServingError) -> bytes:
+        """The body of an error as OpenAI's clients read it."""
+        return json.dumps(_error(error)).encode()
 
 
 class _Answer:
@@ -156,8 +156,8 @@ def _error(error: ServingError) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": kind, "param": None, "code": error.code.lower()}}
 
 
-def _json(document: dict[str, Any], status: int = 200) -> Response:
-    return Response(body=json.dumps(document).encode(), status=status, media_type=_JSON)
+def _json(document: dict[str, Any]) -> Response:
+    return Response(body=json.dumps(document).encode(), media_type=_JSON)
 
 
 def _event(document: dict[str, Any]) -> bytes:
