@@ -225,6 +225,8 @@ class EachUser:
         if left_open and run_dir.config_file.exists():
             memory = run_dir.load()[0].training.memory
             return replace(config, training=replace(config.training, memory=memory))
+        if config.training.memory != "auto":
+            return config
         return with_memory(config, beside_everybody=bool(self._beside(person)))
 
     def _beside(self, person: Person) -> Everybody | None:
