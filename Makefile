@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 # Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo examples test quick check docs protos format clean
+.PHONY: demo examples test quick check docs site protos format clean
 
 demo: $(READY)
 	@rm -rf demo
@@ -33,12 +33,16 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy -p charflow
-	@$(BIN)/mypy tests benchmarks examples docs/tables.py
+	@$(BIN)/mypy tests benchmarks examples docs/*.py
 	@$(BIN)/lint-imports --no-logo --no-cache
 
 # Writes what docs/ says of signatures and settings from the tables of the code.
 docs: $(READY)
 	@$(BIN)/python -m docs.tables
+
+# The pages as a site, in site/; a link that leads nowhere fails.
+site: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 # On purpose with an older protoc than there is: its code runs on every protobuf from 6.31 on.
 protos: $(READY)
@@ -58,4 +62,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
