@@ -1,6 +1,7 @@
 """What the source distribution and the wheel hold, against the files of the repository."""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -91,31 +92,71 @@ def test_wheel_from_the_repository_is_the_same(wheel: Path, checkout: Path, tmp_
         }
 
 
-def test_wheel_is_installed_and_every_module_of_it_is_imported(wheel: Path, tmp_path: Path) -> None:
-    place = tmp_path / "installed"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(place)]
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the wheel, and with the packages of this one but for charflow itself."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    purelib = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    place = subprocess.run(purelib, capture_output=True, text=True, check=True).stdout.strip()
+    # The .pth of an editable install is not read there: what a .pth names is put on the path, no more.
+    Path(place, "beside.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*pip, str(wheel)], check=True)
+    return python
+
+
+def elsewhere(*command: str | Path, folder: Path) -> subprocess.CompletedProcess:
+    """Runs a command in a folder outside the checkout, which nothing in its environment leads back to."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_wheel_is_installed_and_every_module_of_it_is_imported(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    (place,) = installed.parents[1].glob("lib/*/site-packages/charflow")
     modules = sorted(
-        path.relative_to(place).with_suffix("").as_posix().removesuffix("/__init__").replace("/", ".")
-        for path in (place / "charflow").rglob("*.py")
+        path.relative_to(place.parent).with_suffix("").as_posix().removesuffix("/__init__").replace("/", ".")
+        for path in place.rglob("*.py")
         if path.name != "__main__.py"  # it runs the command
     )
     program = (
         "import importlib, sys\n"
-        "sys.path += sys.argv[1:3]\n"  # with -S nothing else is there, and the .pth of an editable install is not read
-        "loaded = [importlib.import_module(name) for name in sys.argv[3:]]\n"
+        "loaded = [importlib.import_module(name) for name in sys.argv[2:]]\n"
         "import charflow\n"
         "print(charflow.__version__)\n"
         "print({module.__file__.startswith(sys.argv[1]) for module in loaded})"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, str(place), sysconfig.get_path("purelib"), *modules],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    done = elsewhere(installed, "-I", "-c", program, place, *modules, folder=tmp_path)
     assert done.stdout.splitlines() == [wheel.name.split("-")[1], "{True}"], done.stderr
     assert len(modules) > 200
+
+
+def test_demo_of_the_wheel_goes_the_whole_way_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    program = (
+        "import importlib\n"
+        "from charflow.cli import main\n"
+        "demo = importlib.import_module('charflow.cli.commands.demo')\n"
+        "train = demo.train\n"
+        "def train_little(data, *, time_limit, **options):\n"
+        "    train(data, **options, steps=3, units=8, window_length=20)\n"
+        "demo.train = train_little\n"
+        "main(['demo', '--seconds', '7'])"
+    )
+    done = elsewhere(installed, "-c", program, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "demo"
+    assert {child.name for child in folder.iterdir()} == {"chat.csv", "users.png", "run", "model"}
+    assert (folder / "run" / "curves.png").exists()
+    assert (folder / "model" / "1" / "saved_model.pb").exists()
+    commands = [line.removeprefix("$ ") for line in done.stdout.splitlines() if line.startswith("$ charflow")]
+    assert [command.split()[1] for command in commands] == ["explore", "train", "export", "serve"]
+    assert commands[1] == "charflow train demo/chat.csv --user mira --out demo/run --time-limit 7"
+    after_export = done.stdout.partition("a fresh process")[2]
+    assert [f"--- temperature {t} ---\noh my dears, " in after_export for t in (0.2, 0.5, 1.0, 1.2)] == [True] * 4
+    by_grpc, by_rest = (done.stdout.partition(f"{door}, seed 7\n")[2].splitlines()[0] for door in ("gRPC", "REST"))
+    assert by_grpc.startswith("oh my dears, ")
+    assert by_grpc == by_rest
 
 
 def test_readme_on_a_package_index_has_no_link_that_leads_nowhere(sdist: Path) -> None:

@@ -1,7 +1,6 @@
 """The command as a whole: help, usage, exit statuses, and how it behaves as a process."""
 
 import errno
-import importlib
 import os
 import signal
 import subprocess
@@ -197,30 +196,3 @@ def test_demo_refuses_a_time_before_it_writes(refused: Callable, tmp_path: Path,
     message = refused("demo", "--out", folder, "--seconds", seconds, underway=True)
     assert "time" in message or "seconds" in message
     assert not folder.exists()
-
-
-@pytest.mark.slow
-def test_demo_goes_the_whole_way(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    demo = importlib.import_module("charflow.cli.commands.demo")
-    train, given = demo.train, []
-
-    def train_little(data: list[str], **options: Any) -> None:
-        given.append(options.pop("time_limit"))
-        train(data, **options, steps=3, units=8, window_length=20)
-
-    monkeypatch.setattr(demo, "train", train_little)
-    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: [])  # test_export has it
-    folder = tmp_path / "demo"
-    done = call("demo", "--out", folder, "--seconds", 7)
-    assert done.status == 0, done.err
-    assert given == [7]
-    assert {child.name for child in folder.iterdir()} == {"chat.csv", "users.png", "run", "model"}
-    assert (folder / "run" / "curves.png").exists()
-    assert (folder / "model" / "1" / "saved_model.pb").exists()
-    commands = [line.split()[2] for line in done.out.splitlines() if line.startswith("$ charflow")]
-    assert commands == ["explore", "train", "export", "serve"]
-    after_export = done.out.partition("a fresh process")[2]
-    assert [f"--- temperature {t} ---\noh my dears, " in after_export for t in (0.2, 0.5, 1.0, 1.2)] == [True] * 4
-    by_grpc, by_rest = (done.out.partition(f"{door}, seed 7\n")[2].splitlines()[0] for door in ("gRPC", "REST"))
-    assert by_grpc.startswith("oh my dears, ")
-    assert by_grpc == by_rest
