@@ -3,9 +3,7 @@
 `trainer` writes it, `generator`, `export` and the command line read it.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from charflow.model.config import Config, load_toml
+from charflow.model.run.run_lock import LOCK, check_not_in_use, locked
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.files import SETTINGS, VOCABULARY, replacing
@@ -107,29 +106,15 @@ class RunDir:
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
         if self.config_file.exists():
-            self._check_not_in_use()
+            check_not_in_use(self.path)
             raise SettingError(
                 "{path} already holds a run: pass {resume} to continue it, or name another folder.", path=str(self.path)
             )
         self._check_folder()
         born = (self.samples, self.vocabulary_file, self.corpus_file, self.checkpoints)  # of a run killed at birth
-        own = {_LOCK, *(child.name for child in born)}
+        own = {LOCK, *(child.name for child in born)}
         if self.path.exists() and any(child.name not in own for child in self.path.iterdir()):
             raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
-
-    def _check_not_in_use(self) -> None:
-        lock = self.path / _LOCK
-        if not lock.exists():
-            return
-        with lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if (owner := file.read().strip()) != str(os.getpid()):
-                    raise self._in_use(owner) from None
-
-    def _in_use(self, owner: str) -> UserError:
-        return UserError(f"{self.path} is in use by process {owner or 'unknown'}: wait, or name another folder.")
 
     def _check_folder(self) -> None:
         check_folder(self.path, "the run")
@@ -187,25 +172,8 @@ class RunDir:
             UserError: another process holds it.
         """
         self._check_folder()
-        created = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = self.path / _LOCK
-        with lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise self._in_use(file.read().strip()) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            try:
-                yield
-            finally:
-                # The file stays, or a process that already opened it would lock what nobody else sees any more.
-                if created and [child.name for child in self.path.iterdir()] == [_LOCK]:
-                    lock.unlink()
-                    self.path.rmdir()
+        with locked(self.path):
+            yield
 
     def write_result(self, facts: dict[str, Any]) -> None:
         """Notes `step` and `reason` of the run's end, and `best_step`, `held_out` and `memorisation` of its best."""
@@ -313,5 +281,4 @@ def _read_facts(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-_LOCK = ".lock"
 _PART = "held_out_part_"  # what the names of figures in the metrics begin with that are of a part of the held-out text

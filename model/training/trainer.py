@@ -1,13 +1,11 @@
 """Trains a network on a text, inside a run folder, under a tf.distribute strategy.
 
-`training_text` feeds it, `steps` differentiates and updates, `timetable` says what is due and `chief` does it. What
-happens on the way is told to a listener (see `report`); `start` makes and resumes runs.
+`training_text` feeds it, `steps` differentiates and updates, `loop` goes from step to step, `timetable` says what is
+due and `chief` does it. What happens on the way is told to a listener (see `report`); `start` makes and resumes runs.
 """
 
-import math
 import zlib
 
-import numpy as np
 import tensorflow as tf
 
 from charflow.model.config import Config
@@ -23,10 +21,10 @@ from charflow.model.run.run_dir import RunDir
 from charflow.model.run.run_memory import count_text, make_memory, save_counts
 from charflow.model.training.chief import Chief, CutShort
 from charflow.model.training.diverged import DivergenceGuard
-from charflow.model.training.optimizer import learning_rate, make_optimizer
-from charflow.model.training.pace import Pace
+from charflow.model.training.loop import Loop
+from charflow.model.training.optimizer import make_optimizer
 from charflow.model.training.plan import check_fit, make_plan
-from charflow.model.training.report import ENDED, Listener, Report, Result, StopReason
+from charflow.model.training.report import ENDED, Listener, Result, StopReason
 from charflow.model.training.steps import Steps
 from charflow.model.training.stop_request import StopRequest
 from charflow.model.training.timetable import Timetable
@@ -88,11 +86,24 @@ class Trainer:
             kept=training.checkpoints,
         )
         replies, batch_size = text.vocabulary.replies, self.plan.batch_size
-        self._steps = Steps(strategy, self.network, optimizer, training, batch_size, replies=replies)
+        steps = Steps(strategy, self.network, optimizer, training, batch_size, replies=replies)
         self._agreement = Agreement(strategy)
         self._guard = DivergenceGuard(config, run_dir, text.vocabulary.size)
         self._stop = StopRequest()
         self._chief = self._make_chief() if self._placement.chief else None
+        self._loop = Loop(
+            training=training,
+            text=text,
+            plan=self.plan,
+            timetable=self._timetable,
+            progress=self._progress,
+            steps=steps,
+            agreement=self._agreement,
+            guard=self._guard,
+            stop=self._stop,
+            listener=listener,
+            chief=self._chief,
+        )
 
     def _make_chief(self) -> Chief:
         return Chief(
@@ -158,7 +169,8 @@ class Trainer:
                     self._chief.begin()
                 if self._counts:
                     save_counts(self._run_dir, self._counts)
-                reason, rate = self._loop()
+                over = self._over_already()
+                reason, rate = (over, 0.0) if over else self._loop.run()
                 step, elapsed = self._step, self._elapsed
                 reason, held_out, memorisation = self._judge(reason)
                 self._agreement.barrier()  # a worker that left now would end the cluster under the chief
@@ -205,105 +217,14 @@ class Trainer:
                 f"step {chiefs[0]:,}. All need the same settings and the same run folder: start all of them again."
             )
 
-    def _loop(self) -> tuple[StopReason, float]:
-        """Takes steps until the run ends or is asked to stop; says why, and how many it took a second."""
-        step, elapsed = self._step, self._elapsed
-        if over := self._over_already(step, elapsed):
-            return over, 0.0
-        batches = self._steps.batches(self._text, first_step=step)
-        pace, rate, size = Pace(step, elapsed), 0.0, 1
-        if self._config.training.starts and not step and math.isinf(self._progress.best):
-            self._evaluate(step, elapsed, rate, 0.0)  # what it starts from is the first that may be the best
-            (elapsed,) = self._agreement.broadcast(pace.elapsed)
-        next_evaluation = self._next_evaluation(step, elapsed, elapsed - self._elapsed)
-        next_sample = self._timetable.next_sample(step)
-        while True:
-            size = self._timetable.call_size(step, elapsed, rate, next_evaluation, next_sample, previous=size)
-            rates = self._learning_rates(step, elapsed, size, rate)
-            with pace.call(step, size):
-                losses = self._steps.run(batches, rates, step)
-            self._stop.heed()
-            step += size
-            self._guard.check_losses(step, losses, last=self._timetable.share_done(step, elapsed) >= 1.0)
-            self._tell(step, elapsed := pace.elapsed, losses, rates, pace)
-            # Time passes differently for each worker: all go by the chief's.
-            elapsed, rate = self._agreement.broadcast(elapsed, pace.rate)
-            asked, share, stepped = self._asked_to_stop(), self._timetable.share_done(step, elapsed), elapsed
-            self._progress.step.assign(step)
-            self._progress.elapsed.assign(elapsed)
-            ended: StopReason | None = "finished" if share >= 1.0 else None
-            if evaluates := share >= next_evaluation or bool(ended):
-                ended = "stopped early" if self._evaluate(step, elapsed, rate, rates[-1]) else ended
-                pace.saved()
-            elif asked or self._timetable.save_is_due(step, pace.unsaved):
-                self._save(step, before_leaving=asked is not None)
-                pace.saved()
-            if reason := ended or asked:
-                return reason, rate
-            if step >= next_sample:
-                self._sample(step)
-                next_sample = self._timetable.next_sample(step)
-            (elapsed,) = self._agreement.broadcast(pace.elapsed)
-            if evaluates:
-                next_evaluation = self._next_evaluation(step, elapsed, elapsed - stepped)
-
-    def _next_evaluation(self, step: int, elapsed: float, took: float) -> float:
-        return self._timetable.next_evaluation(self._timetable.share_done(step, elapsed), took)
-
-    def _over_already(self, step: int, elapsed: float) -> StopReason | None:
+    def _over_already(self) -> StopReason | None:
         """Says why a resumed run has no step to take: it was ended after its last one, before it was judged."""
         if not (self._at_end or self._stopped_early):
             return None
-        if self._at_end and self._chief and self._chief.last_evaluated < step:
-            self._chief.evaluate(step, elapsed, windows_per_second=0.0, learning_rate=0.0)
+        if self._at_end and self._chief and self._chief.last_evaluated < self._step:
+            self._chief.evaluate(self._step, self._elapsed, windows_per_second=0.0, learning_rate=0.0)
         self._stop.heed()
         return "finished" if self._at_end else "stopped early"
-
-    def _learning_rates(self, step: int, elapsed: float, size: int, rate: float) -> list[float]:
-        """Those of the next `size` steps, at `rate` steps a second."""
-        seconds = [k / rate if rate else 0.0 for k in range(size)]
-        shares = [self._timetable.share_done(step + k, elapsed + seconds[k]) for k in range(size)]
-        return [learning_rate(self._config.training, step=step + k, progress=shares[k]) for k in range(size)]
-
-    def _tell(self, step: int, elapsed: float, losses: np.ndarray, rates: list[float], pace: Pace) -> None:
-        """Reports the steps that have just been taken, nats per target character, and lets the chief note them."""
-        self._listener.advanced(
-            Report(
-                step=step,
-                epoch=step / self.plan.steps_per_epoch,
-                progress=min(1.0, self._timetable.share_done(step, elapsed)),
-                train_bits=float(np.mean(losses)) / math.log(2),
-                windows_per_second=len(losses) * self.plan.batch_size / pace.call_seconds,
-                elapsed=elapsed,
-                left=self._timetable.seconds_left(step, elapsed, pace.rate),
-                losses=losses,
-            )
-        )
-        if self._chief:
-            self._chief.note_steps(step, losses, rates)
-
-    def _asked_to_stop(self) -> StopReason | None:
-        """Whether a signal asked any worker to stop, and which."""
-        interrupted, preempted = self._agreement.any_worker(self._stop.interrupted, self._stop.preempted)
-        return "preempted" if preempted else "interrupted" if interrupted else None
-
-    def _evaluate(self, step: int, elapsed: float, rate: float, learning_rate: float) -> bool:
-        """Lets the chief evaluate; tells all workers whether it wants to stop early."""
-        stop = self._chief is not None and self._chief.evaluate(
-            step, elapsed, windows_per_second=rate * self.plan.batch_size, learning_rate=learning_rate
-        )
-        (stop_early,) = self._agreement.broadcast(stop)
-        return stop_early > 0
-
-    def _save(self, step: int, *, before_leaving: bool) -> None:
-        if self._chief:
-            if before_leaving:
-                self._listener.ending(f"saving step {step:,}")
-            self._chief.save(step)
-
-    def _sample(self, step: int) -> None:
-        if self._chief:
-            self._chief.sample(step)
 
     @property
     def _step(self) -> int:
