@@ -11,6 +11,7 @@ TINY = ["--units", 4, "--steps", 1, "--window-length", 8, "--from", "none", "--m
 
 
 @pytest.mark.usefixtures("_no_texts")
+@pytest.mark.slow
 def test_train_each_user_shows_every_run(call: Callable[..., Outcome], people_chat: Path, tmp_path: Path) -> None:
     (tmp_path / "people" / "bo").mkdir(parents=True)
     (tmp_path / "people" / "bo" / "letter.txt").touch()

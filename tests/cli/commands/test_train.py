@@ -180,6 +180,7 @@ def test_train_limits_replace_those_of_what_is_below(
     assert (training.epochs, training.steps, training.time_limit) == limits
 
 
+@pytest.mark.slow
 def test_train_keeps_and_drops_several_users(
     call: Callable, untrained: list[Config], chat: Path, tmp_path: Path
 ) -> None:

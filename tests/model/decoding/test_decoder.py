@@ -177,11 +177,13 @@ def test_write_never_samples_an_unknown_character(unknown_is_likely: Decoder, te
 
 @pytest.mark.parametrize("temperature", [1e-4, 1e-30, 2e-38, 1e-40], ids=str)
 @pytest.mark.parametrize("top_k", [0, 4], ids=["plain", "top-k"])
+@pytest.mark.slow
 def test_write_just_above_temperature_0_is_greedy(write: Callable, temperature: float, top_k: int) -> None:
     greedy, cold = {"temperature": 0.0, "top_k": top_k}, {"temperature": temperature, "top_k": top_k, "seed": 3}
     assert row_of(write(cold)) == row_of(write(greedy))
 
 
+@pytest.mark.slow
 def test_write_at_an_endless_temperature_uses_every_character(write: Callable) -> None:
     written = write({"temperature": 1e6, "max_chars": 200})
     counts = np.bincount(row_of(written), minlength=5)
@@ -189,6 +191,7 @@ def test_write_at_an_endless_temperature_uses_every_character(write: Callable) -
     assert counts[1:].min() > 200 / 4 / 2
 
 
+@pytest.mark.slow
 def test_write_of_a_row_whose_temperature_is_no_number_leaves_its_neighbours(write: Callable) -> None:
     neighbour = {"seed": 3}
     assert row_of(write(neighbour, {"temperature": float("nan")})) == row_of(write(neighbour))
@@ -237,6 +240,7 @@ def test_write_in_a_mixed_batch_equals_write_alone(write: Callable, kind: str, n
 
 @pytest.mark.parametrize("options", [{}, {"top_p": 0.9}, {"stop": [4]}], ids=["plain", "top-p", "stop"])
 @pytest.mark.parametrize("kind", ["stream", "window"])
+@pytest.mark.slow
 def test_write_of_no_characters_changes_nothing(write: Callable, kind: str, options: dict) -> None:
     before = write({"max_chars": 5}, kind=kind)
     after = write({"max_chars": 0, **options}, kind=kind, state=before.state, tail=before.tail, position=5)

@@ -113,6 +113,7 @@ def test_complete_equals_the_slow_loop(complete: Callable, batch: list, same: in
 
 @settings(max_examples=30)
 @given(prompt=PROMPTS, row=ROWS, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_complete_in_chunks_equals_the_slow_loop(complete: Callable, prompt: str, row: dict, sizes: list[int]) -> None:
     text, reason, place, left = "", "length", {}, row["max_chars"]
     for size in sizes * LONGEST:
@@ -126,6 +127,7 @@ def test_complete_in_chunks_equals_the_slow_loop(complete: Callable, prompt: str
     assert (text, reason, int(place["position"][0])) == (expected, why, drawn)
 
 
+@pytest.mark.slow
 def test_next_message_follows_from_the_state_after_an_end(complete: Callable) -> None:
     """Of each row, however long the others of its batch went on."""
     rows = [{"seed": seed, "max_chars": LONGEST} for seed in range(6)]
@@ -137,6 +139,7 @@ def test_next_message_follows_from_the_state_after_an_end(complete: Callable) ->
     assert both.text.numpy().tolist() == joined
 
 
+@pytest.mark.slow
 def test_state_after_an_end_is_that_of_a_row_alone(complete: Callable) -> None:
     rows = [{"seed": seed, "max_chars": LONGEST} for seed in range(6)]
     together = complete(["cab"] * 6, rows)

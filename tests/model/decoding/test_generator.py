@@ -146,6 +146,7 @@ def test_seeds_of_a_batch_that_do_not_fit_are_refused(cab: Generator) -> None:
         texts(cab, ["c", "c"], seed=2**63 - 1, max_chars=3)
 
 
+@pytest.mark.slow
 def test_filters_beyond_the_vocabulary_are_off(random_generator: Generator) -> None:
     plain = texts(random_generator, "a", max_chars=20, temperature=1.0)
     assert texts(random_generator, "a", max_chars=20, temperature=1.0, top_k=2**31 - 1) == plain
@@ -166,6 +167,7 @@ def test_the_stop_string_ends_the_text_and_only_its_row(cab: Generator) -> None:
     assert [(row.text, row.finish_reason) for row in rows] == [("ab c", "length"), ("b ca", "length")]
 
 
+@pytest.mark.slow
 def test_a_stop_string_may_span_two_chunks(random_generator: Generator) -> None:
     settings = {"temperature": 1.0, "seed": 2}
     (whole,) = texts(random_generator, "ab", max_chars=400, **settings)

@@ -70,6 +70,7 @@ def test_of_a_question_is_read_what_training_reads(random_model: Generator) -> N
     assert len(set(texts[:4])) == 1
 
 
+@pytest.mark.slow
 def test_a_prompt_without_a_question_begins_an_answer_to_nobody(random_model: Generator) -> None:
     texts = random_model.generate(["ab", "\x02ab", "", "\x02"], temperature=0.0, max_chars=5)
     assert texts[0].text == texts[1].text == random_model.generate("ab", temperature=0.0, max_chars=5)[0].text

@@ -52,6 +52,7 @@ def test_following_is_wider_where_a_character_leads_to_more(most: int, dtype: ty
     np.testing.assert_array_equal(nodes[first + packed.reshape(-1, 2)], following)
 
 
+@pytest.mark.slow
 def test_bytes_cost_no_bits(memory: Memory, automaton: Automaton) -> None:
     memory.gate.assign(np.ones_like(memory.gate))
     memory.weigh()

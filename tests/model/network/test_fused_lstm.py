@@ -167,6 +167,7 @@ def test_count_parts(batch_size: int, units: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize("targets", ["next", "all"])
+@pytest.mark.slow
 def test_parts_of_a_batch_add_up_to_the_whole(make_network: Callable, targets: str) -> None:
     rng = np.random.default_rng(7)
     ids = tf.constant(rng.integers(0, VOCABULARY, [32, STEPS]), tf.int32)
