@@ -20,13 +20,13 @@ from charflow.model.distributed.cluster import (
     CHIEF,
     JOIN_SECONDS,
     names_cluster,
-    usable_cores,
     visible_gpus,
     worker_environments,
 )
 from charflow.model.distributed.stop_signals import StopSignals
 from charflow.model.distributed.worker_group import GRACE, run_workers
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.cores import usable_cores
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import checked
 

@@ -13,13 +13,13 @@ from charflow.cli.terminal.worker_output import WorkerOutput
 from charflow.model.distributed.cluster import (
     JOIN_SECONDS,
     LONGEST_WAIT,
-    usable_cores,
     visible_gpus,
     worker_environments,
 )
 from charflow.model.distributed.stop_signals import StopSignals
 from charflow.model.distributed.worker_group import GRACE, Ending, run_workers
 from charflow.pipeline.bounds import Bounds
+from charflow.pipeline.cores import usable_cores
 from charflow.pipeline.errors import UserError, counted
 from charflow.pipeline.files import SETTINGS
 from charflow.pipeline.settings import checked

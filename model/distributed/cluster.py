@@ -6,7 +6,6 @@ chief. Nothing in this module loads TensorFlow, which would claim the GPUs that 
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -95,8 +94,3 @@ def visible_gpus(environ: Mapping[str, str]) -> list[str]:
     except subprocess.TimeoutExpired:
         return []
     return [str(index) for index, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
-
-
-def usable_cores() -> int:
-    """Counts the cores that this process may use, which in a container or a Slurm step are fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

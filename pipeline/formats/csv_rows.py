@@ -1,22 +1,28 @@
-"""Reads the rows of CSV files that are well-formed, with CsvDataset: once to see that they are, then at will.
+"""Reads the rows of CSV files that are well-formed, with CsvDataset, at will, after one look that says that they are.
 
-`csv_source` found the columns; `messages` hands all files that fail here to `csv_repair`. B is the number of rows in a
-batch, C that of columns.
+`csv_source` found the columns; `messages` hands all files that fail here to `csv_repair`. `csv_check` looks at blocks
+of the file, far faster than CsvDataset reads and as strictly: tests compare both. B is the number of rows in a batch,
+C that of columns.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from charflow.pipeline.formats import csv_lines
+from charflow.pipeline.cores import usable_cores
+from charflow.pipeline.formats.csv_blocks import LongRowError, row_blocks
+from charflow.pipeline.formats.csv_check import Checked, check_block
 from charflow.pipeline.formats.csv_source import CsvSource
-from charflow.pipeline.formats.long_messages import FEWEST_BREAKS, LongMessages, Noticed
+from charflow.pipeline.formats.file_types import uncovered
+from charflow.pipeline.formats.long_messages import LongMessages, Noticed
 from charflow.pipeline.untuned import untuned
 
 _ROWS_PER_BATCH = 4096
+_BLOCK = 1 << 20  # bytes that are checked at once: what is computed of them stays in a core's cache
 _READ_BUFFER = 4 << 20  # bytes; 2.2 times the rows a second of the 256 kB default on a 24 MB file
-_LINE_FEED, _RETURN = 10, 13
 
 
 @dataclass(frozen=True)
@@ -63,86 +69,51 @@ def _are_headers(fields: tf.Tensor, names: tf.Tensor) -> tf.Tensor:
     return others & ((fields[0] == names[0]) | (fields[0] == "\ufeff" + names[0]))
 
 
-@tf.autograph.experimental.do_not_convert
 def survey(fast: CsvSource, source: CsvSource) -> Survey | None:
-    """Parses the whole file strictly (field count and length, quotes, UTF-8); None if any row is bad.
+    """Looks at the whole file strictly (field count and length, quotes, UTF-8); None if any row is bad.
 
     Args:
         fast: the file as CsvDataset can read it.
         source: the file as the user knows it.
     """
-    names, text_index = tf.constant(source.names), tf.constant(source.text_index, tf.int64)
-    batches = _csv_dataset(fast, fast.columns).batch(_ROWS_PER_BATCH).map(lambda *fields: tf.stack(fields))
     long = LongMessages(source.name, source.delimiter, source.columns)
     rows, headers, line = 0, 0, source.first_line
     try:
-        for fields in batches:  # not mapped: a dataset would optimise the look's graph anew for every file
-            look = {name: found.numpy() for name, found in _look(fields, names, text_index).items()}
-            look["whole"].decode()  # 20 times as fast as TensorFlow's op, and as strict
-            if look["longest_field"] > csv_lines.LONGEST_FIELD:
+        for found in _checked_blocks(fast):
+            if found is None:
                 return None
-            if long.longest is None or look["longest"] > long.longest.characters:
-                long.see(line + int(look["longest_line"]), look["longest_text"].decode())
-            for row, above in zip(look["suspects"].T, look["suspect_lines"], strict=True):
-                long.look_into(line + int(above), [field.decode() for field in row])
-            rows, line = rows + int(look["rows"]), line + int(look["lines"])
-            headers += int(look["headers"]) if source.header else 0
-    except (UnicodeDecodeError, tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError):
+            if found.longest:
+                long.see(line + found.longest.above, found.longest.text)
+            for suspect in found.suspects:
+                long.look_into(line + suspect.above, [suspect.text])
+            rows, headers, line = rows + found.rows, headers + found.headers, line + found.lines
+    except LongRowError:
         return None
-    return Survey(replace(fast, repeats_header=headers > 0), rows - headers, headers, long.noticed())
+    good = replace(fast, repeats_header=headers > 0)
+    if fast.layers and _count_rows(good) != rows - headers:
+        return None
+    return Survey(good, rows - headers, headers, long.noticed())
 
 
-@tf.function(  # traced once, and not for every file
-    input_signature=[
-        tf.TensorSpec([None, None], tf.string),
-        tf.TensorSpec([None], tf.string),
-        tf.TensorSpec([], tf.int64),
-    ],
-    autograph=False,
-)
-def _look(fields: tf.Tensor, names: tf.Tensor, text_index: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Counts what is in a batch of fields [C, B], joins it, finds its longest message and rows of many lines.
-
-    Lines are counted from the first of the batch, which is 0.
-    """
-    joined = tf.strings.reduce_join(fields, axis=0, separator=" ")  # [B]
-    whole = tf.strings.reduce_join(joined, separator=" ")
-    breaks = _line_breaks(joined, whole)
-    before = tf.cumsum(breaks + 1, exclusive=True)  # lines above each row, [B]
-    texts = fields[text_index]
-    headers = tf.cond(  # the whole header is looked for only where its part stands: strings are slow to compare
-        tf.reduce_any(texts == names[text_index]),
-        lambda: tf.math.count_nonzero(_are_headers(fields, names)),
-        lambda: tf.constant(0, tf.int64),
-    )
-    lengths = tf.strings.length(texts, unit="UTF8_CHAR")
-    longest = tf.argmax(lengths)
-    suspects = tf.where(breaks >= FEWEST_BREAKS)[:, 0]
-    return {
-        "whole": whole,
-        "rows": tf.size(lengths),
-        "headers": headers,
-        "lines": tf.reduce_sum(breaks + 1),
-        "longest_field": tf.reduce_max(tf.strings.length(fields)),
-        "longest": lengths[longest],
-        "longest_text": texts[longest],
-        "longest_line": before[longest],
-        "suspects": tf.gather(fields, suspects, axis=1),
-        "suspect_lines": tf.gather(before, suspects),
-    }
+def _checked_blocks(source: CsvSource) -> Iterator[Checked | None]:
+    """Checks as many blocks at once as there are cores; yields what is in each, in their order."""
+    cores = usable_cores()
+    waiting: deque[Future[Checked | None]] = deque()
+    with uncovered(source.file, source.layers) as stream, ThreadPoolExecutor(cores) as pool:
+        for index, block in enumerate(row_blocks(stream, _BLOCK)):
+            waiting.append(pool.submit(check_block, block, source, has_header=source.header and not index))
+            if len(waiting) > cores:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _line_breaks(joined: tf.Tensor, whole: tf.Tensor) -> tf.Tensor:
-    """Counts the line breaks (LF, CR or both) in each row, int64 [B], whose fields are joined [B], and all rows too.
-
-    In one string: that is 3 times as fast as row by row.
-    """
-    data = tf.io.decode_raw(whole, tf.uint8)  # [N]
-    before_line_feed = tf.concat([data[1:] == _LINE_FEED, [False]], axis=0)
-    breaks = tf.where((data == _LINE_FEED) | ((data == _RETURN) & ~before_line_feed))[:, 0]
-    ends = tf.cumsum(tf.cast(tf.strings.length(joined), tf.int64) + 1)  # where each row ends in the whole
-    rows = tf.searchsorted(ends, breaks, side="right")
-    return tf.cast(tf.math.bincount(rows, minlength=tf.size(ends)), tf.int64)
+def _count_rows(source: CsvSource) -> int | None:
+    """Counts what CsvDataset reads of a compressed file, which it uncovers by itself; None where it cannot."""
+    try:
+        return sum(len(users) for users in columns_of(source, source.user_index))
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError):
+        return None
 
 
 def _csv_dataset(source: CsvSource, columns: int, select_cols: list[int] | None = None) -> tf.data.Dataset:

@@ -119,6 +119,9 @@ class LongMessages:
         return LongMessage(self.path, line, len(LINE_BREAK.findall(text)) + 1, len(text))
 
     def _looks_like_rows(self, text: str) -> bool:
+        breaks = max(map(text.count, "\r\n"))  # there may be more
+        if text.count(self.delimiter) < _SHARE * (breaks - 1) * (self.columns - 1):  # most are prose: nothing to parse
+            return False
         inside = LINE_BREAK.split(text)[1:-1]  # the first and the last line are halves of rows
         if len(inside) < (_MANY_LINES if self.columns < _FEW_COLUMNS else FEWEST_BREAKS - 1):
             return False

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from charflow.model.distributed.cluster import usable_cores
+from charflow.pipeline.cores import usable_cores
 from tests import forked
 
 SMALL = ["--units", 16, "--window-length", 20, "--batch-size", 8, "--seconds", 0.2, "--user", "mira"]

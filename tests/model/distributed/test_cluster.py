@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from charflow.model.distributed.cluster import free_ports, share_gpus, usable_cores, visible_gpus, worker_environments
+from charflow.model.distributed.cluster import free_ports, share_gpus, visible_gpus, worker_environments
 
 
 def environments(workers: int, **changes: Any) -> list[dict[str, str]]:
@@ -79,10 +79,6 @@ def test_visible_gpus_are_else_those_of_the_driver(tmp_path: Path, monkeypatch: 
     assert visible_gpus({}) == []
     driver.chmod(0o755)
     assert visible_gpus({}) == ["0", "1"]
-
-
-def test_there_are_cores() -> None:
-    assert usable_cores() >= 1
 
 
 def test_the_launcher_does_not_load_tensorflow() -> None:
