@@ -5,7 +5,6 @@ around it, and is copied beside the models. S is the size of a state, V the voca
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,15 +14,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from charflow.export.new_folder import filled
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.generator import load_decoder
 from charflow.model.evaluation.evaluation import RUN_UP
 from charflow.model.evaluation.run_evaluation import held_out_text
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.kept_texts import opening
-from charflow.pipeline.errors import SettingError, UserError, reason
+from charflow.pipeline.errors import SettingError, UserError
 from charflow.pipeline.marks import END, UNKNOWN_ID
-from charflow.pipeline.places import check_folder
 from charflow.pipeline.settings import checked
 from charflow.pipeline.vocabulary import REPLACEMENT, Vocabulary
 
@@ -69,24 +68,13 @@ def export_litert(run_dir: RunDir | Path | str, folder: Path | str) -> Path:
     config, vocabulary = run.load()
     if config.corpus.text.reply:
         raise SettingError("A run that has learned to answer ({reply}) has no export for LiteRT: export a SavedModel.")
-    check_folder(folder, "the LiteRT model")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} holds other files: name a new or empty folder for the LiteRT model.")
-    decoder = load_decoder(run, "stream")
-    beside = folder.with_name(f".{folder.name}-{os.getpid()}")
-    try:
-        beside.mkdir(parents=True)
+    with filled(folder, "the LiteRT model") as beside:
+        decoder = load_decoder(run, "stream")
         for name, quantised in ((FLOAT32, False), (INT8, True)):
             (beside / name).write_bytes(_convert(decoder, quantised=quantised))
         facts = _facts(decoder, vocabulary, lowercase=config.corpus.text.lowercase, opens=opening(config.corpus.text))
         (beside / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         shutil.copyfile(Path(__file__).with_name("litert_runner.py"), beside / RUNNER)
-        beside.replace(folder)
-    except BaseException as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
-        raise UserError(f"The LiteRT model could not be written to {folder}: {reason(error)}.") from error
     return folder
 
 

@@ -3,7 +3,7 @@
 Whatever writes a folder or a file that a user named asks here first; `atomic` then writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from charflow.pipeline.errors import UserError
@@ -24,6 +24,22 @@ def check_folder(path: Path, content: str) -> None:
             return
         if problem := _problem(place):
             raise UserError(f"{problem}: name a folder for {content}.")
+
+
+def check_new_folder(path: Path, content: str, *, own: Collection[str] = ()) -> None:
+    """Lets a path pass where a folder can be made, and a folder with nothing in it.
+
+    Args:
+        path: of the folder.
+        content: what is to be in it, such as "the run".
+        own: names of what may be in it all the same.
+
+    Raises:
+        UserError: it is or is in no folder, or something is in it.
+    """
+    check_folder(path, content)
+    if path.exists() and any(child.name not in own for child in path.iterdir()):
+        raise UserError(f"{path} holds other files: name a new or empty folder for {content}.")
 
 
 def check_file(path: Path, content: str, endings: Sequence[str]) -> None:

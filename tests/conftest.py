@@ -31,7 +31,7 @@ _SLOW = frozenset(["subprocess", "subprocess.run", "subprocess.Popen", "tests.fo
     for name in (
         *("model.training.trainer.Trainer", "model.training.start.start_run", "model.search.sweep.Sweep"),
         *("model.training.each_user.EachUser", "model.training.everybody.Everybody"),
-        *("model.training.train.train", "export.litert.export_litert"),
+        *("model.training.train.train", "export.litert.export_litert", "export.hub.export_hub"),
         *("model.distributed.worker_group.run_workers", "serving.launch.backends.start", "export.publish.export_run"),
     )
 }

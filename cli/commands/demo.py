@@ -43,13 +43,10 @@ def demo(
     seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Time to train."), Bounds(above=0)] = 60.0,
 ) -> None:
     """Write a sample chat, explore it, train on one of its users, export, check, complete a prompt, and serve."""
-    from charflow.pipeline.errors import UserError
-    from charflow.pipeline.places import check_folder
+    from charflow.pipeline.places import check_new_folder
     from charflow.pipeline.sample_chat import write_sample_chat
 
-    check_folder(out, "the demo")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not an empty folder: name another one with --out.")
+    check_new_folder(out, "the demo")
     out.mkdir(parents=True, exist_ok=True)
     chat = out / "chat.csv"
     write_sample_chat(chat, messages=_MESSAGES)

@@ -131,8 +131,8 @@ def by_heart(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     shares = " and ".join(f"{share:.2%} at temperature {name}" for name, share in report["copied"].items())
     rows = [("copied", f"{shares} of what it writes, in runs of {report['run_length']} characters and more")]
     if report["longest"]:
-        longest = f"{counted(report['longest'], 'character')}, in {report['place']}: {quoted(report['text'], _SHOWN)}"
-        rows.append(("longest copy", longest))
+        text = f": {quoted(report['text'], _SHOWN)}" if report["text"] else ""  # a folder for the hub leaves it out
+        rows.append(("longest copy", f"{counted(report['longest'], 'character')}, in {report['place']}{text}"))
     if planted := report["canaries"]:
         rows.append(
             (

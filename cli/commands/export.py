@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from charflow.export.check import Finding
 
 
+@mode("hub", ignores=("to", "check", "litert", "version", "changes", "context", "limits"))
 @mode("litert", ignores=("check", "version", "changes", "context", "limits"))
 @mode("check", ignores=("run", "to", "version", "changes", "context", "limits"))
 @mode("stop_at_end", given=False, ignores=("max_messages",))
@@ -32,6 +34,9 @@ def export(
     to: Annotated[Path | None, typer.Option(metavar="BASE", help="Folder of its versions, or of the models.")] = None,
     check: Annotated[Path | None, typer.Option(metavar="DIR", help="Only check this exported version.")] = None,
     litert: Annotated[bool, typer.Option("--litert", help="Write a LiteRT model, for devices, to BASE.")] = False,
+    hub: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write this folder, for the Hugging Face hub.")
+    ] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="Its number. [default: the next]")] = None,
     changes: options.Changes = options.NO_CHANGES,
     context: options.Context = "stream",
@@ -43,9 +48,15 @@ def export(
     Of a folder of runs each becomes a model of its own, BASE/<run>/<version>, all of them in BASE/models.config.
 
     With --litert BASE gets one decoding step as .tflite files, float32 and int8, and run.py, which writes with them.
+
+    With --hub FOLDER gets the weights, what is needed to write with them, and a card, and names nobody of the chat.
     """
     if check is not None:
         _check_and_show(check, json=json)
+        return
+    if run is not None and hub is not None:
+        load_tensorflow()
+        _export_hub(run, hub, json=json)
         return
     if run is None or to is None:
         raise UserError("Name a run and where its versions go: charflow export RUN --to BASE.")
@@ -131,6 +142,27 @@ def _export_litert(run: Path, folder: Path, *, json: bool) -> None:
         ["model", "bytes", "bits per character"],
         [(each.name, f"{each.n_bytes:,}", "" if each.bits is None else f"{each.bits:.4f}") for each in found],
     )
+
+
+def _export_hub(run: Path, folder: Path, *, json: bool) -> None:
+    from charflow.export.hub import export_hub
+    from charflow.model.run.run_dir import RunDir
+
+    with waiting("writing"):
+        export_hub(run, folder)
+    _warn(run)
+    if RunDir(folder).memory_file.exists():
+        console.err.print(
+            "charflow: warning: memory.npz has stretches of characters as they stand in the chat; train with "
+            "--memory off to have none."
+        )
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    if json:
+        console.print_json({"folder": str(folder), "files": files})
+        return
+    console.out.print(f"Exported {run} for the Hugging Face hub as {folder}.")
+    console.columns(console.out, ["file", "bytes"], [(name, f"{size:,}") for name, size in files.items()], right=1)
+    console.out.print(f"Name a licence in its README.md, then: hf upload YOU/MODEL {quote(str(folder))}")
 
 
 def _warn(run: Path) -> None:

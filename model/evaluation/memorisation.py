@@ -109,10 +109,11 @@ def warnings_of(report: Mapping[str, Any] | None) -> list[str]:
         return []
     found = []
     if (share := max(report["copied"].values())) > MOST_COPIED:
+        text = f": {quoted(report['text'], _SHOWN)}" if report["text"] else ""  # a folder for the hub leaves it out
         found.append(
             f"{share:.1%} of what the model writes stands in its training text in runs of {report['run_length']} "
-            f"characters and more; the longest, {counted(report['longest'], 'character')}, is in {report['place']}: "
-            f"{quoted(report['text'], _SHOWN)}."
+            f"characters and more; the longest, {counted(report['longest'], 'character')}, is in "
+            f"{report['place']}{text}."
         )
     if (canaries := report["canaries"]) and canaries["known"]:
         found.append(

@@ -205,6 +205,8 @@ def _tail(corpus: Corpus | PreparedCorpus, train_ids: np.ndarray | None) -> Judg
 
 def _own_corpus(run_dir: RunDir, store: CorpusCache | None) -> Corpus | PreparedCorpus:
     (config, _), fixed = run_dir.load(), fixed_vocabulary(run_dir)
+    if not config.data:
+        raise UserError(f"{run_dir.path} does not say what it was trained on: name the data to score.")
     if STANDARD_INPUT in config.data:
         raise UserError(
             "The run was trained on standard input or a pipe, which cannot be read again: "

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from charflow.model.memory.memory import Memory
+from charflow.model.run.weights_file import read_weights, step_of, weights_file
 from charflow.pipeline.errors import UserError, reason
 
 _LATEST, _BEST = "latest", "best"
@@ -63,7 +64,7 @@ class Checkpoints:
         kept: int = 2,
     ) -> None:
         parts = {"model": model, "optimizer": optimizer, "progress": progress, "gate": memory and memory.gate}
-        self._memory = memory
+        self._model, self._memory = model, memory
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
         self._latest, self._best, self._kept = folder / _LATEST, folder / _BEST, kept
 
@@ -103,11 +104,15 @@ class Checkpoints:
         return damaged
 
     def restore_best(self) -> None:
-        """Takes the best weights; those of the latest checkpoint where no best one was saved yet.
+        """Takes the best weights; those of the latest checkpoint where no best one was saved yet, or of a file of them.
 
         Raises:
             UserError: there is no checkpoint, or it is damaged.
         """
+        if file := _file_alone(self._best.parent):
+            read_weights(file, self._model, self._memory)
+            self._weigh()
+            return
         paths = _best(self._best.parent)
         try:
             self._read(paths[0])
@@ -122,6 +127,9 @@ class Checkpoints:
     def _read(self, path: Path) -> None:
         status = self._checkpoint.read(str(path)).expect_partial()  # weights alone may be wanted
         status.assert_existing_objects_matched()
+        self._weigh()
+
+    def _weigh(self) -> None:
         if self._memory:
             self._memory.weigh()
 
@@ -149,13 +157,27 @@ class Checkpoints:
 
 def best_step(folder: Path) -> int | None:
     """The step of the weights that `Checkpoints.restore_best` takes; None where none were saved."""
+    if file := _file_alone(folder):
+        return step_of(file)
     paths = _existing(folder / _BEST) or _existing(folder / _LATEST)
     return _step(paths[0]) if paths else None
 
 
 def best_files(folder: Path) -> list[Path]:
     """The files of these weights; raises as `Checkpoints.restore_best` where there are none."""
+    if file := _file_alone(folder):
+        return [file]
     return sorted(_best(folder)[0].parent.glob(f"{_best(folder)[0].name}.*"))
+
+
+def has_weights_alone(folder: Path) -> bool:
+    """Whether there is a file of weights and no checkpoint that training could go on from."""
+    return _file_alone(folder) is not None
+
+
+def _file_alone(folder: Path) -> Path | None:
+    file = weights_file(folder)
+    return file if file.exists() and not folder.exists() else None
 
 
 def _best(folder: Path) -> list[Path]:

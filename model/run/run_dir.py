@@ -17,7 +17,7 @@ from charflow.model.run.run_lock import LOCK, check_not_in_use, locked
 from charflow.pipeline.corpus.corpus import Corpus
 from charflow.pipeline.errors import SettingError, UserError, counted, reason
 from charflow.pipeline.files import SETTINGS, VOCABULARY, replacing
-from charflow.pipeline.places import check_folder
+from charflow.pipeline.places import check_folder, check_new_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.settings import checked
 from charflow.pipeline.tables import override
@@ -110,14 +110,8 @@ class RunDir:
             raise SettingError(
                 "{path} already holds a run: pass {resume} to continue it, or name another folder.", path=str(self.path)
             )
-        self._check_folder()
         born = (self.samples, self.vocabulary_file, self.corpus_file, self.checkpoints)  # of a run killed at birth
-        own = {LOCK, *(child.name for child in born)}
-        if self.path.exists() and any(child.name not in own for child in self.path.iterdir()):
-            raise UserError(f"{self.path} holds other files: name a new or empty folder for the run.")
-
-    def _check_folder(self) -> None:
-        check_folder(self.path, "the run")
+        check_new_folder(self.path, _CONTENT, own={LOCK, *(child.name for child in born)})
 
     def load(self) -> tuple[Config, Vocabulary]:
         """Reads settings and vocabulary.
@@ -171,7 +165,7 @@ class RunDir:
         Raises:
             UserError: another process holds it.
         """
-        self._check_folder()
+        check_folder(self.path, _CONTENT)
         with locked(self.path):
             yield
 
@@ -281,4 +275,5 @@ def _read_facts(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
+_CONTENT = "the run"
 _PART = "held_out_part_"  # what the names of figures in the metrics begin with that are of a part of the held-out text

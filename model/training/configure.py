@@ -11,6 +11,7 @@ from typing import Any
 from charflow.model.config import NOTHING, Config, TrainingConfig, load_toml
 from charflow.model.presets import SECOND_PHASE, continued, preset, with_limits
 from charflow.model.run.base import Base
+from charflow.model.run.checkpoints import has_weights_alone
 from charflow.model.run.run_dir import RunDir
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError
@@ -53,6 +54,11 @@ def configure(
     if resumed:
         if given := tuple(key for key, value in {"preset": name, "config": file}.items() if value is not None):
             raise SettingError("A resumed run keeps its settings: leave {given} out.", given=given)
+        if has_weights_alone(resumed.checkpoints):
+            raise SettingError(
+                "{path} has the weights of a run, not where its training stood: name it as {start_from} of a new run.",
+                path=str(resumed.path),
+            )
         saved = resumed.load()[0]
         return continued(saved, _lasting(_by_ids(changes, saved, data)))
     read = load_toml(file) if file else {}

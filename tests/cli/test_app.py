@@ -179,7 +179,8 @@ def test_full_disk_is_one_line_with_advice(refused: Callable, monkeypatch: pytes
 
 def test_demo_refuses_a_folder_with_something_in_it(refused: Callable, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    assert refused("demo", "--out", tmp_path) == f"{tmp_path} is not an empty folder: name another one with --out."
+    says = f"{tmp_path} holds other files: name a new or empty folder for the demo."
+    assert refused("demo", "--out", tmp_path) == says
     assert [child.name for child in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -13,6 +13,7 @@ from charflow.export.publish import export_run
 from charflow.export.session import FunctionRunner, SessionRunner
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.settings import Limits, SamplingSettings
+from charflow.model.training.train import train
 from tests.support import made_once
 
 WINDOWED_SETTINGS = SamplingSettings(max_chars=12, temperature=0.9, top_k=5, top_p=0.8, seed=-3, stop="e")
@@ -21,6 +22,17 @@ WINDOWED_SETTINGS = SamplingSettings(max_chars=12, temperature=0.9, top_k=5, top
 @pytest.fixture(scope="session")
 def generator(trained_run: Path) -> Generator:
     return Generator.load(trained_run)
+
+
+@pytest.fixture(scope="session")
+def remembering(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
+    """A run of two GRU layers with a memory of counts."""
+    small = {"cell": "gru", "layers": 2, "units": 8, "window_length": 8, "batch_size": 8, "evaluations": 1}
+
+    def make(folder: Path) -> None:
+        train(sample_chat, folder / "a", users="mira", steps=6, memory="person", cached=False, **small)
+
+    return made_once(tmp_path_factory, "remembering", make) / "a"
 
 
 @pytest.fixture(scope="session")

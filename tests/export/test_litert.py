@@ -9,18 +9,10 @@ from pathlib import Path
 import pytest
 
 from charflow.export.litert import export_litert, measure_litert, not_applied
-from charflow.model import Generator, train
+from charflow.model import Generator
 from charflow.pipeline.errors import UserError
 
 PROMPTS = ["Oh my dears, ", "", "\N{SNOWMAN}x"]
-
-
-@pytest.fixture(scope="module")
-def remembering(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
-    """A run of two GRU layers with a memory of counts."""
-    small = {"cell": "gru", "layers": 2, "units": 8, "window_length": 8, "batch_size": 8, "evaluations": 1}
-    out = tmp_path_factory.mktemp("runs") / "a"
-    return train(sample_chat, out, users="mira", steps=6, memory="person", cached=False, **small).path
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.places import check_file, check_folder
+from charflow.pipeline.places import check_file, check_folder, check_new_folder
 
 
 @pytest.fixture
@@ -61,3 +61,17 @@ def test_check_file_refuses(here: Path, path: str, message: str) -> None:
 @pytest.mark.parametrize("path", ["a.png", "a.PNG", "folder/a.png", "same/a.png"])
 def test_check_file_lets_pass_what_can_be_written(here: Path, path: str) -> None:
     check_file(Path(path), "the chart", (".png",))
+
+
+@pytest.mark.parametrize("path", ["folder", "new", "same/new"])
+def test_check_new_folder_lets_pass_what_is_empty_or_can_be_made(here: Path, path: str) -> None:
+    check_new_folder(Path(path), "the run")
+
+
+def test_check_new_folder_refuses_a_file_and_what_holds_files_that_are_not_its_own(here: Path) -> None:
+    with pytest.raises(UserError, match=r"^file is a file: name a folder for the run\.$"):
+        check_new_folder(Path("file"), "the run")
+    Path("folder/mine").touch()
+    with pytest.raises(UserError, match=r"^folder holds other files: name a new or empty folder for the run\.$"):
+        check_new_folder(Path("folder"), "the run")
+    check_new_folder(Path("folder"), "the run", own=["mine"])

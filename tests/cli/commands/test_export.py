@@ -257,3 +257,30 @@ def test_litert_json_has_the_figures_and_what_is_not_applied_is_said(
     assert done.err == "charflow: warning: run.py does not normalise prompts by scrub: do that before.\n"
     assert done.json["folder"] == str(tmp_path / "a")
     assert [each["name"] for each in done.json["models"]] == [str(own_run), "model.tflite", "model_int8.tflite"]
+
+
+@pytest.mark.slow
+def test_hub_writes_a_folder_and_lists_its_files(call: Callable, trained_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "our toad"
+    done = call("export", trained_run, "--hub", folder)
+    assert (done.status, done.err) == (0, "")
+    first, heads, *rows, last = done.out.splitlines()
+    assert first == f"Exported {trained_run} for the Hugging Face hub as {folder}."
+    assert heads.split() == ["file", "bytes"]
+    sizes = {name: int(size.replace(",", "")) for name, size in map(str.split, rows)}
+    assert sizes == {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert last == f"Name a licence in its README.md, then: hf upload YOU/MODEL '{folder}'"
+    again = call("export", trained_run, "--hub", tmp_path / "b", "--json")
+    assert (again.json["folder"], set(again.json["files"])) == (str(tmp_path / "b"), set(sizes))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "--hub", "a"], "Name a run and where its versions go: charflow export RUN --to BASE."),
+        (["export", "run", "--hub", "a", "--litert"], "--litert is of no use with --hub: leave it out."),
+    ],
+    ids=["no run", "twice"],
+)
+def test_hub_refuses_what_it_cannot_do(refused: Callable, arguments: list[str], message: str) -> None:
+    assert refused(*arguments) == message
