@@ -6,6 +6,8 @@ Nothing here or in the command modules imports TensorFlow before a command runs,
 import errno
 import signal
 import sys
+from importlib.metadata import version
+from platform import python_version
 from typing import Annotated
 
 import typer
@@ -20,10 +22,10 @@ from charflow.cli.commands.evaluate import evaluate
 from charflow.cli.commands.explore import explore
 from charflow.cli.commands.export import export
 from charflow.cli.commands.generate import generate
-from charflow.cli.commands.launch import LAUNCH_SETTINGS, launch
+from charflow.cli.commands.launch import LAUNCH_SETTINGS, LaunchCommand, launch
 from charflow.cli.commands.prepare import prepare
 from charflow.cli.commands.promote import promote
-from charflow.cli.commands.serve import SETTINGS, serve
+from charflow.cli.commands.serve import SETTINGS, ServeCommand, serve
 from charflow.cli.commands.sweep import sweep
 from charflow.cli.commands.train import train
 from charflow.cli.commands.who import who
@@ -44,8 +46,8 @@ app = typer.Typer(
 for command in (explore, prepare, train, sweep, evaluate, who, generate, export, complete, promote, demo):
     app.command(cls=Command)(command)
 app.add_typer(bench, name="bench")
-app.command(cls=Command, context_settings=LAUNCH_SETTINGS)(launch)
-app.command(cls=Command, context_settings=SETTINGS)(serve)
+app.command(cls=LaunchCommand, context_settings=LAUNCH_SETTINGS)(launch)
+app.command(cls=ServeCommand, context_settings=SETTINGS)(serve)
 
 _LONGEST = 4000  # characters of a message, whatever a library or a server put into it
 
@@ -53,15 +55,21 @@ _LONGEST = 4000  # characters of a message, whatever a library or a server put i
 @app.callback(invoke_without_command=True)
 def charflow(
     context: typer.Context,
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the versions and leave.")] = False,
 ) -> None:
     """Turn a chat export (CSV) into a text generator that any TensorFlow system can use."""
     if show_version:
-        console.out.print(f"charflow {__version__}")
+        console.out.print(f"charflow {__version__} ({', '.join(_beside())})")
         raise typer.Exit
     if context.invoked_subcommand is None:
         console.out.write(f"{context.get_help()}\n")
         raise typer.Exit(USER_MISTAKE)
+
+
+def _beside() -> list[str]:
+    """The versions that decide what charflow does, as they are installed: TensorFlow is not loaded for that."""
+    packages = {"TensorFlow": "tensorflow", "Keras": "keras"}
+    return [*(f"{name} {version(package)}" for name, package in packages.items()), f"Python {python_version()}"]
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -15,9 +15,16 @@ import typer
 
 from charflow.model.config import Config
 from charflow.model.decoding.settings import Limits, SamplingSettings
+from charflow.model.presets import PRESETS
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.option import Settable, settable
 from charflow.pipeline.tables import nested
+
+
+def offers(*choices: str) -> Callable[[], list[str]]:
+    """What the shell completes an option's value by; where nothing fits it offers files."""
+    return lambda: list(choices)
+
 
 Data = Annotated[
     list[str], typer.Argument(metavar="DATA", help="Files, folders or globs, compressed or not; - is standard input.")
@@ -29,7 +36,10 @@ CsvOrPrepared = Annotated[
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
 
-Preset = Annotated[str | None, typer.Option(metavar="P", help="default, or tutorial. [default: default]")]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="P", help="default, or tutorial. [default: default]", autocompletion=offers(*PRESETS)),
+]
 Changes: TypeAlias = dict[str, Any]  # an option for each setting of a table, where `settings` stands above
 NO_CHANGES: Changes = {}
 
@@ -45,7 +55,12 @@ TextCount = Annotated[
     Bounds(at_least=1, at_most=100_000),
 ]
 Context = Annotated[
-    str, typer.Option(metavar="stream|window", help="Carry the state along, or see the last window only.")
+    str,
+    typer.Option(
+        metavar="stream|window",
+        help="Carry the state along, or see the last window only.",
+        autocompletion=offers("stream", "window"),
+    ),
 ]
 
 Encrypt = Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the roots of this system.")]
@@ -149,7 +164,14 @@ def _option(setting: Settable, default: Any, describe: Callable[[str], str]) -> 
     typed: Any = list[str] if setting.type is tuple else str if setting.option.read else setting.type
     kind: Any = typed | None if default is None else typed
     names, told = [_flags(setting)] if setting.type is bool else [setting.spelled], describe(setting.option.help)
-    option = typer.Option(*names, metavar=setting.metavar or None, help=told, show_default=default is not None)
+    completed = offers(*setting.choices) if setting.choices else None
+    option = typer.Option(
+        *names,
+        metavar=setting.metavar or None,
+        help=told,
+        show_default=default is not None,
+        autocompletion=completed,
+    )
     annotation = Annotated[(kind, option, *setting.notes)]
     return inspect.Parameter(
         _argument(setting), inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation

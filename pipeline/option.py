@@ -50,6 +50,7 @@ class Settable:
         type: of its values: bool, int, float, str, or tuple for several texts.
         metavar: of its value.
         default: of the field.
+        choices: the texts that it may be; none where it may be others, too.
         notes: what else its type is annotated with, such as `Bounds`.
         option: how it is told.
     """
@@ -59,6 +60,7 @@ class Settable:
     type: type
     metavar: str
     default: Any
+    choices: tuple[str, ...]
     notes: tuple[Any, ...]
     option: Option
 
@@ -96,7 +98,12 @@ def _walk(table: Any, tables: tuple[str, ...]) -> Iterator[Settable]:
             kind, metavar = _kind(bare)
             default = field.default if field.default_factory is MISSING else field.default_factory()
             others = tuple(note for note in notes if note is not option)
-            yield Settable(field.name, tables, kind, option.metavar or metavar, default, others, option)
+            choices = tuple(filter(None, _choices(bare, *others)))
+            yield Settable(field.name, tables, kind, option.metavar or metavar, default, choices, others, option)
+
+
+def _choices(*hints: Any) -> tuple[Any, ...]:
+    return next((get_args(hint) for hint in hints if get_origin(hint) is Literal), ())
 
 
 def _kind(bare: Any) -> tuple[type, str]:

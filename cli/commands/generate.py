@@ -40,7 +40,11 @@ def generate(
     context: options.Context = "stream",
     unknown: Annotated[
         str,
-        typer.Option(metavar="warn|skip|error", help="Prompts with characters the model has never seen."),
+        typer.Option(
+            metavar="warn|skip|error",
+            help="Prompts with characters the model has never seen.",
+            autocompletion=options.offers("warn", "skip", "error"),
+        ),
         Literal["warn", "skip", "error"],
     ] = "warn",
     json: options.Json = False,

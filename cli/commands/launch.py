@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from charflow.cli.command_line import Command
 from charflow.cli.exit_status import INTERRUPTED, PEER_LOST, USER_MISTAKE, Interrupted
 from charflow.cli.terminal.worker_output import WorkerOutput
 from charflow.model.distributed.cluster import (
@@ -29,6 +30,18 @@ LAUNCH_SETTINGS = {"allow_extra_args": True, "allow_interspersed_args": False}
 _CHARFLOW = [sys.executable, "-m", "charflow"]
 _COMMANDS = ("train",)
 _REFUSED_BY_RESUME = ("--preset", "--config")
+
+
+class LaunchCommand(Command):
+    """The command, of which the shell completes the options of what it launches, too."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        name, *words = ctx.args or [""]
+        command = ctx.find_root().command.commands.get(name) if name in _COMMANDS else None
+        if command is None:
+            return super().shell_complete(ctx, incomplete)
+        within = command.make_context(name, words, parent=ctx.find_root(), resilient_parsing=True)
+        return list(command.shell_complete(within, incomplete))
 
 
 @checked

@@ -1,8 +1,15 @@
 """`charflow serve`: serves models, with whichever server of TensorFlow Serving's protocol there is."""
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
 import typer
 
+from charflow.cli.command_line import Command
 from charflow.cli.terminal import console
+
+if TYPE_CHECKING:
+    from charflow.serving.settings.flags import Flag
 
 # The parser of the flags reads the whole line, --help too, so that there is no second table of them here.
 SETTINGS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -10,13 +17,34 @@ _REST_API_PORT = 8501
 _FOR_PEOPLE = {"playground": True, "openai_completions": True}  # which charflow-model-server has when it is asked to
 
 
+class ServeCommand(Command):
+    """The command, of which the shell completes the server's flags."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        from charflow.serving.settings.flags import FLAGS
+
+        named = {f"--{flag.name}": flag.help for flag in (_backend(), *FLAGS)}
+        return [_offer(name, told) for name, told in named.items() if incomplete and name.startswith(incomplete)]
+
+
+def _backend() -> "Flag":
+    from charflow.serving.launch.backends import BACKENDS
+    from charflow.serving.settings.flags import Flag
+
+    return Flag(name="backend", default="auto", help=f"auto, {', '.join(BACKENDS)}.")
+
+
+def _offer(value: str, told: str) -> SimpleNamespace:
+    return SimpleNamespace(value=value, help=told, type="plain")  # what typer shows of an item
+
+
 def serve(context: typer.Context) -> None:
     """Serve models over gRPC and REST: TensorFlow Serving, its Docker image, or the embedded server."""
-    from charflow.serving.launch.backends import BACKENDS, choose_backend, start
+    from charflow.serving.launch.backends import choose_backend, start
     from charflow.serving.settings.flag_parser import parse_flags
-    from charflow.serving.settings.flags import Flag, resolve_base_path
+    from charflow.serving.settings.flags import resolve_base_path
 
-    backend = Flag(name="backend", default="auto", help=f"auto, {', '.join(BACKENDS)}.")
+    backend = _backend()
     try:
         given = parse_flags(
             context.args,

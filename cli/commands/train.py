@@ -47,7 +47,12 @@ def train(
     each_user: Annotated[bool, typer.Option("--each-user", help="Make a run for each user, all in RUN.")] = False,
     min_messages: Annotated[int, typer.Option(metavar="N", help="Leave out users with fewer messages.")] = 300,
     strategy: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, one-device, mirrored, multi-worker or tpu.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto, one-device, mirrored, multi-worker or tpu.",
+            autocompletion=options.offers("auto", "one-device", "mirrored", "multi-worker", "tpu"),
+        ),
     ] = "auto",
     log_placement: Annotated[bool, typer.Option("--log-placement", help="Print which device runs which op.")] = False,
     cache: options.Cache = None,
