@@ -20,7 +20,7 @@ from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
 from charflow.pipeline.marks import END, NAMES, REPLY
 from charflow.pipeline.read_only import ReadOnlyMarker
-from charflow.pipeline.text import normalise
+from charflow.pipeline.text import normalise_batch
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
 
@@ -76,7 +76,7 @@ def _judged(settings: "CorpusSettings") -> Callable[[tf.Tensor, tf.Tensor], tupl
         )
         heard = _is_one_of(verdicts, _HEARD) if settings.text.reply else verdicts == _KEPT
         heard_as = tf.boolean_mask(verdicts, heard)
-        normalised = normalise(tf.boolean_mask(texts, heard), settings.text)
+        normalised = normalise_batch(tf.boolean_mask(texts, heard), settings.text)
         if settings.text.marks:
             normalised = tf.strings.regex_replace(normalised, _MARKS, "")
         left = normalised != ""  # some are made of nothing but what normalisation leaves out

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charflow.pipeline import text as text_module
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.text import normalise
+from charflow.pipeline.text import normalise, normalise_batch
 from charflow.pipeline.text_settings import TextSettings
 
 few = settings(max_examples=40)
@@ -37,7 +37,7 @@ def without_invisible(text: str) -> str:
 
 
 def test_text_examples_hold() -> None:
-    assert doctest.testmod(text_module) == (0, 1)
+    assert doctest.testmod(text_module) == (0, 2)
 
 
 @few
@@ -45,6 +45,47 @@ def test_text_examples_hold() -> None:
 def test_normalise_lowercases_like_python(text: str) -> None:
     assert normalised(text) == [without_invisible(text).lower()]
     assert normalised(text, keep_invisible=True) == [text.lower()]
+
+
+ODD = [
+    "",
+    "A\0B",
+    "\0",
+    "É\0E",
+    "\x7f\x1b",
+    "I",
+    "İ",
+    "ΑΣ",
+    "\xadA",
+    "a\ufeff",
+    "ﬁ",
+    "A@B.Example",
+    "https://A.example/Ä",
+]
+
+
+@pytest.mark.slow
+@few
+@given(
+    texts=st.lists(st.sampled_from(ODD) | st.text(LETTERS) | st.text(st.characters(max_codepoint=127)), max_size=6),
+    options=st.fixed_dictionaries(
+        {
+            "lowercase": st.booleans(),
+            "case_fold": st.booleans(),
+            "unicode_form": st.sampled_from(["", "NFC", "NFKC"]),
+            "keep_invisible": st.booleans(),
+            "scrub": st.booleans(),
+        }
+    ),
+)
+@example(texts=ODD, options={"case_fold": True})
+@example(texts=ODD, options={"unicode_form": "NFKC"})
+@example(texts=ODD, options={"lowercase": False, "scrub": True})
+def test_normalise_batch_is_normalise(texts: list[str], options: dict) -> None:
+    batch = tf.constant([text.encode() for text in texts], tf.string)
+    assert [text.decode() for text in normalise_batch(batch, TextSettings(**options)).numpy()] == (
+        normalised(*texts, **options) if texts else []
+    )
 
 
 @pytest.mark.parametrize(
