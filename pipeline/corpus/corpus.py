@@ -1,30 +1,30 @@
 """Turns messages into one encoded text: the ids that windows are cut from.
 
-`kept_texts` reads and normalises the messages that count, `held_out` says which are for training; this module joins and
-encodes them, those first; `windows` cuts the result. N is the number of characters. Everything is decided by
-`CorpusSettings` and the files' content.
+`kept_texts` reads and normalises the messages that count, `joined_texts` joins them, `held_out` says which are for
+training; this module encodes them, those first; `windows` cuts the result. N is the number of characters. Everything is
+decided by `CorpusSettings` and the files' content.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from charflow.pipeline.code_points import COUNTED, count_points
+from charflow.pipeline.code_points import COUNTED
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
 from charflow.pipeline.corpus.facts import Fingerprint, facts_of
 from charflow.pipeline.corpus.held_out import Tails
+from charflow.pipeline.corpus.joined_texts import JoinedTexts, first_texts
 from charflow.pipeline.corpus.kept_texts import (
     Tally,
-    code_points,
     kept_texts,
     make_vocabulary,
-    separated,
+    separator,
     tail_start,
+    without_last_separator,
 )
 from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut, HeldOutBy
 from charflow.pipeline.corpus.users import with_ids
@@ -199,53 +199,45 @@ def build_corpus(
 
 
 def _read(messages: Messages, settings: CorpusSettings, vocabulary: Vocabulary | None) -> Corpus:
-    tally, kept, whose = Tally(messages, settings), [], []
-    for texts, writers, verdicts in kept_texts(messages, settings):
-        kept.append(texts)
-        whose.append(writers.numpy())
+    tally, counts, tails = Tally(messages, settings), np.zeros(COUNTED, np.int64), Tails(settings.held_out)
+    whole, batches = settings.fraction == 1, []
+    for texts, whose, verdicts in kept_texts(messages, settings):
+        batches.append(JoinedTexts.of(texts, whose, settings.text))
         tally.add(verdicts)
-    n_used, tails = tally.used(), Tails(settings.held_out)
-    writers = np.concatenate(whose)[:n_used]
-    tails.count(writers)
-    n_tail = tails.messages
-    pieces = list(separated(_tails_last(kept, tails.from_start()(writers)), n_used, settings.text))
-    del kept
-    if vocabulary is None:
-        vocabulary = make_vocabulary(_count_chars(pieces, settings.text), settings)
-    ids, lengths = _encode(pieces, vocabulary, settings.text)
+        if whole and not vocabulary:  # while the next rows are read
+            batches[-1].count_in(counts, settings.text)
+    n_used = tally.used()
+    if not whole:
+        batches = list(first_texts(batches, n_used))
+    for batch in batches:
+        tails.count(batch.whose)
+        if not whole and not vocabulary:
+            batch.count_in(counts, settings.text)
+    vocabulary = vocabulary or make_vocabulary(without_last_separator(counts, settings.text), settings)
+    ids, n_held_out = _encode(batches, tails, vocabulary, settings.text)
     return Corpus(
         ids=ids,
-        split=tail_start(len(ids), len(ids) - int(lengths[len(lengths) - n_tail :].sum()), settings.held_out),
+        split=tail_start(len(ids), len(ids) - n_held_out, settings.held_out),
         vocabulary=vocabulary,
         rows=messages.all_rows,
         dropped=tally.dropped(n_used),
         messages=n_used,
-        held_out_messages=n_tail,
+        held_out_messages=tails.messages,
         noticed=messages.noticed,
         settings=settings,
     )
 
 
-def _tails_last(batches: Sequence[tf.Tensor], held_out: np.ndarray) -> Iterator[tf.Tensor]:
-    """Yields the texts that are learned, then those that are held out, bool [M]; those after M are left out."""
-    ends = np.cumsum([len(texts) for texts in batches])
-    for wanted in (~held_out, held_out):
-        for texts, end in zip(batches, ends, strict=True):
-            yield texts[np.pad(chosen := wanted[end - len(texts) : end], (0, len(texts) - len(chosen)))]
-
-
-def _count_chars(pieces: Sequence[tf.Tensor], settings: TextSettings) -> np.ndarray:
-    counts = np.zeros(COUNTED, np.int64)
-    for texts in pieces:
-        for points in code_points(texts, settings):
-            count_points(counts, points)
-    return counts
-
-
 def _encode(
-    pieces: Sequence[tf.Tensor], vocabulary: Vocabulary, settings: TextSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """Looks up every character; returns ids [N] and the length of each message with its separator."""
-    ids = np.concatenate([vocabulary.ids_of(points) for texts in pieces for points in code_points(texts, settings)])
-    lengths = np.concatenate([tf.strings.length(texts, unit="UTF8_CHAR").numpy() for texts in pieces])
-    return ids, lengths
+    batches: Iterable[JoinedTexts], tails: Tails, vocabulary: Vocabulary, settings: TextSettings
+) -> tuple[np.ndarray, int]:
+    """Looks up every character: ids [N], those that are held out last, and how many these are."""
+    learned: list[np.ndarray] = []
+    held_out: list[np.ndarray] = []
+    are_held_out = tails.from_start()
+    for batch in batches:
+        last = are_held_out(batch.whose)
+        for part, which in ((learned, ~last), (held_out, last)):
+            part += map(vocabulary.ids_of, batch.chosen(which).points(settings))
+    ids, after = np.concatenate([*learned, *held_out]), 0 if settings.ends else len(separator(settings))
+    return ids[: len(ids) - after], max(0, sum(map(len, held_out)) - after)

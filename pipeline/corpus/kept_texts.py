@@ -1,25 +1,24 @@
 """Turns rows into the texts that a corpus is made of: judged, normalised, in batches, and all others counted.
 
-`messages` reads and judges the rows; `corpus` joins and encodes the texts in memory, `prepared.writing` on disk.
+`messages` reads and judges the rows; `joined_texts` joins the texts, which `corpus` encodes in memory,
+`prepared.writing` on disk.
 B is the number of rows in a batch, K how many of them are kept.
 """
 
-import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from charflow.pipeline.code_points import CODE_POINTS, named, points_of
+from charflow.pipeline.code_points import CODE_POINTS, named
 from charflow.pipeline.corpus.held_out import people
 from charflow.pipeline.corpus.replies import answered, spoken
 from charflow.pipeline.corpus.users import most_active
 from charflow.pipeline.errors import SettingError, UserError, counted
 from charflow.pipeline.formats.messages import VERDICTS, Messages, count_users, judge
 from charflow.pipeline.marks import END, NAMES, REPLY
-from charflow.pipeline.read_only import ReadOnlyMarker
 from charflow.pipeline.text import normalise_batch
 from charflow.pipeline.vocabulary import Vocabulary
 from charflow.sentences import Sentence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 LITTLE = 1000  # held-out characters: a figure of fewer is off by about a tenth of a bit and more
 _BLANK = " "  # between messages, as in the tutorial recipe
 _MARKS = f"[{''.join(NAMES)}]"
-_BYTES_AT_ONCE = 1 << 20
 _KEPT, _OTHER, _SHORT = map(VERDICTS.index, ("kept", "other user", "too short"))
 _HEARD = (_KEPT, _OTHER, _SHORT)  # what can be answered, or itself ends what could
 _EMPTIED = [{"kept": -1, "empty": 1}.get(verdict, 0) for verdict in VERDICTS]  # where a kept text turns out as empty
@@ -168,6 +166,14 @@ def opening(settings: "TextSettings") -> str:
     return REPLY if settings.reply else separator(settings)
 
 
+def without_last_separator(counts: np.ndarray, settings: "TextSettings") -> np.ndarray:
+    """Takes out of the counts [COUNTED] of all texts, each with its separator, the one that the last has not."""
+    counts = counts.copy()
+    if not settings.ends:
+        counts[ord(separator(settings))] -= 1
+    return counts
+
+
 def make_vocabulary(counts: np.ndarray, settings: "CorpusSettings") -> Vocabulary:
     """Makes the vocabulary of what is to be learned.
 
@@ -182,26 +188,3 @@ def make_vocabulary(counts: np.ndarray, settings: "CorpusSettings") -> Vocabular
     if settings.text.reply and read_only.sum() == read_only[ord(REPLY)]:
         raise SettingError("No message answers anybody: nobody else wrote just before one. Leave {reply} out.")
     return Vocabulary.from_counts(named(counts), min_count=settings.min_count, always=settings.text.marks)
-
-
-def separated(batches: Iterable[tf.Tensor], n_texts: int, settings: "TextSettings") -> Iterator[tf.Tensor]:
-    """Puts after each of so many texts, in batches, what separates it from the next."""
-    left, after = n_texts, separator(settings)
-    for texts in batches:
-        left -= len(texts)
-        if left or settings.ends:
-            yield texts + after
-        elif len(texts):
-            yield tf.concat([texts[:-1] + after, texts[-1:]], axis=0)
-            return
-
-
-def code_points(texts: tf.Tensor, settings: "TextSettings") -> Iterator[np.ndarray]:
-    """Yields the code points of separated texts, joined, uint32, a piece at a time: one text may have millions.
-
-    Where replies are learned, those of the questions are marked as read-only.
-    """
-    mark = ReadOnlyMarker() if settings.reply else lambda points: points
-    joined, decode = tf.strings.reduce_join(texts).numpy(), codecs.getincrementaldecoder("utf-8")().decode
-    for start in range(0, len(joined), _BYTES_AT_ONCE):
-        yield mark(points_of(decode(joined[start : start + _BYTES_AT_ONCE])))

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from charflow.pipeline.corpus.cache import CorpusCache
 from charflow.pipeline.corpus.held_out import Tails, number_of
-from charflow.pipeline.corpus.kept_texts import code_points, kept_texts, separator
+from charflow.pipeline.corpus.joined_texts import JoinedTexts
+from charflow.pipeline.corpus.kept_texts import kept_texts, separator
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.errors import UserError, reason
 from charflow.pipeline.formats.inputs import find_inputs
@@ -137,10 +138,10 @@ class WrittenText:
 
         def read() -> Iterator[np.ndarray]:
             for texts, writers, _ in kept_texts(messages, settings):
-                for points in code_points(texts + after, settings.text):
-                    yield self._vocabulary.ids_of(points)
+                joined = JoinedTexts.of(texts, writers, settings.text)
+                yield from map(self._vocabulary.ids_of, joined.points(settings.text))
                 lengths.append(tf.strings.length(texts, unit="UTF8_CHAR").numpy().astype(np.int64) + len(after))
-                whose.append(writers.numpy())
+                whose.append(joined.whose)
 
         ids = _on_disk("written", self._vocabulary.dtype, read())
         people, tails = np.concatenate(whose)[: self._most], Tails(settings.held_out)

@@ -1,9 +1,8 @@
 """Encodes chats of any size into a folder of numbered shards, in bounded memory, and goes on where it was stopped.
 
-`encoded_text` gives the text in batches, and every pass over it holds one: the first counts messages and characters,
-which fixes the vocabulary and what is held out, and two encode, what is learned and what is held out. (Where only a
-fraction of the messages is used, one in between counts these alone.) The result equals `build_corpus`; `corpus` reads
-it.
+The chat is read once: its messages wait in a file of the folder that has no name, while they and their characters are
+counted, which fixes the vocabulary and what is held out. Then `encoded_text` gives the ids, in batches: of what is
+learned, and of what is held out. The result equals `build_corpus`; `corpus` reads it.
 """
 
 import fcntl
@@ -17,10 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from charflow.pipeline.code_points import COUNTED, count_points
+from charflow.pipeline.code_points import COUNTED
 from charflow.pipeline.corpus.facts import Fingerprint
 from charflow.pipeline.corpus.held_out import Tails
-from charflow.pipeline.corpus.kept_texts import Tally, kept_texts, make_vocabulary, separator, tail_start
+from charflow.pipeline.corpus.joined_texts import JoinedTexts, JoinedTextsOnDisk, first_texts
+from charflow.pipeline.corpus.kept_texts import (
+    Tally,
+    kept_texts,
+    make_vocabulary,
+    tail_start,
+    without_last_separator,
+)
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError, UserError, reason
@@ -29,7 +35,7 @@ from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, read_messages
 from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
-from charflow.pipeline.prepared.encoded_text import EncodedText, decoded
+from charflow.pipeline.prepared.encoded_text import EncodedText
 from charflow.pipeline.prepared.manifest import Manifest, Origin, Shard, blocks_of, sha256_of
 from charflow.pipeline.settings import Count, Paths, checked
 from charflow.pipeline.vocabulary import Vocabulary
@@ -78,8 +84,8 @@ def prepare_corpus(
             progress("checking", 0.0)
             messages = read_messages(files, settings.csv)
             own = with_ids(settings, messages)
-            begun, tails = _survey(messages, own, origin, begun, folder, progress)
-            finished = _write_shards(messages, own, begun, tails, folder, progress)
+            begun, tails, kept = _survey(messages, own, origin, begun, folder, progress)
+            finished = _write_shards(kept, own, begun, tails, folder, progress)
             if changed := Origin.of(files, settings, shard_size).differences(origin):
                 raise UserError(f"{', '.join(changed)} changed while it was read: prepare a new folder.")
             finished.save(folder / MANIFEST)
@@ -126,24 +132,24 @@ def _survey(
     begun: Manifest | None,
     folder: Path,
     progress: Progress,
-) -> tuple[Manifest, Tails]:
-    """Counts all that must be known before the first character is encoded, and writes it down where it is not."""
+) -> tuple[Manifest, Tails, JoinedTextsOnDisk]:
+    """Reads the messages, counts all that must be known before the first is encoded, and writes down what is not."""
     tally, counts, tails = Tally(messages, settings), np.zeros(COUNTED, np.int64), Tails(settings.held_out)
-    whole = settings.fraction == 1
+    kept, whole = JoinedTextsOnDisk(folder), settings.fraction == 1
     for texts, whose, verdicts in kept_texts(messages, settings):
+        kept.add(batch := JoinedTexts.of(texts, whose, settings.text))
         tally.add(verdicts)
         if whole:
-            tails.count(whose.numpy())
+            tails.count(batch.whose)
             if not begun:
-                count_points(counts, decoded(texts, settings))
+                batch.count_in(counts, settings.text)
         progress("counting", tally.rows / messages.rows)
     n_used = tally.used()
     if not whole:
-        _count_first(counts, tails, messages, settings, n_used, progress)
+        _count_first(counts, tails, kept, settings, n_used, progress)
     if begun:
-        return begun, tails
-    if not settings.text.ends:
-        counts[ord(separator(settings.text))] -= 1  # the last message has none
+        return begun, tails, kept
+    counts = without_last_separator(counts, settings.text)
     vocabulary = make_vocabulary(counts, settings)
     with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
@@ -161,7 +167,7 @@ def _survey(
         characters=int(counts.sum()),
     )
     manifest.save(folder / PROGRESS)
-    return manifest, tails
+    return manifest, tails, kept
 
 
 def _check_shards(characters: int, size: int) -> None:
@@ -178,24 +184,22 @@ def _check_shards(characters: int, size: int) -> None:
 def _count_first(
     counts: np.ndarray,
     tails: Tails,
-    messages: Messages,
+    kept: JoinedTextsOnDisk,
     settings: CorpusSettings,
     n_used: int,
     progress: Progress,
 ) -> None:
     """Counts the first `n_used` kept messages, and their characters, separators included."""
     left = n_used
-    for texts, whose, _ in kept_texts(messages, settings):
-        tails.count(whose[:left].numpy())
-        count_points(counts, decoded(texts[:left], settings))
-        left -= min(left, len(texts))
+    for batch in first_texts(kept, n_used):
+        tails.count(batch.whose)
+        batch.count_in(counts, settings.text)
+        left -= len(batch.whose)
         progress("counting", 1 - left / n_used)
-        if not left:
-            return
 
 
 def _write_shards(
-    messages: Messages,
+    kept: JoinedTextsOnDisk,
     settings: CorpusSettings,
     manifest: Manifest,
     tails: Tails,
@@ -208,7 +212,7 @@ def _write_shards(
     for shard in manifest.shards:
         for block in blocks_of(folder / shard.name):
             fingerprint.add(np.frombuffer(block, np.uint8))
-    text = EncodedText(messages, settings, manifest, vocabulary, tails)
+    text = EncodedText(kept, settings, manifest, vocabulary, tails)
     size = manifest.origin.shard_characters
     for index in range(len(manifest.shards), manifest.n_shards):
         n_ids = min(size, manifest.characters - index * size)

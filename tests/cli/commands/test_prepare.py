@@ -116,7 +116,7 @@ def test_prepare_says_when_the_disk_is_full(
 ) -> None:
     with full_disk(20_000):
         message = refused("prepare", sample_chat, "--to", tmp_path / "to", underway=True)
-    assert message == f"{tmp_path}/to/shard-00000.ids cannot be written: File too large."
+    assert message == f"{tmp_path}/to cannot be written: File too large."
 
 
 def test_prepare_as_a_process_writes_nothing_but_its_figures(
