@@ -36,9 +36,10 @@ check: $(READY)
 	@$(BIN)/mypy tests benchmarks examples docs/*.py
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-# Writes what docs/ says of signatures and settings from the tables of the code.
+# Writes what docs/ has from the code: tables of signatures and settings, pictures, and what its blocks print when run.
 docs: $(READY)
 	@$(BIN)/python -m docs.tables
+	@$(BIN)/python -m tests.docs.make
 
 # The pages as a site, in site/; a link that leads nowhere fails.
 site: $(READY)

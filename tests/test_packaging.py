@@ -167,6 +167,6 @@ def test_readme_on_a_package_index_has_no_link_that_leads_nowhere(sdist: Path) -
 
 
 def test_readme_and_docs_link_to_files_that_are_there() -> None:
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]:
         for link in re.findall(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page}: {link}"

@@ -1,18 +1,12 @@
-"""README.md and the other pages: the commands and options exist, the programs run."""
+"""README.md and the other pages: the commands and options exist; tests/docs runs them."""
 
-import ast
-import inspect
 import re
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from charflow.cli.app import app
-from charflow.model.decoding.settings import SETTINGS
-from charflow.serving import Client
 from charflow.serving.settings.flags import FLAGS
 from tests.support import ROOT
 
@@ -23,7 +17,6 @@ PAGES = [
     *(f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md"))),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^    from charflow\..*?(?=^\S|\Z)", README, re.MULTILINE | re.DOTALL)
 
 
 def commands_on(page: str) -> list[str]:
@@ -64,38 +57,6 @@ def test_table_lists_every_command() -> None:
     assert sorted(set(table)) == sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
-def test_first_program_runs(
-    trained_run: Path, sample_chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (program,) = [snippet for snippet in SNIPPETS if "make_windows" in snippet]
-    shutil.copy(sample_chat, tmp_path / "chat.csv")
-    shutil.copytree(trained_run, tmp_path / "runs" / "a")
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    lines = "\n".join(line.removeprefix("    ") for line in program.splitlines())
-    pipeline = lines.split("from charflow.serving")[0]  # what follows needs a server
-    *_, last = ast.parse(pipeline).body
-    exec(compile(ast.Module(ast.parse(pipeline).body[:-1], []), "README.md", "exec"), names)
-    inputs, targets = next(names["windows"].as_numpy_iterator())
-    assert (inputs.shape, targets.shape) == ((128, 40), (128,))
-    text = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)  # type: ignore[attr-defined]
-    assert 1 <= len(text) <= 200
-
-
-def test_second_program_calls_the_client_as_it_is() -> None:
-    """What `tests/serving/client` calls by the same names; here no server is started."""
-    (program,) = [snippet for snippet in SNIPPETS if "import Client" in snippet]
-    lines = "\n".join(line.removeprefix("    ") for line in program.splitlines())
-    calls = [node for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Call)]
-    methods = {call.func.attr: call for call in calls if isinstance(call.func, ast.Attribute)}
-    for name in ("generate", "stream"):
-        signature = inspect.signature(getattr(Client, name))
-        known = {*signature.parameters, *(setting.name for setting in SETTINGS)}
-        assert {word.arg for word in methods[name].keywords} <= known, name
-    (opened,) = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Client"]
-    inspect.signature(Client).bind(*opened.args, **{str(word.arg): word.value for word in opened.keywords})
-
-
 def test_files_of_the_first_screen_exist() -> None:
-    for target in re.findall(r"`make (\w+)`|^    make (\w+)", README, re.MULTILINE):
+    for target in re.findall(r"`make (\w+)`|^make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{''.join(target)}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""docs/serving.md and its examples: the flags exist, the code compiles, the bodies parse, the tables are the code's."""
+"""The pages on serving and their examples: flags exist, code compiles, bodies parse, tables are the code's."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ from charflow.serving.settings.flags import FLAGS
 from tests.support import ROOT
 
 DOCS = ROOT / "docs"
-PAGE = (DOCS / "serving.md").read_text(encoding="utf-8")
+PAGE = "\n".join((DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("serving", "server", "operations"))
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SHELL = "\n".join(body for language, body in BLOCKS if language == "sh")
 
