@@ -84,7 +84,7 @@ def make_windows(
 ) -> tf.data.Dataset:
     """Makes batches of windows, each a pure function of (shuffle_seed, epoch, step).
 
-    Shuffling is exact, without a buffer: step t of epoch e takes places t*B to t*B + B-1 of a pseudo-random
+    Shuffling is exact, without a buffer: step t of epoch e takes places `t * B` to `t * B + B - 1` of a pseudo-random
     permutation of all windows that depends on (shuffle_seed, e) alone (`tf.random.experimental.index_shuffle`).
     Starting at `first_step` therefore continues exactly, without replaying what came before.
 
