@@ -39,6 +39,7 @@ check: $(READY)
 # Writes what docs/ has from the code: tables of signatures and settings, pictures, and what its blocks print when run.
 docs: $(READY)
 	@$(BIN)/python -m docs.tables
+	@$(BIN)/python -m docs.pictures
 	@$(BIN)/python -m tests.docs.make
 
 # The pages as a site, in site/; a link that leads nowhere fails.
