@@ -92,7 +92,9 @@ def commands(text: str) -> list[list[str]]:
     """The charflow commands of a shell block, as their words."""
     lines = [re.split(r"(?<!\S)(?:&&|\|\||[;|&])(?!\S)", line) for line in text.replace("\\\n", " ").splitlines()]
     words = [shlex.split(part, comments=True) for parts in lines for part in parts if "charflow" in part]
-    return [line[1:] for line in words if line[:1] == ["charflow"]]
+    images = [line for line in words if line[:2] == ["docker", "run"]]  # docker run ... charflow:0.1.0 train ...
+    inside = [line[place + 1 :] for line in images for place, word in enumerate(line) if word.startswith("charflow:")]
+    return inside + [line[1:] for line in words if line[:1] == ["charflow"]]
 
 
 def check_words(words: list[str]) -> None:
@@ -116,6 +118,11 @@ def check_words(words: list[str]) -> None:
         check_words(launched)
     else:
         command.make_context(name, words)
+
+
+def test_commands_of_a_block_are_found() -> None:
+    text = "make x && charflow who 'a b' \\\n  --among c  # d\ndocker run --rm charflow:1 train e | charflow complete -"
+    assert commands(text) == [["train", "e"], ["who", "a b", "--among", "c"], ["complete", "-"]]
 
 
 def test_command_line_is_checked_without_running_it() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,21 @@ def test_links_lead_where_the_file_is_in_the_site() -> None:
     assert relinked("[a](docs/data.md)", "", "repository/CONTRIBUTING.md") == "[a](../data.md)"
     assert relinked("see [deploy/](deploy)", "", "index.md") == "see deploy/"
     assert in_site("README.md") == "index.md"
+
+
+def test_a_browser_asks_no_other_host(site: Path) -> None:
+    """What scripts load is not seen in the files; the search's worker is a script, too."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="install playwright")
+    chromium = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    if not chromium:
+        pytest.skip("no chromium: apt-get install chromium, or name the program in the environment variable CHROMIUM")
+    asked: list[str] = []
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        for name in ("index.html", "how-it-works/index.html", "api/serving/index.html"):
+            page.goto((site / name).as_uri(), wait_until="load")
+        browser.close()
+    assert len(asked) > 6
+    assert [address for address in asked if not address.startswith(("file:", "data:", "blob:"))] == []
