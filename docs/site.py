@@ -85,5 +85,7 @@ def on_page_markdown(markdown: str, /, *, page: Any, **_: Any) -> str:
     """Puts README's start where the page has its mark; links as the site has them."""
     if page.file.generated_by:
         return markdown
+    if _START in markdown:
+        page.meta["hide"] = ["toc"]  # there is none
     text = relinked(markdown, "docs", page.file.src_uri)
     return text.replace(_START, relinked(readme_start(), "", page.file.src_uri))
