@@ -127,7 +127,7 @@ def test_the_held_out_answers_keep_their_questions(tmp_path: Path) -> None:
 
 def test_a_long_message_is_read_only_up_to_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts are decoded a piece at a time, and a piece may end anywhere."""
-    monkeypatch.setattr("charflow.pipeline.corpus.kept_texts._BYTES_AT_ONCE", 5)
+    monkeypatch.setattr("charflow.pipeline.corpus.joined_texts._BYTES_AT_ONCE", 5)
     chat = write_chat(tmp_path / "chat.csv", [("bo", "щука і кіт?"), ("ada", "кіт " * 9), ("bo", "a"), ("ada", "так")])
     corpus = Corpus.from_csv(chat, user="ada", text=REPLY)
     learned = corpus.ids[is_learned(corpus.ids, corpus.vocabulary.size)]
