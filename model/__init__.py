@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from charflow.model.network.network import Network
     from charflow.model.presets import preset
     from charflow.model.run.run_dir import RunDir
+    from charflow.model.training.report import Listener, Report
     from charflow.model.training.train import train
     from charflow.model.training.trainer import Trainer
 
@@ -24,8 +25,10 @@ _HOMES = {
     "Config": "config",
     "GeneratedText": "decoding.generator",
     "Generator": "decoding.generator",
+    "Listener": "training.report",
     "Network": "network.network",
     "NetworkConfig": "config",
+    "Report": "training.report",
     "RunDir": "run.run_dir",
     "Trainer": "training.trainer",
     "TrainingConfig": "config",
@@ -41,8 +44,10 @@ __all__ = [
     "Config",
     "GeneratedText",
     "Generator",
+    "Listener",
     "Network",
     "NetworkConfig",
+    "Report",
     "RunDir",
     "Trainer",
     "TrainingConfig",

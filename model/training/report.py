@@ -86,7 +86,17 @@ class Result:
 
 
 class Listener(Protocol):
-    """Is told what happens; every method may do nothing."""
+    """Is told what happens while a run trains; every method may do nothing, and what it raises ends the run.
+
+    What `charflow.model.train` is given needs no base class, and no more of these methods than it wants:
+
+    >>> class Shown:
+    ...     def evaluated(self, row):
+    ...         print(row["step"], row["held_out_part_bits"])
+    >>> train("chat.csv", "runs/a", time_limit=60, listener=Shown())  # doctest: +SKIP
+
+    Of several workers each tells its own; `evaluated` and `sampled` the chief alone.
+    """
 
     def planned(self, plan: Plan) -> None:
         """Before the first step."""
@@ -107,7 +117,12 @@ class Listener(Protocol):
         """About twice a second."""
 
     def evaluated(self, row: dict[str, Any]) -> None:
-        """After each evaluation, with the row written to the metrics file."""
+        """After each evaluation, with the row written to the metrics file.
+
+        It has `step`, `epoch`, `elapsed` (seconds), `train_bits` (bits per target character since the last row),
+        `held_out_part_bits`, `held_out_part_accuracy`, `held_out_part_characters`, `windows_per_second` and
+        `learning_rate`; what is not known is None.
+        """
 
     def sampled(self, sample: Sample) -> None:
         """After the first epoch, or as often as the configuration says; in the end by the best weights."""

@@ -113,7 +113,7 @@ def train(
     resume: bool = False,
     strategy: StrategyKind = "auto",
     cached: bool = True,
-    listener: Listener | None = None,
+    listener: object | None = None,
     **settings: Any,
 ) -> RunDir:
     """Trains a run, as `charflow train` does: one person among many is learned after everybody, and remembers.
@@ -126,7 +126,7 @@ def train(
         resume: goes on with the run that the folder holds.
         strategy: where to compute.
         cached: whether encoded corpora, and runs on everybody, are kept in the user's cache, and looked for there.
-        listener: is told what happens; see `Listener`.
+        listener: has the methods of `Listener` that it wants, and is told what happens; not of a run on everybody.
         **settings: over the preset and the file: the fields of `Config`'s tables that have an option, by their names,
             such as `users`, `held_out`, `lowercase`, `units`, `steps`, `time_limit`, `seed` (seconds, characters).
 
@@ -142,7 +142,7 @@ def train(
         DivergedError, PeerError: as `Trainer.train`.
         KeyboardInterrupt: Ctrl-C or SIGTERM stopped it; what was learned is saved, and `resume` goes on.
     """
-    told = listener or _Silent()
+    told = _Told(listener)
     paths: Any = data  # a list, by `checked`
     task = Task(
         paths,
@@ -157,7 +157,7 @@ def train(
     text = task.read()
     if everybody := task.everybody_beside(text):
         if everybody.comes_first:
-            _raise_if_stopped(everybody.learn(task.strategy, told))
+            _raise_if_stopped(everybody.learn(task.strategy, _Told(None)))
         task.settle(everybody)
         text = task.read()
     _raise_if_stopped(task.run(text, told))
@@ -179,10 +179,22 @@ def _raise_if_stopped(result: Result | None) -> None:
         raise KeyboardInterrupt(f"{result.reason} after step {result.step:,}; resume goes on from there")
 
 
-class _Silent:
-    """A listener that does nothing."""
+class _Told:
+    """A listener with all methods, made of one that has some; None has none.
+
+    Raises:
+        UserError: it has none, and so was meant for something else.
+    """
+
+    def __init__(self, listener: object | None) -> None:
+        if listener is not None and not any(hasattr(listener, name) for name in _EVENTS):
+            raise UserError(f"The listener has none of the methods {', '.join(_EVENTS)}: give it one of them.")
+        self._listener = listener
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name not in _EVENTS:
             raise AttributeError(name)
-        return lambda *_, **__: None
+        return getattr(self._listener, name, lambda *_, **__: None)
+
+
+_EVENTS = tuple(name for name in vars(Listener) if not name.startswith("_"))

@@ -62,6 +62,31 @@ def test_a_run_is_stopped_and_goes_on(
     assert (again.read_result()["step"], listener.steps) == (7, 7)
 
 
+def test_a_listener_has_the_methods_that_it_wants(sample_chat: str, tmp_path: Path, _no_texts: None) -> None:
+    class Rows:
+        def __init__(self) -> None:
+            self.told: list[Any] = []
+
+        def planned(self, plan: Any) -> None:
+            self.told.append(plan.batch_size)
+
+        def evaluated(self, row: dict[str, Any]) -> None:
+            self.told.append(row["step"])
+
+    rows = Rows()
+    run = train(sample_chat, tmp_path / "a", users="mira", steps=4, listener=rows, **SMALL)
+    assert rows.told == [8, *(row["step"] for row in run.read_metrics())]
+    assert rows.told[-1] == 4
+
+
+def test_a_listener_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^The listener has none of the methods planned, resumed, .*, sampled: give it "
+    ):
+        train("chat.csv", tmp_path / "a", steps=1, listener="mlflow")
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
