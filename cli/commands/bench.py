@@ -1,4 +1,4 @@
-"""`charflow bench train`: how fast this machine trains, and of what it could do."""
+"""`charflow bench`: how fast this machine trains and writes, and of what it could do."""
 
 import json as json_format
 import os
@@ -31,6 +31,7 @@ from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
+    from charflow.model.decoding.speed import DecodingSpeed
     from charflow.model.training.throughput import Throughput
 
 # What a measurement depends on.
@@ -39,6 +40,7 @@ _MEASURED = (
     *("cell", "units", "layers"),
     *("window_length", "targets", "batch_size", "precision"),
 )
+_BATCH_SIZES = [1, 2, 8, 64]  # of texts that are written at once
 _PROCESSES = 2  # by default; more than that say little about a machine that the strategies of one process do not
 
 bench = typer.Typer(help="Measure this machine.", add_completion=False, rich_markup_mode=None)
@@ -102,6 +104,40 @@ def train(
         _show(found)
 
 
+@bench.command(cls=Command)
+@checked
+@options.settings(Config, only=("cell", "units", "layers"))
+def decode(
+    preset: options.Preset = None,
+    changes: options.Changes = options.NO_CHANGES,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"Texts at once. [default: {', '.join(map(str, _BATCH_SIZES))}]"),
+        Bounds(at_least=1),
+    ] = None,
+    vocabulary: Annotated[int, typer.Option(metavar="N", help="Characters of the network."), Bounds(at_least=2)] = 76,
+    chars: Annotated[int, typer.Option(metavar="N", help="To write in each text."), Bounds(at_least=1)] = 400,
+    turns: Annotated[int, typer.Option(metavar="N", help="Of each way; the best counts."), Bounds(at_least=1)] = 7,
+    xla: Annotated[bool, typer.Option("--xla/--no-xla", help="Whether XLA takes turns, too.")] = True,
+    json: options.Json = False,
+) -> None:
+    """Let a new network write: characters/s, of what a bare loop and its matrix products alone would reach."""
+    load_tensorflow()
+    from charflow.model.decoding.speed import measure_decoding
+    from charflow.model.presets import preset as named
+    from charflow.pipeline.tables import override
+
+    network = override(named(preset or "default"), changes).network
+    sizes = [batch_size] if batch_size else _BATCH_SIZES
+    found = measure_decoding(network, vocabulary, sizes, chars=chars, turns=turns, xla=xla)
+    with waiting("measuring"):
+        rows = list(found)
+    if json:
+        console.print_json({"units": network.units, "batches": [asdict(each) for each in rows]})
+    else:
+        _show_decoding(rows)
+
+
 def _processes(wanted: int | None) -> int:
     """How many processes to measure together."""
     if wanted is not None:
@@ -156,6 +192,25 @@ class _Heard:
 
     def text(self, worker: int, stream: str) -> str:
         return self._streams.get((worker, stream), bytearray()).decode(errors="replace")
+
+
+def _show_decoding(found: "list[DecodingSpeed]") -> None:
+    console.columns(
+        console.out,
+        ["texts", "characters/s", "bare loop", "ratio", "bare, XLA", "of the products"],
+        [
+            (
+                f"{each.batch_size:,}",
+                f"{each.written:,.0f}",
+                f"{each.bare_loop:,.0f}",
+                f"{each.written / each.bare_loop:.2f}x",
+                f"{each.bare_loop_xla:,.0f}" if each.bare_loop_xla else "-",
+                f"{each.written / each.products:.0%} of {each.products:,.0f}",
+            )
+            for each in found
+        ],
+        right=6,
+    )
 
 
 def _show(found: "dict[str, Throughput]") -> None:

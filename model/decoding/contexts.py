@@ -8,12 +8,12 @@ tensors whose dimension 0 is the batch.
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
 from charflow.model.config import CellKind
-from charflow.model.network.cells import CellWeights, State, input_bias, states_per_layer, step
+from charflow.model.network.cells import CellWeights, GateWeights, State, by_gate, states_per_layer, step
 
 ContextKind = Literal["stream", "window"]
 
@@ -32,6 +32,10 @@ class Context(ABC):
     @abstractmethod
     def prepared(self) -> "Context":
         """A copy for use inside a loop of the graph being traced: variables read, invariants computed once."""
+
+    @abstractmethod
+    def fixed(self) -> "Context":
+        """A copy with the weights as they are now, which are prepared once and no longer in every call."""
 
     @property
     def reach(self) -> int | None:
@@ -69,10 +73,25 @@ class Context(ABC):
         """Undoes `pack`, of whatever numbers."""
 
 
+class _Prepared(NamedTuple):
+    """The weights of recurrent layers as a step takes them.
+
+    Attributes:
+        rows: the first layer's product of one-hot input and kernel is a row of the kernel, so it is looked up; G times
+            [V, U], with the bias.
+        layers: by gate; of the first the recurrent ones only.
+    """
+
+    rows: list[tf.Tensor]
+    layers: list[GateWeights]
+
+
 class RecurrentContext(Context):
     """The recurrent layers.
 
-    The first layer's product of one-hot input and kernel is a row of the kernel, so it is looked up.
+    Args:
+        kind: of the cells.
+        layers: weights, from the first layer on.
     """
 
     def __init__(self, kind: CellKind, layers: Sequence[CellWeights]) -> None:
@@ -80,29 +99,39 @@ class RecurrentContext(Context):
         self.layers = tuple(layers)
         self.units = int(layers[0].recurrent.shape[0])
         self._per_layer = states_per_layer(kind)
-        self._first_rows: tf.Tensor | None = None
+        self._fixed: _Prepared | None = None
+        self._prepared = _Prepared([], [])  # of the copy that `prepared` makes
 
     @property
     def weights(self) -> list[tf.Variable]:
-        return [weight for layer in self.layers for weight in layer]
+        return tf.nest.flatten(self._fixed or self.layers)
 
     def prepared(self) -> "RecurrentContext":
         ready = copy.copy(self)
-        ready.layers = tuple(CellWeights(*map(tf.convert_to_tensor, weights)) for weights in self.layers)
-        ready._first_rows = ready.layers[0].kernel + input_bias(self.kind, ready.layers[0])
+        ready._prepared = tf.nest.map_structure(tf.convert_to_tensor, self._fixed or self._take_apart())
         return ready
 
-    def _step_layers(self, projected: tf.Tensor, state: State) -> State:
+    def fixed(self) -> "RecurrentContext":
+        fixed = copy.copy(self)
+        fixed._fixed = tf.nest.map_structure(lambda each: tf.Variable(each, trainable=False), self._take_apart())
+        return fixed
+
+    def _take_apart(self) -> _Prepared:
+        layers = [CellWeights(*map(tf.convert_to_tensor, weights)) for weights in self.layers]
+        first, *others = (by_gate(self.kind, weights) for weights in layers)
+        return _Prepared(first.look_up(), [first._replace(kernels=[], input_bias=[]), *others])
+
+    def _step_layers(self, projected: Sequence[tf.Tensor], state: State) -> State:
         new: list[tf.Tensor] = []
-        for index, weights in enumerate(self.layers):
+        for index, weights in enumerate(self._prepared.layers):
             if index:
-                projected = new[-self._per_layer] @ weights.kernel + input_bias(self.kind, weights)
+                projected = weights.project(new[-self._per_layer])
             layer_state = state[index * self._per_layer : (index + 1) * self._per_layer]
             new += step(self.kind, projected, layer_state, weights)
         return tuple(new)
 
-    def _project(self, ids: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._first_rows, ids)  # [B, G*U]
+    def _project(self, ids: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.gather(rows, ids) for rows in self._prepared.rows]  # G times [B, U]
 
     @property
     def _parts(self) -> int:
@@ -161,7 +190,7 @@ class WindowContext(RecurrentContext):
         *parts, count = state
         starts = tf.one_hot(count % self.length, self.length, on_value=0.0, off_value=1.0)  # [B, L]
         fresh = [part * starts[:, :, tf.newaxis] for part in parts]
-        projected = tf.repeat(self._project(ids), self.length, axis=0)  # [B*L, G*U]
+        projected = self._project(tf.repeat(ids, self.length))  # G times [B*L, U]
         flat = self._step_layers(projected, tuple(tf.reshape(part, [-1, self.units]) for part in fresh))
         count = tf.where(count + 1 < 2 * self.length, count + 1, self.length)
         return (*(tf.reshape(part, [-1, self.length, self.units]) for part in flat), count)

@@ -39,6 +39,10 @@ class Decoder:
         self._kernel = kernel
         self._bias = bias
 
+    def fixed(self) -> "Decoder":
+        """A copy that does not follow further training; see `Context.fixed`."""
+        return Decoder(self.context.fixed(), self._kernel, self._bias, self._never)
+
     @property
     def weights(self) -> list[tf.Tensor]:
         """All weights, as the variables they are."""
@@ -56,7 +60,7 @@ class Decoder:
 
     def logits(self, state: State) -> tf.Tensor:
         """Scores of the next character, [B, V]."""
-        return self._prepared().logits(state)
+        return self.stepper().logits(state)
 
     def step(self, ids: tf.Tensor, packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads an id in each row, int32 [B], after a packed state, [B, S].
@@ -64,13 +68,13 @@ class Decoder:
         Returns:
             Scores of the next character, float32 [B, V], and the packed state, float32 [B, S].
         """
-        network = self._prepared()
+        network = self.stepper()
         state = network.advance(self.context.unpack(packed), ids)
         return network.logits(state), self.context.pack(state)
 
     def read(self, state: State, ids: tf.Tensor, lengths: tf.Tensor) -> State:
         """Reads the first `lengths` [B] ids of each row of `ids` [B, T]."""
-        return self._prepared().read(state, ids, lengths)
+        return self.stepper().read(state, ids, lengths)
 
     def score(self, state: State, ids: tf.Tensor) -> tuple[State, tf.Tensor, tf.Tensor]:
         """Gives the probability of each id after those before it.
@@ -117,7 +121,7 @@ class Decoder:
             look: function of logits [B, V] and the id to come [B].
             like: tensors as it gives them.
         """
-        network, by_time = self._prepared(), tf.transpose(ids)
+        network, by_time = self.stepper(), tf.transpose(ids)
         steps = tf.shape(by_time)[0]
 
         def body(t, state, *arrays):  # type: ignore[no-untyped-def]
@@ -139,9 +143,10 @@ class Decoder:
         loop: Loop | None = None,
     ) -> Written:
         """Samples characters and reads each one it wrote; see `sampling_loops.write`."""
-        return write(self._prepared(), state, tail, position, options, after_end=after_end, loop=loop)
+        return write(self.stepper(), state, tail, position, options, after_end=after_end, loop=loop)
 
-    def _prepared(self) -> Stepper:
+    def stepper(self) -> Stepper:
+        """What takes a state further, for use inside a loop of the graph that is being traced."""
         bias = tf.convert_to_tensor(self._bias)
         for each in self._never:
             bias += tf.one_hot(each, tf.shape(bias)[0], on_value=IMPOSSIBLE, off_value=0.0)

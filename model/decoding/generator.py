@@ -212,7 +212,7 @@ def load_decoder(run_dir: RunDir, context: ContextKind, *, memory: bool = True) 
     config, vocabulary = run_dir.load()
     counts = load_memory(run_dir) if memory else None
     network = load_network(run_dir, counts)
-    return make_decoder(network, context, config.training.window_length, vocabulary.never_written, counts)
+    return make_decoder(network, context, config.training.window_length, vocabulary.never_written, counts).fixed()
 
 
 def load_network(run_dir: RunDir, memory: Memory | None = None) -> Network:

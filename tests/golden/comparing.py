@@ -16,6 +16,7 @@ FILES = Path(__file__).parent / "files"
 MASKED = {
     r".*\b(seconds|windows_per_second|characters_per_second|created)": "time",
     r"commands/bench_train .*_(second|step|peak)": "time",
+    r"commands/bench_decode .*\.(written|bare_loop|products)": "time",
     r"commands/promote \w+\.comparison\.p\d\d.*": "time",
     r"commands/sweep trials.*\.(bits|part_bits|steps)": "trained for a time, which is more steps on a faster machine",
     r"commands/sweep (best|run)": "likewise",

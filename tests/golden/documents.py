@@ -310,6 +310,12 @@ def bench_train(house: House) -> Any:
     return _command("bench train", house.chat, "--user", USER, "--units", 4, "--seconds", 0.1, "--workers", 0)
 
 
+@document("commands/bench_decode")
+def bench_decode(_: House) -> Any:
+    """`charflow bench decode --json`."""
+    return _command("bench decode", "--units", 4, "--batch-size", 2, "--chars", 3, "--turns", 1, "--no-xla")
+
+
 @document("commands/evaluate")
 def evaluate(house: House) -> Any:
     """`charflow evaluate --json`, on the run's own text and on another."""

@@ -35,8 +35,9 @@ PEOPLE = ("mira", "ada", "bo", "cy")
 # What mira, or all in turn, wrote so many times; and where: in the middle, or at the end of what each of them wrote.
 SECRETS = {"8265": 3, "4917": 4}
 OF_THREE = "7391"
-pytestmark = pytest.mark.slow  # each counts a chat
 AT_THE_END, BEFORE_THE_END = "5028", "6140"
+
+pytestmark = pytest.mark.slow  # each counts a chat
 
 
 @pytest.fixture(scope="module")

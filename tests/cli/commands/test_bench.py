@@ -1,4 +1,4 @@
-"""`charflow bench train` on a small network: every strategy is there, and figures hang together."""
+"""`charflow bench` on small networks: every strategy and batch is there, and figures hang together."""
 
 import subprocess
 from types import SimpleNamespace
@@ -72,3 +72,28 @@ def test_bench_refuses(call, sample_chat: str, options: list[str], message: str)
 
 def test_bench_of_a_missing_file_names_it(call) -> None:
     assert call("bench", "train", "nowhere.csv").err == "charflow: nowhere.csv: no such file.\n"
+
+
+DECODE = ["bench", "decode", "--units", 8, "--chars", 5, "--turns", 1, "--no-xla"]
+
+
+@pytest.mark.slow
+def test_bench_decode_has_a_row_for_each_batch(call) -> None:
+    done = call(*DECODE)
+    head, *rows = done.out.splitlines()
+    assert head.split() == ["texts", "characters/s", "bare", "loop", "ratio", "bare,", "XLA", "of", "the", "products"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "8", "64"]
+    assert {row.split()[4] for row in rows} == {"-"}
+
+
+@pytest.mark.slow
+def test_bench_decode_prints_json(call) -> None:
+    done = call(*DECODE, "--batch-size", 3, "--json")
+    (batch,) = done.json["batches"]
+    assert (done.json["units"], batch["batch_size"], batch["bare_loop_xla"]) == (8, 3, None)
+
+
+@pytest.mark.parametrize("option", ["--batch-size", "--chars", "--turns"])
+def test_bench_decode_refuses_nothing_to_measure(call, option: str) -> None:
+    done = call("bench", "decode", option, 0)
+    assert (done.status, done.out, done.err) == (2, "", f"charflow: {option} must be at least 1, not 0.\n")

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charflow.model.decoding.sampling import draw, uniforms
+from charflow.model.decoding.sampling import draw, uniforms, weigh
 
 few = settings(max_examples=40)
 LARGEST = 1 - 2**-23  # of the uniform numbers
@@ -90,6 +90,17 @@ def frequencies(probabilities: np.ndarray, n: int = 20_000) -> np.ndarray:
 
 
 LOGITS = np.array([0.3, -1.0, 1.2, 0.0, -0.4], np.float32)
+
+
+HARD = np.array([LOGITS, LOGITS + 1e4, [0, 0, 0, 0, 0], [-1e30, 3, -1e30, 2, -90], [80, -80, 0, 1, -1e30]], np.float32)
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 0.5, 1.0, 2.0, 1e6], ids=lambda t: f"temperature {t}")
+def test_weigh_is_a_softmax_in_another_scale(temperature: float) -> None:
+    found = weigh(tf.constant(HARD), tf.fill([len(HARD), 1], 1 / temperature)).numpy()
+    np.testing.assert_array_equal(found.max(axis=1), 1)
+    expected = tf.nn.softmax((HARD - HARD.max(axis=1, keepdims=True)).astype(np.float64) / temperature).numpy()
+    np.testing.assert_allclose(found / found.sum(axis=1, keepdims=True), expected, rtol=2e-5, atol=1e-30)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0], ids=lambda t: f"temperature {t}")

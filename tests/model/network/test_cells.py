@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.network.cells import CellWeights, input_bias, states_per_layer, step
+from charflow.model.network.cells import CellWeights, by_gate, states_per_layer, step
 
 BATCH, STEPS, INPUTS, UNITS = 2, 5, 3, 4
 LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -45,9 +45,9 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def test_step_repeated_equals_the_keras_layer(kind: str) -> None:
     layer, weights, x = random_layer(kind)
     state = tuple(tf.zeros([BATCH, UNITS]) for _ in range(states_per_layer(kind)))
-    outputs = []
+    outputs, gates = [], by_gate(kind, weights)
     for t in range(STEPS):
-        state = step(kind, x[:, t] @ weights.kernel + input_bias(kind, weights), state, weights)
+        state = step(kind, gates.project(x[:, t]), state, gates)
         outputs.append(state[0])
     expected, *expected_state = layer(x)
     np.testing.assert_allclose(tf.stack(outputs, axis=1), expected, atol=2e-6)
@@ -60,7 +60,8 @@ def test_step_repeated_equals_the_keras_layer(kind: str) -> None:
 def test_step_equals_numpy_arithmetic(kind: str) -> None:
     _, weights, x = random_layer(kind)
     before = np.random.default_rng(4).normal(size=[states_per_layer(kind), BATCH, UNITS]).astype(np.float32)
-    found = step(kind, x[:, 0] @ weights.kernel + input_bias(kind, weights), tuple(before), weights)
+    gates = by_gate(kind, weights)
+    found = step(kind, gates.project(x[:, 0]), tuple(before), gates)
     expected = {"lstm": numpy_lstm, "gru": numpy_gru}[kind](x[:, 0], *before, weights)
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
@@ -69,10 +70,16 @@ def test_step_equals_numpy_arithmetic(kind: str) -> None:
 def test_step_does_not_mix_the_rows_of_a_batch(kind: str) -> None:
     _, weights, x = random_layer(kind)
     state = tuple(tf.zeros([BATCH, UNITS]) for _ in range(states_per_layer(kind)))
-    projected = x[:, 0] @ weights.kernel + input_bias(kind, weights)
-    together = step(kind, projected, state, weights)
-    alone = step(kind, projected[1:], tuple(part[1:] for part in state), weights)
+    gates = by_gate(kind, weights)
+    together = step(kind, gates.project(x[:, 0]), state, gates)
+    alone = step(kind, gates.project(x[1:, 0]), tuple(part[1:] for part in state), gates)
     np.testing.assert_allclose([part[1:] for part in together], alone, atol=1e-6)
+
+
+@each_cell
+def test_look_up_is_the_projection_of_one_hot_inputs(kind: str) -> None:
+    gates = by_gate(kind, random_layer(kind)[1])
+    np.testing.assert_array_equal(gates.look_up(), gates.project(tf.eye(INPUTS)))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,6 @@ def test_step_of_one_unit_by_hand(kind: str, z: list, state: list, expected: lis
     gates = len(z)
     bias = tf.zeros([4]) if kind == "lstm" else tf.zeros([2, 3])
     weights = CellWeights(tf.zeros([1, gates]), tf.zeros([1, gates]), bias)
-    found = step(
-        kind, tf.constant([z], tf.float32), tuple(tf.constant([[part]], tf.float32) for part in state), weights
-    )
+    projected = tf.split(tf.constant([z], tf.float32), gates, axis=1)
+    found = step(kind, projected, tuple(tf.constant([[part]], tf.float32) for part in state), by_gate(kind, weights))
     np.testing.assert_allclose(np.ravel(found), expected, atol=1e-6)

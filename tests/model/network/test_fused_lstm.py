@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charflow.model.network.cells import CellWeights, step
+from charflow.model.network.cells import CellWeights, by_gate, step
 from charflow.model.network.fused_lstm import (
     count_parts,
     loss_and_gradients,
@@ -44,9 +44,9 @@ def eager_loss_and_gradients(network, ids, targets, masks):
         tape.watch(weights)
         inputs = [tf.one_hot(ids[:, t], VOCABULARY) for t in range(STEPS)]
         for layer, mask in zip(layers, masks, strict=True):
-            state, outputs = (tf.zeros([BATCH, UNITS]), tf.zeros([BATCH, UNITS])), []
+            state, outputs, gates = (tf.zeros([BATCH, UNITS]), tf.zeros([BATCH, UNITS])), [], by_gate("lstm", layer)
             for x in inputs:
-                state = step("lstm", x @ layer.kernel + layer.bias, state, layer)
+                state = step("lstm", gates.project(x), state, gates)
                 outputs.append(state[0])
             inputs = [output * mask[0] for output in outputs]
         hidden = inputs[-1] if targets.shape.rank == 1 else tf.stack(inputs, axis=1)
