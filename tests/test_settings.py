@@ -44,6 +44,11 @@ def settings_classes() -> list[type]:
     return list(found.values())
 
 
+def is_protocol(kind: type) -> bool:
+    """Whether a class only says what others have: charflow calls that."""
+    return getattr(kind, "_is_protocol", False)
+
+
 def public_functions() -> Iterator[tuple[str, Any]]:
     """Functions and methods of the public names; what a dataclass makes of itself is not among them."""
     for package in PACKAGES:
@@ -51,7 +56,7 @@ def public_functions() -> Iterator[tuple[str, Any]]:
             value = getattr(package, name)
             if inspect.isfunction(value):
                 yield name, value
-            elif inspect.isclass(value) and not issubclass(value, Exception):
+            elif inspect.isclass(value) and not issubclass(value, Exception) and not is_protocol(value):
                 for attribute, member in vars(value).items():
                     function = getattr(member, "__func__", member)
                     ours = attribute == "__init__" if attribute.startswith("_") else True

@@ -27,7 +27,7 @@ def generator(trained_run: Path) -> Generator:
 @pytest.fixture(scope="session")
 def remembering(tmp_path_factory: pytest.TempPathFactory, sample_chat: str) -> Path:
     """A run of two GRU layers with a memory of counts."""
-    small = {"cell": "gru", "layers": 2, "units": 8, "window_length": 8, "batch_size": 8, "evaluations": 1}
+    small = {"cell": "gru", "layers": 2, "units": 32, "window_length": 8, "batch_size": 8, "evaluations": 1}
 
     def make(folder: Path) -> None:
         train(sample_chat, folder / "a", users="mira", steps=6, memory="person", cached=False, **small)

@@ -65,7 +65,8 @@ def change_weights(version_folder: Path) -> None:
     names = list(reader.get_variable_to_shape_map())
     values = [reader.get_tensor(name) for name in names]
     halved = [value / 2 if getattr(value, "dtype", None) == np.float32 else value for value in values]
-    assert sum(a is not b for a, b in zip(values, halved, strict=True)) == 5  # kernel, recurrent, bias, dense's two
+    of_gates, dense = 2 * 4, 2
+    assert sum(a is not b for a, b in zip(values, halved, strict=True)) == of_gates + dense
     tf.raw_ops.SaveV2(
         prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=[*map(tf.constant, halved)]
     )

@@ -30,7 +30,7 @@ def test_changes_win_over_the_file_and_that_over_the_preset(tmp_path: Path) -> N
 
 
 def test_resumed_run_keeps_its_settings() -> None:
-    resumed: Any = SimpleNamespace(load=lambda: (preset("default"), None))
+    resumed: Any = SimpleNamespace(load=lambda: (preset("default"), None), checkpoints=Path("none"))
     assert configure([], {"training": {"steps": 9}}, resumed=resumed).training.steps == 9
     with pytest.raises(SettingError, match=r"^A resumed run keeps its settings: leave preset and config out\.$"):
         configure([], {}, name="tutorial", file=Path("a.toml"), resumed=resumed)
@@ -72,7 +72,7 @@ def test_run_that_starts_from_another_takes_no_preset_and_goes_on_under_any_spel
     ):
         configure(["chat.csv"], changes, name="default")
     saved = configure(["chat.csv"], changes)
-    resumed: Any = SimpleNamespace(load=lambda: (saved, None))
+    resumed: Any = SimpleNamespace(load=lambda: (saved, None), checkpoints=Path("none"))
     assert configure([], {"training": {"start_from": f"{base}/../base"}}, resumed=resumed) == saved
     with pytest.raises(SettingError, match="leave start_from out"):
         configure([], {"training": {"start_from": "other"}}, resumed=resumed)
