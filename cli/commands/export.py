@@ -64,7 +64,6 @@ def export(
     if litert:
         _export_litert(run, to, json=json)
         return
-    from charflow.export.publish import export_run
     from charflow.model.run.run_dir import holds_runs
 
     wanted: dict[str, Any] = {"settings": SamplingSettings(**changes), "context": context, "limits": Limits(**limits)}
@@ -73,6 +72,12 @@ def export(
             raise UserError("--version is of one model, and each of these gets its next: leave it out.")
         _export_people(run, to, wanted, json=json)
         return
+    _export_one(run, to, {**wanted, "version": version}, json=json)
+
+
+def _export_one(run: Path, base: Path, wanted: dict[str, Any], *, json: bool) -> None:
+    from charflow.export.publish import export_run
+
     found: list[Finding] = []
     checked: list[Path] = []
 
@@ -83,7 +88,7 @@ def export(
 
     try:
         with waiting("exporting and checking"):
-            published = export_run(run, to, version=version, verify=verify, **wanted)
+            published = export_run(run, base, verify=verify, **wanted)
     except UserError:
         if found:
             _show(checked[0], found, json=json)

@@ -91,19 +91,7 @@ class Trainer:
         self._guard = DivergenceGuard(config, run_dir, text.vocabulary.size)
         self._stop = StopRequest()
         self._chief = self._make_chief() if self._placement.chief else None
-        self._loop = Loop(
-            training=training,
-            text=text,
-            plan=self.plan,
-            timetable=self._timetable,
-            progress=self._progress,
-            steps=steps,
-            agreement=self._agreement,
-            guard=self._guard,
-            stop=self._stop,
-            listener=listener,
-            chief=self._chief,
-        )
+        self._loop = self._make_loop(steps)
 
     def _make_chief(self) -> Chief:
         return Chief(
@@ -118,6 +106,21 @@ class Trainer:
             stop=self._stop,
             listener=self._listener,
             memory=self._memory,
+        )
+
+    def _make_loop(self, steps: Steps) -> Loop:
+        return Loop(
+            training=self._config.training,
+            text=self._text,
+            plan=self.plan,
+            timetable=self._timetable,
+            progress=self._progress,
+            steps=steps,
+            agreement=self._agreement,
+            guard=self._guard,
+            stop=self._stop,
+            listener=self._listener,
+            chief=self._chief,
         )
 
     def start_from(self, base: Base) -> None:
