@@ -12,14 +12,13 @@ from charflow.cli.modes import mode
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
-from charflow.pipeline.errors import SettingError, counted, quoted, quoted_list
+from charflow.pipeline.errors import SettingError, counted, quoted_list
 from charflow.pipeline.formats.csv_format import CsvFormat
 
 if TYPE_CHECKING:
     from charflow.model.evaluation.evaluation import Evaluation
     from charflow.model.evaluation.run_evaluation import Judgement
 
-_SHOWN = 60  # characters of a copied run
 _BASE = "the run that it started from"
 
 
@@ -128,11 +127,12 @@ def _show(model: str, judged: "Judgement", available: int) -> None:
 
 def by_heart(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Writes what a model knows by heart, as rows."""
+    from charflow.model.evaluation.memorisation import copied_from
+
     shares = " and ".join(f"{share:.2%} at temperature {name}" for name, share in report["copied"].items())
     rows = [("copied", f"{shares} of what it writes, in runs of {report['run_length']} characters and more")]
     if report["longest"]:
-        text = f": {quoted(report['text'], _SHOWN)}" if report["text"] else ""  # a folder for the hub leaves it out
-        rows.append(("longest copy", f"{counted(report['longest'], 'character')}, in {report['place']}{text}"))
+        rows.append(("longest copy", f"{counted(report['longest'], 'character')}, in {copied_from(report)}"))
     if planted := report["canaries"]:
         rows.append(
             (

@@ -109,11 +109,9 @@ def warnings_of(report: Mapping[str, Any] | None) -> list[str]:
         return []
     found = []
     if (share := max(report["copied"].values())) > MOST_COPIED:
-        text = f": {quoted(report['text'], _SHOWN)}" if report["text"] else ""  # a folder for the hub leaves it out
         found.append(
             f"{share:.1%} of what the model writes stands in its training text in runs of {report['run_length']} "
-            f"characters and more; the longest, {counted(report['longest'], 'character')}, is in "
-            f"{report['place']}{text}."
+            f"characters and more; the longest, {counted(report['longest'], 'character')}, is in {copied_from(report)}."
         )
     if (canaries := report["canaries"]) and canaries["known"]:
         found.append(
@@ -122,6 +120,12 @@ def warnings_of(report: Mapping[str, Any] | None) -> list[str]:
             "often."
         )
     return found
+
+
+def copied_from(report: Mapping[str, Any]) -> str:
+    """The place of the longest copy, and its text, which a folder for the hub leaves out."""
+    place: str = report["place"]
+    return f"{place}: {quoted(report['text'], _SHOWN)}" if report["text"] else place
 
 
 def without_text(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
