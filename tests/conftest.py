@@ -14,14 +14,11 @@ import pandas as pd
 import pytest
 
 from tests import forked
-from tests.support import ROOT, Outcome, made_once, shared_folder, uses
+from tests.support import ROOT, XLA_CACHE, Outcome, made_once, shared_folder, uses
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its start-up lines hide the tests'
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # a GPU rounds float32 products to 10 bits: 1e-4 where we allow 1e-6
-os.environ.setdefault(  # a second of each process that trains a network like one before; the code is the same
-    "TF_XLA_FLAGS",
-    f"--tf_xla_persistent_cache_directory={ROOT / '.pytest_cache' / 'xla'} --tf_xla_persistent_cache_device_types=CPU",
-)
+os.environ.setdefault("TF_XLA_FLAGS", XLA_CACHE)
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # an example may take long on a busy machine
 hypothesis.settings.load_profile("untimed")

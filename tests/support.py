@@ -20,6 +20,9 @@ from charflow.model.decoding.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 THOROUGH = bool(os.environ.get("CHARFLOW_THOROUGH"))  # take the time for what the suite otherwise does in a short way
+XLA_CACHE = (  # a second of each process that trains a network like one before; the code is the same
+    f"--tf_xla_persistent_cache_directory={ROOT / '.pytest_cache' / 'xla'} --tf_xla_persistent_cache_device_types=CPU"
+)
 USUAL = {sampler.name: sampler.usual for sampler in SAMPLERS}  # every sampler at work
 
 

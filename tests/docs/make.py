@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docs.blocks import read_blocks, rewritten
 from tests.docs.pages import PAGES, QUICK_START, changed, run
 from tests.docs.session import BlockError
-from tests.support import ROOT
+from tests.support import ROOT, XLA_CACHE
 
 
 def main(pages: list[Path]) -> None:
@@ -38,8 +38,5 @@ def main(pages: list[Path]) -> None:
 
 if __name__ == "__main__":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    cache = ROOT / ".pytest_cache" / "xla"
-    os.environ["TF_XLA_FLAGS"] = (
-        f"--tf_xla_persistent_cache_directory={cache} --tf_xla_persistent_cache_device_types=CPU"
-    )
+    os.environ["TF_XLA_FLAGS"] = XLA_CACHE
     main([Path(name).resolve() for name in sys.argv[1:]] or PAGES)
