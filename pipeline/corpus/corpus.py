@@ -1,8 +1,8 @@
 """Turns messages into one encoded text: the ids that windows are cut from.
 
-`kept_texts` reads and normalises the messages that count, `joined_texts` joins them, `held_out` says which are for
-training; this module encodes them, those first; `windows` cuts the result. N is the number of characters. Everything is
-decided by `CorpusSettings` and the files' content.
+`gathering` reads the messages that count, normalised by `kept_texts` and joined by `joined_texts`, and `held_out` says
+which are for training; this module encodes them, those first; `windows` cuts the result. N is the number of characters.
+Everything is decided by `CorpusSettings` and the files' content.
 """
 
 import json
@@ -13,19 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from charflow.pipeline.code_points import COUNTED
 from charflow.pipeline.corpus.cache import FACTS, CorpusCache
 from charflow.pipeline.corpus.facts import Fingerprint, facts_of
+from charflow.pipeline.corpus.gathering import gather
 from charflow.pipeline.corpus.held_out import Tails
 from charflow.pipeline.corpus.joined_texts import JoinedTexts, first_texts
-from charflow.pipeline.corpus.kept_texts import (
-    Tally,
-    kept_texts,
-    make_vocabulary,
-    separator,
-    tail_start,
-    without_last_separator,
-)
+from charflow.pipeline.corpus.kept_texts import make_vocabulary, separator, tail_start
 from charflow.pipeline.corpus.settings import CorpusSettings, Fraction, HeldOut, HeldOutBy
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import UserError
@@ -199,30 +192,18 @@ def build_corpus(
 
 
 def _read(messages: Messages, settings: CorpusSettings, vocabulary: Vocabulary | None) -> Corpus:
-    tally, counts, tails = Tally(messages, settings), np.zeros(COUNTED, np.int64), Tails(settings.held_out)
-    whole, batches = settings.fraction == 1, []
-    for texts, whose, verdicts in kept_texts(messages, settings):
-        batches.append(JoinedTexts.of(texts, whose, settings.text))
-        tally.add(verdicts)
-        if whole and not vocabulary:  # while the next rows are read
-            batches[-1].count_in(counts, settings.text)
-    n_used = tally.used()
-    if not whole:
-        batches = list(first_texts(batches, n_used))
-    for batch in batches:
-        tails.count(batch.whose)
-        if not whole and not vocabulary:
-            batch.count_in(counts, settings.text)
-    vocabulary = vocabulary or make_vocabulary(without_last_separator(counts, settings.text), settings)
-    ids, n_held_out = _encode(batches, tails, vocabulary, settings.text)
+    kept: list[JoinedTexts] = []
+    found = gather(messages, settings, kept, counting=vocabulary is None)
+    vocabulary = vocabulary or make_vocabulary(found.counts, settings)
+    ids, n_held_out = _encode(first_texts(kept, found.n_used), found.tails, vocabulary, settings.text)
     return Corpus(
         ids=ids,
         split=tail_start(len(ids), len(ids) - n_held_out, settings.held_out),
         vocabulary=vocabulary,
         rows=messages.all_rows,
-        dropped=tally.dropped(n_used),
-        messages=n_used,
-        held_out_messages=tails.messages,
+        dropped=found.dropped,
+        messages=found.n_used,
+        held_out_messages=found.tails.messages,
         noticed=messages.noticed,
         settings=settings,
     )

@@ -99,7 +99,7 @@ class JoinedTextsOnDisk:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def add(self, batch: JoinedTexts) -> None:
+    def append(self, batch: JoinedTexts) -> None:
         """Writes a batch behind those that are there; raises UserError where the disk is full."""
         try:
             for part in (np.array([len(batch.whose), len(batch.text)]), *batch):

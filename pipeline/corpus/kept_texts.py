@@ -174,14 +174,6 @@ def opening(settings: "TextSettings") -> str:
     return REPLY if settings.reply else separator(settings)
 
 
-def without_last_separator(counts: np.ndarray, settings: "TextSettings") -> np.ndarray:
-    """Takes out of the counts [COUNTED] of all texts, each with its separator, the one that the last has not."""
-    counts = counts.copy()
-    if not settings.ends:
-        counts[ord(separator(settings))] -= 1
-    return counts
-
-
 def make_vocabulary(counts: np.ndarray, settings: "CorpusSettings") -> Vocabulary:
     """Makes the vocabulary of what is to be learned.
 

@@ -11,22 +11,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
-from charflow.pipeline.code_points import COUNTED
 from charflow.pipeline.corpus.facts import Fingerprint
+from charflow.pipeline.corpus.gathering import gather
 from charflow.pipeline.corpus.held_out import Tails
-from charflow.pipeline.corpus.joined_texts import JoinedTexts, JoinedTextsOnDisk, first_texts
-from charflow.pipeline.corpus.kept_texts import (
-    Tally,
-    kept_texts,
-    make_vocabulary,
-    tail_start,
-    without_last_separator,
-)
+from charflow.pipeline.corpus.joined_texts import JoinedTextsOnDisk
+from charflow.pipeline.corpus.kept_texts import make_vocabulary, tail_start
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import with_ids
 from charflow.pipeline.errors import SettingError, UserError, reason
@@ -134,26 +129,14 @@ def _survey(
     progress: Progress,
 ) -> tuple[Manifest, Tails, JoinedTextsOnDisk]:
     """Reads the messages, counts all that must be known before the first is encoded, and writes down what is not."""
-    tally, counts, tails = Tally(messages, settings), np.zeros(COUNTED, np.int64), Tails(settings.held_out)
-    kept, whole = JoinedTextsOnDisk(folder), settings.fraction == 1
-    for texts, whose, verdicts in kept_texts(messages, settings):
-        kept.add(batch := JoinedTexts.of(texts, whose, settings.text))
-        tally.add(verdicts)
-        if whole:
-            tails.count(batch.whose)
-            if not begun:
-                batch.count_in(counts, settings.text)
-        progress("counting", tally.rows / messages.rows)
-    n_used = tally.used()
-    if not whole:
-        _count_first(counts, tails, kept, settings, n_used, progress)
+    kept = JoinedTextsOnDisk(folder)
+    found = gather(messages, settings, kept, counting=not begun, progress=partial(progress, "counting"))
     if begun:
-        return begun, tails, kept
-    counts = without_last_separator(counts, settings.text)
-    vocabulary = make_vocabulary(counts, settings)
+        return begun, found.tails, kept
+    vocabulary, characters = make_vocabulary(found.counts, settings), int(found.counts.sum())
     with replacing(folder / VOCABULARY) as beside:
         vocabulary.save(beside)
-    _check_shards(int(counts.sum()), origin.shard_characters)
+    _check_shards(characters, origin.shard_characters)
     manifest = Manifest(
         origin=origin,
         vocabulary_sha256=sha256_of(folder / VOCABULARY),
@@ -161,13 +144,13 @@ def _survey(
         rows=messages.all_rows,
         noticed=asdict(messages.noticed),
         users=settings.people,
-        dropped=tally.dropped(n_used),
-        messages=n_used,
-        held_out_messages=tails.messages,
-        characters=int(counts.sum()),
+        dropped=found.dropped,
+        messages=found.n_used,
+        held_out_messages=found.tails.messages,
+        characters=characters,
     )
     manifest.save(folder / PROGRESS)
-    return manifest, tails, kept
+    return manifest, found.tails, kept
 
 
 def _check_shards(characters: int, size: int) -> None:
@@ -179,23 +162,6 @@ def _check_shards(characters: int, size: int) -> None:
             count=f"{n_shards:,}",
             least=f"{-(-characters // _MOST_SHARDS):,}",
         )
-
-
-def _count_first(
-    counts: np.ndarray,
-    tails: Tails,
-    kept: JoinedTextsOnDisk,
-    settings: CorpusSettings,
-    n_used: int,
-    progress: Progress,
-) -> None:
-    """Counts the first `n_used` kept messages, and their characters, separators included."""
-    left = n_used
-    for batch in first_texts(kept, n_used):
-        tails.count(batch.whose)
-        batch.count_in(counts, settings.text)
-        left -= len(batch.whose)
-        progress("counting", 1 - left / n_used)
 
 
 def _write_shards(

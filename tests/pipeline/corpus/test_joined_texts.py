@@ -65,7 +65,7 @@ def test_first_texts_end_with_the_last_that_is_wanted(n_texts: int, sizes: list[
 def test_joined_texts_come_back_from_disk_as_often_as_they_are_read(tmp_path: Path) -> None:
     kept = JoinedTextsOnDisk(tmp_path)
     for batch in BATCHES:
-        kept.add(batch)
+        kept.append(batch)
     for _ in range(2):
         assert [[part.tolist() for part in batch] for batch in kept] == [
             [part.tolist() for part in batch] for batch in BATCHES
