@@ -1,18 +1,25 @@
 """Saves and restores a run: weights, optimizer and progress, best and latest.
 
-`trainer` saves; `trainer`, `generator` and `export` restore. TensorFlow writes a checkpoint's index last, so a crash or
-a full disk while saving leaves the one before it intact. The list of checkpoints that TensorFlow keeps beside them is
-written for other tools and not read here: a power cut may tear it.
+`trainer` saves; `trainer`, `generator` and `export` restore. While a run trains, a `Snapshot` is written by a thread.
+TensorFlow writes a checkpoint's index last, so a crash or a full disk while saving leaves the one before it intact. The
+list of checkpoints that TensorFlow keeps beside them is written for other tools and not read here: a power cut may tear
+it.
 """
 
 import math
 import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from charflow.model.free_memory import free_memory
 from charflow.model.memory.memory import Memory
+from charflow.model.run.snapshot import Snapshot
 from charflow.model.run.weights_file import read_weights, step_of, weights_file
 from charflow.pipeline.errors import UserError, reason
 
@@ -67,18 +74,52 @@ class Checkpoints:
         self._model, self._memory = model, memory
         self._checkpoint = tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
         self._latest, self._best, self._kept = folder / _LATEST, folder / _BEST, kept
+        self._writing: Future[None] | None = None
 
     def save_latest(self, step: int) -> None:
-        """Saves where the run stands.
+        """Saves where the run stands, and comes back when that is written.
 
         Raises:
             UserError: the disk is full or the folder cannot be written.
         """
-        self._save(self._latest, step, kept=self._kept)
+        self._save(self._latest, step, self._checkpoint.write, kept=self._kept)
 
     def save_best(self, step: int) -> None:
-        """Saves the best weights so far; raises as `save_latest`."""
-        self._save(self._best, step, kept=1)
+        """Saves the best weights so far; as `save_latest`."""
+        self._save(self._best, step, self._checkpoint.write, kept=1)
+
+    def save(self, step: int, *, best: bool = False) -> None:
+        """Copies where the run stands, and has a thread save that; first as the best so far, if it is.
+
+        It is written at once where the memory for the copy, as much as weights and optimizer take, is not free.
+
+        Raises:
+            UserError: as `save_latest`; of the save before this one, or of this where it is written at once.
+        """
+        self.wait()
+        free = free_memory()
+        if free is not None and free < self._snapshot.n_bytes:
+            self._save_both(step, self._checkpoint.write, best=best)
+            return
+        self._snapshot.take()
+        thread = ThreadPoolExecutor(1, "checkpoints")
+        self._writing = thread.submit(self._save_snapshot, step, best=best)
+        thread.shutdown(wait=False)  # when this is done; the interpreter's end waits for it
+
+    def wait(self) -> None:
+        """Waits until what is being saved is written; raises as `save_latest`, once."""
+        if self._writing:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Makes ready for `save`, and leaves when all is written, whatever happens inside; raises as `save_latest`."""
+        _ = self._snapshot
+        try:
+            yield
+        finally:
+            self.wait()
 
     def restore_latest(self) -> list[str]:
         """Continues where the run stood; at the beginning where it was stopped before its first save.
@@ -87,8 +128,9 @@ class Checkpoints:
             Names of checkpoints that are damaged, for which the one before them was taken.
 
         Raises:
-            UserError: all of them are damaged.
+            UserError: all of them are damaged; or as `wait`.
         """
+        self.wait()
         damaged: list[str] = []
         for path in _existing(self._latest, whole=False):
             try:
@@ -107,8 +149,9 @@ class Checkpoints:
         """Takes the best weights; those of the latest checkpoint where no best one was saved yet, or of a file of them.
 
         Raises:
-            UserError: there is no checkpoint, or it is damaged.
+            UserError: there is no checkpoint, or it is damaged; or as `wait`.
         """
+        self.wait()
         if file := _file_alone(self._best.parent):
             read_weights(file, self._model, self._memory)
             self._weigh()
@@ -133,11 +176,26 @@ class Checkpoints:
         if self._memory:
             self._memory.weigh()
 
-    def _save(self, folder: Path, step: int, *, kept: int) -> None:
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self._checkpoint)
+
+    def _save_snapshot(self, step: int, *, best: bool) -> None:
+        try:
+            self._save_both(step, self._snapshot.write, best=best)
+        finally:
+            self._snapshot.drop()
+
+    def _save_both(self, step: int, write: Callable[[str], object], *, best: bool) -> None:
+        if best:
+            self._save(self._best, step, write, kept=1)
+        self._save(self._latest, step, write, kept=self._kept)
+
+    def _save(self, folder: Path, step: int, write: Callable[[str], object], *, kept: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         before, intact = set(folder.iterdir()), _existing(folder)
         try:
-            self._checkpoint.write(str(folder / f"ckpt-{step}"))
+            write(str(folder / f"ckpt-{step}"))
             # Those of later steps are of a time that the run has gone back from.
             keep = [path for path in _existing(folder) if _step(path) <= step][:kept]
             tf.compat.v1.train.update_checkpoint_state(
@@ -153,6 +211,8 @@ class Checkpoints:
         for path in set(_existing(folder, whole=False)) - set(keep):
             for file in folder.glob(f"{path.name}.*"):
                 file.unlink()
+        for unfinished in folder.glob("ckpt-*_temp"):  # of a run that was killed while it saved
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def best_step(folder: Path) -> int | None:

@@ -94,7 +94,7 @@ class Chief:
         found = evaluate_held_out(self._evaluate, self.text, PART)
         if found:
             self.guard.check_held_out(step, found.bits_per_char)
-        self.guard.check_weights(step, self.network.model.get_weights())
+        self.guard.check_weights(step, self.network.model.weights)
         train_bits = self._train_bits(since=self.last_evaluated)
         row = {
             "step": step,
@@ -112,19 +112,19 @@ class Chief:
         bits = found.bits_per_char if found and by_held_out else train_bits
         better = self._improves(math.inf if bits is None else bits)
         self.run_dir.append_metrics(row)  # first: a row of a step that was not saved is dropped on resuming
-        if better:
-            self.checkpoints.save_best(step)
-        self.checkpoints.save_latest(step)
+        self.checkpoints.save(step, best=better)
         if time.monotonic() - self._drawn >= _DRAWN_EVERY:
             self.draw()
         self.listener.evaluated(row)
         return self.progress.is_out_of(self.config.training.patience)
 
-    def save(self, step: int) -> None:
-        """Saves where the run stands."""
+    def save(self, step: int, *, before_leaving: bool = False) -> None:
+        """Saves where the run stands; waits for that where no step follows."""
         self._weigh_memory()
-        self.guard.check_weights(step, self.network.model.get_weights())
-        self.checkpoints.save_latest(step)
+        self.guard.check_weights(step, self.network.model.weights)
+        self.checkpoints.save(step)
+        if before_leaving:
+            self.checkpoints.wait()
 
     def sample(self, step: int, *, best: bool = False) -> None:
         """Lets the weights write, and keeps the texts."""

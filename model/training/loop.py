@@ -136,7 +136,7 @@ class Loop:
         if self.chief:
             if before_leaving:
                 self.listener.ending(f"saving step {step:,}")
-            self.chief.save(step)
+            self.chief.save(step, before_leaving=before_leaving)
 
     def _sample(self, step: int) -> None:
         if self.chief:

@@ -5,6 +5,7 @@ due and `chief` does it. What happens on the way is told to a listener (see `rep
 """
 
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 
 import tensorflow as tf
 
@@ -88,7 +89,7 @@ class Trainer:
         replies, batch_size = text.vocabulary.replies, self.plan.batch_size
         steps = Steps(strategy, self.network, optimizer, training, batch_size, replies=replies)
         self._agreement = Agreement(strategy)
-        self._guard = DivergenceGuard(config, run_dir, text.vocabulary.size)
+        self._guard = DivergenceGuard(config, run_dir, text.vocabulary.size, self._checkpoints.wait)
         self._stop = StopRequest()
         self._chief = self._make_chief() if self._placement.chief else None
         self._loop = self._make_loop(steps)
@@ -166,7 +167,13 @@ class Trainer:
         if self._chief:
             writer = tf.summary.create_file_writer(str(self._run_dir.logs))
         try:
-            with self._stop, writer.as_default(), naming_lost_peers(self._placement), self._text.naming_errors():
+            with (
+                self._stop,
+                writer.as_default(),
+                naming_lost_peers(self._placement),
+                self._text.naming_errors(),
+                self._saving(),
+            ):
                 self._check_together()
                 if self._chief:
                     self._chief.begin()
@@ -192,6 +199,9 @@ class Trainer:
             memorisation=memorisation,
             signal=self._stop.signal,
         )
+
+    def _saving(self) -> AbstractContextManager[None]:
+        return self._checkpoints.saving() if self._chief else nullcontext()
 
     def _judge(self, reason: StopReason) -> tuple[StopReason, Evaluation | None, Memorisation | None]:
         """Lets the chief judge the best weights of a run that came to its end, unless a signal cuts that short."""

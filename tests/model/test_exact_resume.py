@@ -114,6 +114,51 @@ def test_sigterm_saves_and_says_so(never_killed: Path, sample_chat: str, tmp_pat
     assert_same_bits(variables(out), variables(never_killed))
 
 
+STRUCK = """
+import os, sys
+from pathlib import Path
+from charflow.cli import main
+from charflow.model.run.snapshot import Snapshot
+write = Snapshot.write
+def struck(snapshot, prefix):
+    if prefix.endswith("latest/ckpt-{step}"):
+        begun = Path(prefix + "_temp")
+        begun.mkdir()
+        (begun / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half of it")
+        os.kill(os.getpid(), {signal:d})
+    write(snapshot, prefix)
+Snapshot.write = struck
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_struck_while_a_checkpoint_is_written_goes_on_with_the_same_bits(
+    number: signal.Signals, never_killed: Path, sample_chat: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    program = STRUCK.format(step=100, signal=number)  # at an evaluation: the best one has just been written
+    process = forked.Popen(
+        [sys.executable, "-c", program, *command(sample_chat, out)[3:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    _, errors = process.communicate(timeout=200)
+    latest = sorted(int(file.stem[5:]) for file in (RunDir(out).checkpoints / "latest").glob("*.index"))
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        assert latest == [90, 95]
+    else:
+        assert process.returncode == 128 + signal.SIGTERM, errors
+        assert f"preempted after step {latest[-1]}; saved in {out}" in errors
+    finish(start(sample_chat, out, "--resume"))
+    assert_same_bits(variables(out), variables(never_killed))
+    assert_same_bits(variables(out, "best"), variables(never_killed, "best"))
+    assert not list(RunDir(out).checkpoints.rglob("*_temp"))
+
+
 def test_a_checkpoint_cut_in_half_is_skipped_for_the_one_before(
     never_killed: Path, sample_chat: str, tmp_path: Path
 ) -> None:

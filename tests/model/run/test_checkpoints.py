@@ -1,6 +1,7 @@
 """Saving and restoring, with files that were cut short, went missing, or could not be written."""
 
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.model.run.checkpoints import Checkpoints, Progress, best_step
+from charflow.model.run.snapshot import Snapshot
 from charflow.pipeline.errors import UserError
 
 
@@ -296,3 +298,105 @@ def test_save_where_the_device_is_full_says_so(saved: Path, monkeypatch: pytest.
     monkeypatch.setattr(tf.train.Checkpoint, "write", no_space)
     with pytest.raises(UserError, match=r"No space left on device\. The checkpoint before it is intact: .*ckpt-3\.$"):
         run.checkpoints.save_latest(4)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Lets no snapshot be written before the event."""
+    event, write = threading.Event(), Snapshot.write
+
+    def wait_and_write(snapshot: Snapshot, prefix: str) -> None:
+        event.wait()
+        write(snapshot, prefix)
+
+    monkeypatch.setattr(Snapshot, "write", wait_and_write)
+    yield event
+    event.set()
+
+
+def newest(folder: Path, *, best: bool = False) -> tuple[float, int]:
+    """Weight and step of a checkpoint, read by another process as far as this test can be one."""
+    run = Run(folder)
+    run.checkpoints.restore_best() if best else run.checkpoints.restore_latest()
+    return run.weight, int(run.progress.step)
+
+
+def test_save_writes_behind_what_stood_when_it_was_called(saved: Path, held: threading.Event) -> None:
+    run = Run(saved)
+    run.set_to(40.0, 4)
+    run.checkpoints.save(4, best=True)
+    run.set_to(50.0, 5)
+    assert (newest(saved), newest(saved, best=True)) == ((30, 3), (10, 1))  # nothing is written yet
+    held.set()
+    run.checkpoints.wait()
+    assert (newest(saved), newest(saved, best=True)) == ((40, 4), (40, 4))
+    assert run.weight == 50
+
+
+def test_save_leaves_the_files_that_saving_at_once_leaves(tmp_path: Path) -> None:
+    run = Run(tmp_path / "behind")
+    at_once = Checkpoints(tmp_path / "at once", run.model, run.optimizer, run.progress)
+    for step in (1, 2, 3):
+        run.set_to(10.0 * step, step)
+        if step == 2:
+            at_once.save_best(step)
+        at_once.save_latest(step)
+        run.checkpoints.save(step, best=step == 2)
+    run.checkpoints.wait()
+    found, expected = (
+        {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        for folder in (tmp_path / "behind", tmp_path / "at once")
+    )
+    assert found.keys() == expected.keys()
+    assert all(found[name] == expected[name] for name in found if not name.endswith("/checkpoint"))  # which has times
+
+
+def test_save_waits_for_the_one_before_and_raises_its_error_once(saved: Path) -> None:
+    run = Run(saved)
+    message = r"^The checkpoint of step 4 could not be saved in .*/latest: .*intact: .*/latest/ckpt-3\.$"
+    with full_disk(), pytest.raises(UserError, match=message):
+        run.checkpoints.save(4)
+        run.checkpoints.save(5)
+    assert not list((saved / "latest").glob("ckpt-4*"))
+    run.set_to(60.0, 6)
+    run.checkpoints.save(6)
+    run.checkpoints.wait()
+    assert newest(saved) == (60, 6)
+
+
+def test_saving_waits_in_the_end_and_tells_what_failed(saved: Path) -> None:
+    run = Run(saved)
+    with full_disk(), pytest.raises(UserError, match="step 4 could not be saved"), run.checkpoints.saving():
+        run.checkpoints.save(4)
+    run.set_to(50.0, 5)
+    with pytest.raises(KeyboardInterrupt), run.checkpoints.saving():
+        run.checkpoints.save(5)
+        raise KeyboardInterrupt
+    assert newest(saved) == (50, 5)
+
+
+def test_restore_waits_for_what_is_being_saved(saved: Path) -> None:
+    run = Run(saved)
+    run.set_to(40.0, 4)
+    run.checkpoints.save(4, best=True)
+    run.set_to(0.0)
+    run.checkpoints.restore_best()
+    assert (run.weight, int(run.progress.step)) == (40, 4)
+
+
+def test_save_writes_at_once_where_memory_for_a_copy_is_not_free(
+    saved: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(saved)
+    run.set_to(40.0, 4)
+    monkeypatch.setattr("charflow.model.run.checkpoints.free_memory", lambda: 40)  # weights and moments take 24 bytes
+    run.checkpoints.save(4)
+    assert newest(saved) == (40, 4)
+
+
+def test_save_deletes_what_a_killed_run_had_begun_to_write(saved: Path) -> None:
+    unfinished = saved / "latest" / "ckpt-4_temp"
+    unfinished.mkdir()
+    (unfinished / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"...")
+    Run(saved).checkpoints.save_latest(5)
+    assert not unfinished.exists()
