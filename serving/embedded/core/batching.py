@@ -1,30 +1,23 @@
-"""Joins concurrent requests into batches with TensorFlow's own batching scheduler.
+"""Joins concurrent requests into batches, and gives each of them its rows of the answer.
 
-`models` puts it in front of a servable when batching is on. The scheduler is the one inside the `BatchFunction` op: it
-decides who shares a batch, waits, pads the batch to an allowed size, and refuses what its queue cannot hold. What
-travels through it are not tensors but places of rows, [n, 2] of (task, row), so that tensors are joined once, errors
-keep their code, and a task whose time ran out in the queue leaves its batch before the model runs.
+`loading` puts it in front of a servable when batching is on. `batch_scheduler` decides who shares a batch and waits;
+here a batch is padded to an allowed size and run, and a task whose time ran out in the queue leaves it before.
 
 A request is judged by itself: what cannot be joined runs beside the batch, and a batch that fails is run again in
 halves until the requests that fail stand alone. One bad request so costs its batch about twice its rows; it cannot
 cost the others their answers.
 """
 
-import itertools
 import math
-import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
 
+from charflow.serving.embedded.core.batch_scheduler import BatchScheduler, Piece, Task
 from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
-from charflow.serving.embedded.core.graph_session import GraphSession, Output, add_batch_function, output_of
-from charflow.serving.embedded.core.servable import Runner, from_tensorflow
+from charflow.serving.embedded.core.servable import Runner
 from charflow.serving.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -40,20 +33,6 @@ _SMALL = 2**20  # values
 OnBatch = Callable[[int, int, float], None]  # rows of requests, rows of padding, seconds the first one waited
 
 
-@dataclass(eq=False)
-class _Task:
-    """A request in a queue."""
-
-    feeds: list[np.ndarray]
-    deadline: Deadline
-    enqueued: float
-    parts: list[tuple[int, list[np.ndarray]]] = field(default_factory=list)  # (first row, outputs of these rows)
-    error: ServingError | None = None
-
-
-_Piece = tuple[_Task, int, int]  # rows of a task that share a batch: the first, and past the last
-
-
 class BatchedRunner:
     """Runs declared sets of inputs and outputs in batches; others, such as filtered outputs, go straight through."""
 
@@ -66,27 +45,9 @@ class BatchedRunner:
     ) -> None:
         """Builds a queue for each set of (inputs, outputs), by tensor names."""
         self._runner, self._settings, self._on_batch = runner, settings, on_batch
-        self._tasks: dict[int, _Task] = {}
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        graph = tf.Graph()
-        with graph.as_default():
-            places = tf.compat.v1.placeholder(tf.int64, [None, 2])
-            self._places = output_of(places)
-            self._queues = {
-                (frozenset(inputs), frozenset(outputs)): (
-                    sorted(set(inputs)),
-                    sorted(set(outputs)),
-                    output_of(self._add_queue(places, sorted(set(inputs)), sorted(set(outputs)))),
-                )
-                for inputs, outputs in queues
-            }
-        # Threads of its own: a batch waits for the model's step, which needs threads of the common pool.
-        config = config_pb2.ConfigProto(
-            use_per_session_threads=True, inter_op_parallelism_threads=settings.num_batch_threads + 1
-        )
-        self._session = GraphSession(graph, config)
-        self._session.extend()
+        self._sets = [(sorted(set(inputs)), sorted(set(outputs))) for inputs, outputs in queues]
+        self._numbers = {(frozenset(ins), frozenset(outs)): number for number, (ins, outs) in enumerate(self._sets)}
+        self._scheduler = BatchScheduler(settings, len(self._sets), self._run_batch)
 
     def run(
         self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, deadline: Deadline = NEVER
@@ -98,20 +59,13 @@ class BatchedRunner:
             Unavailable: the queue is full.
             ServingError: what the batch raised.
         """
-        found = self._queues.get((frozenset(feeds), frozenset(fetches)))
-        if found is None:
+        number = self._numbers.get((frozenset(feeds), frozenset(fetches)))
+        if number is None:
             return self._runner.run(feeds, fetches, deadline=deadline)
-        inputs, outputs, queue = found
-        rows = _count_rows(feeds)
-        task = _Task([feeds[name] for name in inputs], deadline, time.monotonic())
-        number = next(self._numbers)
-        with self._lock:
-            self._tasks[number] = task
-        try:
-            self._enqueue(queue, number, rows)
-        finally:
-            with self._lock:
-                del self._tasks[number]
+        inputs, outputs = self._sets[number]
+        task = Task([feeds[name] for name in inputs], _count_rows(feeds), deadline)
+        self._scheduler.put(number, task)
+        task.wait()  # however long: a step that its time cancelled would take its whole batch with it
         if task.error:
             raise task.error
         parts = [arrays for _, arrays in sorted(task.parts, key=lambda part: part[0])]
@@ -121,48 +75,13 @@ class BatchedRunner:
 
     def close(self) -> None:
         """Ends the scheduler's threads."""
-        self._session.close()
+        self._scheduler.close()
 
-    def _enqueue(self, queue: Output, number: int, rows: int) -> None:
-        """Waits for the batch, however long: a step that its time cancelled would take its whole batch with it."""
-        places = np.stack([np.full(rows, number, np.int64), np.arange(rows, dtype=np.int64)], axis=1)  # [n, 2]
-        try:
-            self._session.run({self._places: places}, [queue])
-        except tf.errors.OpError as error:
-            raise from_tensorflow(error) from error
+    def _run_batch(self, number: int, batch: list[Piece]) -> None:
+        for pieces in self._alike(batch):
+            self._run_pieces(*self._sets[number], pieces)
 
-    def _add_queue(self, places: tf.Tensor, inputs: list[str], outputs: list[str]) -> tf.Tensor:
-        settings = self._settings
-
-        def run_batch(batch: np.ndarray) -> np.ndarray:
-            self._run_batch(inputs, outputs, batch)
-            return batch
-
-        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.int64)], autograph=False)
-        def batched(batch: tf.Tensor) -> tf.Tensor:
-            return tf.numpy_function(run_batch, [batch], tf.int64)
-
-        sizes, largest = list(settings.allowed_batch_sizes), settings.max_execution_batch_size
-        return add_batch_function(
-            batched.get_concrete_function(),
-            [places],
-            Tout=[tf.int64],
-            num_batch_threads=settings.num_batch_threads,
-            max_batch_size=settings.max_batch_size,
-            batch_timeout_micros=settings.batch_timeout_micros,
-            max_enqueued_batches=settings.max_enqueued_batches,
-            # The op reads the size of a split batch off the last allowed one; its padding is taken off again.
-            allowed_batch_sizes=sizes or ([largest] if largest else []),
-            enable_large_batch_splitting=bool(largest),
-            shared_name="scheduler",
-            batching_queue=f"{inputs}->{outputs}",
-        )[0]
-
-    def _run_batch(self, inputs: list[str], outputs: list[str], batch: np.ndarray) -> None:
-        for pieces in self._alike(self._pieces(batch)):
-            self._run_pieces(inputs, outputs, pieces)
-
-    def _run_pieces(self, inputs: list[str], outputs: list[str], pieces: list[_Piece]) -> None:
+    def _run_pieces(self, inputs: list[str], outputs: list[str], pieces: list[Piece]) -> None:
         for task, _, _ in pieces:
             if task.deadline.left() <= 0:
                 task.error = DeadlineExceeded("Run() timeout exceeded while waiting in batching queue")
@@ -187,7 +106,7 @@ class BatchedRunner:
             task.parts.append((start, [array[first:last] for array in fetched]))
             first = last
 
-    def _run_joined(self, inputs: list[str], outputs: list[str], live: list[_Piece]) -> list[np.ndarray]:
+    def _run_joined(self, inputs: list[str], outputs: list[str], live: list[Piece]) -> list[np.ndarray]:
         rows = sum(stop - start for _, start, stop in live)
         allowed = self._settings.allowed_batch_sizes
         padding = next((size for size in allowed if size >= rows), rows) - rows
@@ -205,9 +124,9 @@ class BatchedRunner:
                 )
         return fetched
 
-    def _alike(self, pieces: list[_Piece]) -> list[list[_Piece]]:
+    def _alike(self, pieces: list[Piece]) -> list[list[Piece]]:
         """Parts the pieces of a batch into those that can be joined: by shape, with padding by rank and excess."""
-        groups: dict[Hashable, list[_Piece]] = {}
+        groups: dict[Hashable, list[Piece]] = {}
         for task, start, stop in pieces:
             if self._settings.pad_variable_length_inputs:
                 kind: Hashable = tuple((feed.ndim, feed.size == 0) for feed in task.feeds)
@@ -216,20 +135,8 @@ class BatchedRunner:
             groups.setdefault(kind, []).append((task, start, stop))
         return [part for group in groups.values() for part in _without_excess(group)]
 
-    def _pieces(self, batch: np.ndarray) -> list[_Piece]:
-        """Finds (task, first row, past its last) in the places of a batch; rows seen before are padding."""
-        spans: dict[int, tuple[int, int]] = {}  # a task has one span in a batch
-        for number, row in batch.tolist():
-            start, stop = spans.get(number, (row, row))
-            if row == stop:
-                spans[number] = (start, row + 1)
-        with self._lock:
-            return [
-                (self._tasks[number], start, stop) for number, (start, stop) in spans.items() if number in self._tasks
-            ]
 
-
-def _without_excess(group: list[_Piece]) -> list[list[_Piece]]:
+def _without_excess(group: list[Piece]) -> list[list[Piece]]:
     """Leaves a group together unless padding would make far more values of it than the requests have."""
     for shapes in zip(*([feed.shape for feed in task.feeds] for task, _, _ in group), strict=True):
         rows = sum(stop - start for _, start, stop in group)

@@ -100,12 +100,11 @@ def fill(runner: BatchedRunner, doubler: Doubler, pool: ThreadPoolExecutor) -> F
 
 
 def waiting(runner: BatchedRunner, count: int) -> None:
-    """Waits until so many requests are in the runner, and a little for them to be in their queue."""
+    """Waits until so many requests are in the runner."""
     end = time.monotonic() + 10
-    while len(runner._tasks) < count:
+    while runner._scheduler.requests < count:
         assert time.monotonic() < end
         time.sleep(0.005)
-    time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +196,9 @@ def test_on_batch_is_told_how_long_the_first_request_waited(
     first = fill(runner, doubler, pool)
     second = pool.submit(ask, runner, rows(1))
     waiting(runner, 2)
+    seen = time.monotonic()
+    while time.monotonic() < seen + 0.1:
+        time.sleep(0.01)
     doubler.gate.set()
     first.result(10), second.result(10)
     assert told[0] < 5
