@@ -31,7 +31,7 @@ from charflow.serving.embedded.rest.completions.answers import Completions
 from charflow.serving.embedded.rest.connection import ConnectionBounds
 from charflow.serving.embedded.rest.playground import Playground
 from charflow.serving.embedded.rest.server import RestServer
-from charflow.serving.embedded.settings_of import let_steps_run_side_by_side, load_settings, model_config
+from charflow.serving.embedded.settings_of import load_settings, model_config, with_threads
 from charflow.serving.embedded.tls import grpc_credentials, ssl_context
 from charflow.serving.errors import Cancelled, ServingError, UsageError
 from charflow.serving.listening import grpc_addresses, listen
@@ -106,6 +106,13 @@ class _Server:
         self._tls = read_ssl_config(flags.ssl_config_file) if flags.ssl_config_file else None
         self._metrics = Metrics()
         settings = load_settings(flags)
+        # A batch is as large as the calls that wait for it at the same time.
+        usual = max(16, 4 * (os.cpu_count() or 1))
+        together = settings.batching.largest if settings.batching else 0
+        threads = max(usual, min(256, 2 * together))
+        self._grpc_threads = flags.grpc_max_threads or threads
+        self._rest_threads = flags.rest_api_num_threads or threads
+        settings = with_threads(settings, self._grpc_threads + self._rest_threads)
         self._models = Models(
             lambda _, path: ServedVersion(path, settings, self._metrics),
             max_retries=flags.max_num_load_retries,
@@ -115,13 +122,6 @@ class _Server:
             self._models, self._metrics, labels_for_unavailable=flags.allow_version_labels_for_unavailable_models
         )
         self._ending = threading.Event()
-        # A batch is as large as the calls that wait for it at the same time.
-        usual = max(16, 4 * (os.cpu_count() or 1))
-        together = settings.batching.largest if settings.batching else 0
-        threads = max(usual, min(256, 2 * together))
-        self._grpc_threads = flags.grpc_max_threads or threads
-        self._rest_threads = flags.rest_api_num_threads or threads
-        let_steps_run_side_by_side(settings.session, self._grpc_threads + self._rest_threads)
         self._connections = connections_per_door(flags.max_connections, 2 if flags.rest_api_port else 1)
         self._grpc = self._make_grpc()
         self._rest = self._make_rest() if flags.rest_api_port else None

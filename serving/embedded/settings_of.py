@@ -3,6 +3,7 @@
 `server` asks once, when it begins.
 """
 
+import dataclasses
 import os
 
 from tensorflow.core.protobuf import config_pb2
@@ -10,11 +11,12 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.loading import LoadSettings
+from charflow.serving.embedded.core.step_threads import StepThreads
 from charflow.serving.errors import ServingError, UsageError
 from charflow.serving.settings.configs import read_batching_parameters, read_model_config, read_session_config
 from charflow.serving.settings.flags import ServerFlags
 
-_STEPS_PER_CORE = 4  # threads that run graphs: more cost every short call, fewer let long ones keep others waiting
+_STEPS_PER_CORE = 4  # that have a thread of their own; with fewer, long ones keep others waiting
 
 
 def model_config(flags: ServerFlags) -> ModelServerConfig:
@@ -58,15 +60,18 @@ def load_settings(flags: ServerFlags) -> LoadSettings:
     )
 
 
-def let_steps_run_side_by_side(session: config_pb2.ConfigProto, calls: int) -> None:
-    """Lets more steps run at once than there are cores, unless the operator says how many.
+def with_threads(settings: LoadSettings, calls: int) -> LoadSettings:
+    """Lets more steps run at once than there are cores, unless the operator says which threads run them.
 
     TensorFlow's own number is that of the cores, and a loop keeps its thread until it ends: two completions of 4,096
     characters on two cores made every other model wait for a second. The system shares cores among threads.
     """
-    if not session.inter_op_parallelism_threads:
-        cores = os.cpu_count() or 1
-        session.inter_op_parallelism_threads = max(cores, min(calls, _STEPS_PER_CORE * cores))
+    session = settings.session
+    if session is None or session.inter_op_parallelism_threads or session.session_inter_op_thread_pool:
+        return settings
+    cores = os.cpu_count() or 1
+    threads = StepThreads(session, cores=cores, steps=max(cores, min(calls, _STEPS_PER_CORE * cores)))
+    return dataclasses.replace(settings, session=threads.config, threads=threads)
 
 
 def read_batching(flags: ServerFlags) -> BatchingSettings:

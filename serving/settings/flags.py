@@ -107,7 +107,7 @@ class ServerFlags:
         0, "Threads in an op and of ops; 0 is automatic.", least=0, most=MOST_THREADS
     )
     tensorflow_intra_op_parallelism: int = _flag(0, "Threads in an op; 0 is automatic.", least=0, most=MOST_THREADS)
-    tensorflow_inter_op_parallelism: int = _flag(0, "Ops at once; 0 is 4 a core.", least=0, most=MOST_THREADS)
+    tensorflow_inter_op_parallelism: int = _flag(0, "Ops at once; 0 is automatic.", least=0, most=MOST_THREADS)
     per_process_gpu_memory_fraction: float = _flag(0.0, "Share of GPU memory; 0 is automatic.", least=0, most=1)
 
     def __post_init__(self) -> None:

@@ -1,11 +1,11 @@
 """Runs tensors of a graph through TensorFlow's own thin wrapper: the one file that uses names TensorFlow keeps private.
 
-`servable` and `batching` run their graphs here. The public ways are no substitute: `Session.run` and `make_callable`
+`servable` runs its graph here. The public ways are no substitute: `Session.run` and `make_callable`
 refuse feeds whose rank differs from the placeholder's, which TensorFlow Serving accepts, and took a graph of one
 multiplication 3,000 times a second where the wrapper that they call took it 19,000 times (2 cores).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -58,14 +58,22 @@ class GraphSession:
         with self._graph.as_default():
             self.session.run(tf.no_op())
 
-    def run(self, feeds: Mapping[Output, Any], fetches: Sequence[Output], deadline: Deadline = NEVER) -> list[Any]:
+    def run(
+        self, feeds: Mapping[Output, Any], fetches: Sequence[Output], deadline: Deadline = NEVER, pool: int = 0
+    ) -> list[Any]:
         """Runs the graph; safe from many threads at once. A scalar comes as NumPy's own, a text as bytes.
+
+        Args:
+            feeds: values by the outputs that they stand in for.
+            fetches: what to compute.
+            deadline: when the step ends, done or not.
+            pool: which of the configuration's inter-op pools runs the ops.
 
         Raises:
             tf.errors.OpError: what TensorFlow raised; DeadlineExceededError where the time was up.
             DeadlineExceeded: the time was up before.
         """
-        with _run_options(deadline) as options:
+        with _run_options(deadline, pool) as options:
             fetched: list[Any] = pywrap_tf_session.TF_SessionRun_wrapper(
                 self.session._session, options, feeds, fetches, [], None
             )
@@ -81,30 +89,16 @@ def output_of(tensor: tf.Tensor) -> Output:
     return tensor._as_tf_output()
 
 
-def add_batch_function(function: Callable[..., Any], tensors: Sequence[tf.Tensor], **options: Any) -> list[tf.Tensor]:
-    """Adds TensorFlow's batching scheduler to the graph, in front of a concrete function: the op `BatchFunction`."""
-    made: list[tf.Tensor] = tf.raw_ops.BatchFunction(
-        f=function,
-        in_tensors=list(tensors),
-        captured_tensors=function.captured_inputs,  # type: ignore[attr-defined]  # of tf.function
-        **options,
-    )
-    return made
-
-
 @contextmanager
-def _run_options(deadline: Deadline) -> Iterator[object]:
+def _run_options(deadline: Deadline, pool: int) -> Iterator[object]:
     """Gives the RunOptions that end a step at the deadline, in the form the wrapper takes."""
-    if deadline == NEVER:
-        yield None
-        return
-    left = deadline.left()
-    if left <= 0:
-        raise DeadlineExceeded("the deadline had passed before the model could run")
-    milliseconds = min(max(1, round(left * 1000)), 2**31)
-    options = pywrap_tf_session.TF_NewBufferFromString(
-        config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
-    )
+    wanted = config_pb2.RunOptions(inter_op_thread_pool=pool)
+    if deadline != NEVER:
+        left = deadline.left()
+        if left <= 0:
+            raise DeadlineExceeded("the deadline had passed before the model could run")
+        wanted.timeout_in_ms = min(max(1, round(left * 1000)), 2**31)
+    options = pywrap_tf_session.TF_NewBufferFromString(wanted.SerializeToString())
     try:
         yield options
     finally:

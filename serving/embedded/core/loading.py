@@ -13,6 +13,7 @@ from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.inference import Loaded
 from charflow.serving.embedded.core.metrics import Metrics
 from charflow.serving.embedded.core.servable import Runner, Servable
+from charflow.serving.embedded.core.step_threads import StepThreads
 from charflow.serving.embedded.core.warmup import warm_up
 from charflow.serving.errors import ServingError
 
@@ -24,12 +25,14 @@ class LoadSettings:
     Attributes:
         tags: of the graph.
         session: configuration of its session.
+        threads: run its steps; None for the session's own.
         batching: None runs each request alone.
         warmup: how often the warm-up file is replayed; 0 leaves it out.
     """
 
     tags: tuple[str, ...] = ("serve",)
     session: config_pb2.ConfigProto | None = None
+    threads: StepThreads | None = None
     batching: BatchingSettings | None = None
     warmup: int = 1
 
@@ -50,7 +53,7 @@ class ServedVersion:
         began = time.monotonic()
         status = "success"
         try:
-            self._servable = Servable(path, tags=settings.tags, config=settings.session)
+            self._servable = Servable(path, tags=settings.tags, config=settings.session, threads=settings.threads)
         except ServingError:
             status = "fail"
             raise

@@ -9,6 +9,7 @@ TensorFlow Serving: any SavedModel with the right tags loads, TF1 or TF2. Agains
 import gc
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from tensorflow.core.protobuf import config_pb2, error_codes_pb2, meta_graph_pb2
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.graph_session import GraphSession, Output, output_of
 from charflow.serving.embedded.core.signature import MAX_RANK, ServedSignature, read_signature
+from charflow.serving.embedded.core.step_threads import ALONE, StepThreads
 from charflow.serving.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -51,14 +53,28 @@ class Servable:
         signature_defs: all of them as they were saved.
     """
 
-    def __init__(self, path: str, *, tags: Sequence[str] = ("serve",), config: config_pb2.ConfigProto | None = None):
+    def __init__(
+        self,
+        path: str,
+        *,
+        tags: Sequence[str] = ("serve",),
+        config: config_pb2.ConfigProto | None = None,
+        threads: StepThreads | None = None,
+    ) -> None:
         """Loads a version's folder.
+
+        Args:
+            path: the folder.
+            tags: of the graph.
+            config: of the session.
+            threads: run the steps, where `config` is theirs.
 
         Raises:
             ServingError: there is no such SavedModel, or it is damaged.
         """
         self._graph = tf.Graph()
         self._session = GraphSession(self._graph, config)
+        self._threads = threads
         try:
             meta_graph = _load(self._session.session, list(tags), path)
             self._outputs: dict[str, Output] = {}
@@ -87,7 +103,8 @@ class Servable:
         inputs = {self._output(name): value for name, value in feeds.items()}
         outputs = [self._fetched.get(name) or self._output(name) for name in fetches]
         try:
-            fetched = self._session.run(inputs, outputs, deadline)
+            with self._threads.lease() if self._threads else nullcontext(ALONE) as pool:
+                fetched = self._session.run(inputs, outputs, deadline, pool)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         return [np.asarray(value, object if isinstance(value, bytes) else None) for value in fetched]
