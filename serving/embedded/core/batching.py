@@ -64,8 +64,8 @@ class BatchedRunner:
             return self._runner.run(feeds, fetches, deadline=deadline)
         inputs, outputs = self._sets[number]
         task = Task([feeds[name] for name in inputs], _count_rows(feeds), deadline)
-        self._scheduler.put(number, task)
-        task.wait()  # however long: a step that its time cancelled would take its whole batch with it
+        # However long it takes: a step that its time cancelled would take its whole batch with it.
+        self._scheduler.run(number, task)
         if task.error:
             raise task.error
         parts = [arrays for _, arrays in sorted(task.parts, key=lambda part: part[0])]
@@ -126,14 +126,15 @@ class BatchedRunner:
 
     def _alike(self, pieces: list[Piece]) -> list[list[Piece]]:
         """Parts the pieces of a batch into those that can be joined: by shape, with padding by rank and excess."""
+        padded = self._settings.pad_variable_length_inputs
         groups: dict[Hashable, list[Piece]] = {}
         for task, start, stop in pieces:
-            if self._settings.pad_variable_length_inputs:
-                kind: Hashable = tuple((feed.ndim, feed.size == 0) for feed in task.feeds)
+            if padded:
+                kind: Hashable = tuple([(feed.ndim, feed.size == 0) for feed in task.feeds])
             else:
-                kind = tuple(feed.shape[1:] for feed in task.feeds)
+                kind = tuple([feed.shape[1:] for feed in task.feeds])
             groups.setdefault(kind, []).append((task, start, stop))
-        return [part for group in groups.values() for part in _without_excess(group)]
+        return [part for group in groups.values() for part in (_without_excess(group) if padded else [group])]
 
 
 def _without_excess(group: list[Piece]) -> list[list[Piece]]:
@@ -148,7 +149,7 @@ def _without_excess(group: list[Piece]) -> list[list[Piece]]:
 
 
 def _join(parts: list[np.ndarray], padding: int) -> np.ndarray:
-    if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+    if len({part.shape[1:] for part in parts}) > 1:
         parts = _pad_dimensions(parts)
     if padding:
         parts = [*parts, np.repeat(parts[-1][:1], padding, axis=0)]

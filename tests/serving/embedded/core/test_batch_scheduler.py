@@ -1,5 +1,6 @@
 """When a batch runs: full, with another behind it, after its time; and for whom it waits."""
 
+import threading
 import time
 from typing import Any
 
@@ -106,10 +107,36 @@ def test_batch_that_fails_in_an_unforeseen_way_leaves_no_caller_waiting() -> Non
 
     scheduler = BatchScheduler(BatchingSettings(), 2, run)
     failing, fine = task(), task()
-    scheduler.put(1, failing)
-    failing.wait()
-    scheduler.put(0, fine)  # the thread goes on
-    fine.wait()
+    scheduler.run(1, failing)
+    scheduler.run(0, fine)
     assert isinstance(failing.error, errors.Internal)
     assert fine.error is None
     scheduler.close()
+
+
+def test_request_that_is_alone_runs_in_its_own_thread_and_company_in_others() -> None:
+    """A request of three batches: the first stays with its caller, and as many run at once as may."""
+    threads: list[str] = []
+    together = threading.Barrier(3, timeout=20)
+
+    def run(number: int, pieces: Any) -> None:
+        threads.append(threading.current_thread().name)
+        together.wait()
+
+    settings = BatchingSettings(max_batch_size=6, max_execution_batch_size=2, num_batch_threads=3)
+    scheduler = BatchScheduler(settings, 1, run)
+    scheduler.run(0, task(6))
+    assert threading.current_thread().name in threads
+    assert len(set(threads)) == 3
+    scheduler.close()
+
+
+def test_threads_end_where_callers_ran_all() -> None:
+    before = threading.active_count()
+    scheduler = BatchScheduler(BatchingSettings(num_batch_threads=4), 1, lambda number, pieces: None)
+    scheduler.run(0, task())
+    scheduler.close()
+    end = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < end
+        time.sleep(0.01)
