@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.servable import Runner
-from charflow.serving.embedded.core.signature import ServedSignature, dtype_name, name_set
+from charflow.serving.embedded.core.signature import ServedSignature, dtype_name, dtype_of, name_set
 from charflow.serving.embedded.core.spec import DEFAULT_SIGNATURE
 from charflow.serving.errors import FailedPrecondition, InvalidArgument, ServingError, Unimplemented
 
@@ -122,8 +122,7 @@ def _check_inputs(signature: ServedSignature, inputs: Mapping[str, np.ndarray]) 
     feeds = {}
     for name, spec in signature.inputs.items():
         value = inputs[name] if name in inputs else signature.defaults[name]
-        dtype = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
-        signature.check_tensor(name, dtype, value.shape)
+        signature.check_tensor(name, dtype_of(value.dtype), value.shape)
         feeds[spec.tensor] = value
     return feeds
 

@@ -4,6 +4,7 @@
 sees a tensor; the REST door reads JSON by their dtypes.
 """
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,12 @@ class TensorSpec:
     tensor: str
     dtype: tf.DType
     shape: tuple[int | None, ...] | None
+
+    @functools.cached_property
+    def plain_rank(self) -> int | None:
+        """Of the tensors that may be fed whatever else they are; None where there is more to look at."""
+        known = self.shape is not None and len(self.shape) <= MAX_RANK and self.dtype in _SENDABLE
+        return len(self.shape) if known and self.shape is not None else None
 
     def takes_rank(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of this shape may be fed.
@@ -105,6 +112,8 @@ class ServedSignature:
                 dimensions.
         """
         spec = self.inputs[name]
+        if dtype is spec.dtype and len(shape) == spec.plain_rank:
+            return
         if dtype != spec.dtype:
             raise InvalidArgument(
                 f"input {name} must be {dtype_name(spec.dtype)}, but the request has {dtype_name(dtype)}."
@@ -129,6 +138,16 @@ class ServedSignature:
         ]
         more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         return "shapes of the inputs: " + ", ".join(named[:_NAMED]) + more
+
+
+@functools.cache
+def dtype_of(dtype: object) -> tf.DType:
+    """TensorFlow's type by NumPy's or by its number; texts are objects.
+
+    Raises:
+        TypeError: there is none.
+    """
+    return tf.string if isinstance(dtype, np.dtype) and dtype.kind == "O" else tf.dtypes.as_dtype(dtype)
 
 
 def name_set(names: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2
 
-from charflow.serving.embedded.core.signature import ServedSignature
+from charflow.serving.embedded.core.signature import ServedSignature, dtype_of
 from charflow.serving.embedded.core.spec import ModelSpec
 from charflow.serving.errors import InvalidArgument
 
@@ -27,6 +27,10 @@ _FIELDS = {  # typed field of TensorProto by type, for those whose values it hol
     tf.uint32: "uint32_val",
     tf.uint64: "uint64_val",
 }
+_PLAIN = {  # by the number of the type: the field, and NumPy's type of its values
+    dtype.as_datatype_enum: (_FIELDS[dtype], object if dtype == tf.string else dtype.as_numpy_dtype)
+    for dtype in (tf.float32, tf.float64, tf.int32, tf.int64, tf.bool, tf.string)
+}
 _COMPLEX_FIELDS = {tf.complex64: "scomplex_val", tf.complex128: "dcomplex_val"}  # two numbers a value
 _LARGEST_FILL = 2**26  # bytes of a request's values that are not in it: the last one sent stands for all that follow
 _TEXT_BYTES = 32  # of a text in memory besides its characters: NumPy's pointer, TensorFlow's string
@@ -41,13 +45,25 @@ def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: ServedSig
     signature.check_names(protos)
     for name, proto in protos.items():
         signature.check_tensor(name, _dtype(name, proto), tuple(dim.size for dim in proto.tensor_shape.dim))
-    filled = {name: _filled_bytes(proto) for name, proto in protos.items()}
+    plain = {name: _read_plain(proto) for name, proto in protos.items()}
+    filled = {name: _filled_bytes(protos[name]) for name, array in plain.items() if array is None}
     if sum(filled.values()) > _LARGEST_FILL:
         raise InvalidArgument(
             f"tensor parsing error: {max(filled, key=lambda name: filled[name])}: the values that are left out would "
             f"fill {sum(filled.values())} bytes, more than {_LARGEST_FILL}: send every value of a large tensor"
         )
-    return {name: to_array(name, proto) for name, proto in protos.items()}
+    return {name: to_array(name, protos[name]) if array is None else array for name, array in plain.items()}
+
+
+def _read_plain(proto: tensor_pb2.TensorProto) -> np.ndarray | None:
+    """Reads a tensor whose values are all in their typed field, faster than what reads any; None for another."""
+    field, dtype = _PLAIN.get(proto.dtype, ("", None))
+    if not field or proto.tensor_content or proto.tensor_shape.unknown_rank:
+        return None
+    values, dims = getattr(proto, field), [dim.size for dim in proto.tensor_shape.dim]
+    if not values or len(values) != math.prod(dims) or any(size < 0 for size in dims):
+        return None
+    return np.array(values, dtype).reshape(dims)
 
 
 def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
@@ -70,7 +86,7 @@ def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 def _dtype(name: str, proto: tensor_pb2.TensorProto) -> tf.DType:
     try:
-        return tf.dtypes.as_dtype(proto.dtype)
+        return dtype_of(proto.dtype)
     except TypeError as error:
         raise InvalidArgument(f"tensor parsing error: {name}: no type has the number {proto.dtype}") from error
 
@@ -88,14 +104,24 @@ def _filled_bytes(proto: tensor_pb2.TensorProto) -> int:
     return missing * max(1, dtype.size or 1)
 
 
-def to_proto(array: np.ndarray, *, as_content: bool = False) -> tensor_pb2.TensorProto:
-    """Writes a tensor into the typed fields, or as raw bytes with `as_content` where the type allows it."""
-    dtype = tf.string if array.dtype == object else tf.dtypes.as_dtype(array.dtype)
+def to_proto(
+    array: np.ndarray, *, as_content: bool = False, into: tensor_pb2.TensorProto | None = None
+) -> tensor_pb2.TensorProto:
+    """Writes a tensor into the typed fields, or as raw bytes with `as_content` where the type allows it.
+
+    Args:
+        array: the values.
+        as_content: raw bytes.
+        into: an empty proto to write to; a new one if None.
+    """
+    proto = tensor_pb2.TensorProto() if into is None else into
+    dtype = dtype_of(array.dtype)
     raw = as_content and dtype != tf.string
     field = _FIELDS.get(dtype)
     if field is None and not raw:
-        return tf.make_tensor_proto(array)
-    proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
+        proto.CopyFrom(tf.make_tensor_proto(array))
+        return proto
+    proto.dtype = dtype.as_datatype_enum
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)

@@ -99,7 +99,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         )
         response = predict_pb2.PredictResponse(model_spec=_answered_by(spec, answer.version, answer.signature))
         for name, array in answer.outputs.items():
-            response.outputs[name].CopyFrom(to_proto(array, as_content=self._as_content))
+            to_proto(array, as_content=self._as_content, into=response.outputs[name])
         return response
 
     @_rpc(counted=True)

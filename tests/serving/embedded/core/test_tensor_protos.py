@@ -67,6 +67,18 @@ def test_to_array_reads_what_tensorflows_clients_write(tensor: np.ndarray) -> No
     np.testing.assert_array_equal(to_array("x", tf.make_tensor_proto(tensor)), tensor)
 
 
+@settings(max_examples=300)
+@given(tensor=TENSORS, as_content=st.booleans(), left_out=st.integers(0, 2))
+def test_to_arrays_reads_as_what_reads_any_tensor(tensor: np.ndarray, as_content: bool, left_out: int) -> None:
+    sent = to_proto(tensor, as_content=as_content)
+    if (field := FIELDS[str(tensor.dtype)]) and not as_content:
+        del getattr(sent, field)[max(1, tensor.size - left_out) :]  # the last one stands for those that follow
+    slowly = to_array("x", sent)
+    found = to_arrays({"x": sent}, signature_of(x=tf.dtypes.as_dtype(sent.dtype)))["x"]
+    assert (found.dtype, found.shape, found.flags.writeable) == (slowly.dtype, slowly.shape, slowly.flags.writeable)
+    np.testing.assert_array_equal(found, slowly)
+
+
 @settings(max_examples=100)
 @given(tensor=TENSORS, as_content=st.booleans())
 def test_tensorflows_clients_read_what_to_proto_writes(tensor: np.ndarray, as_content: bool) -> None:
