@@ -13,6 +13,7 @@ from importlib.metadata import version as installed
 from types import FrameType
 from typing import Any
 
+from charflow.serving.embedded.core.without_keras import without_keras
 from charflow.serving.errors import UsageError
 from charflow.serving.listening import check_listening, is_shut_in
 from charflow.serving.ready import print_ready
@@ -52,8 +53,8 @@ def serve_embedded(given: Mapping[str, Any]) -> int:
         return 0
     flags = embedded_flags(given)
     try:
-        from charflow.serving.settings.configs import check_configs
-
+        with without_keras():
+            from charflow.serving.settings.configs import check_configs
         check_configs(flags)
         check_listening(flags.host, flags.port, flags.rest_api_port, flags.grpc_socket_path)
         if is_shut_in(flags.host):
@@ -64,7 +65,7 @@ def serve_embedded(given: Mapping[str, Any]) -> int:
             )
         with _ended_by_signals():
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            with quiet_unless_it_fails():
+            with quiet_unless_it_fails(), without_keras():
                 from charflow.serving.embedded.server import serve
             return serve(flags, announce=print_ready)
     except UsageError as error:

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  # registers its ops, which stock TensorFlow Serving links too
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2, error_codes_pb2, meta_graph_pb2
 
@@ -22,6 +21,7 @@ from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.graph_session import GraphSession, Output, output_of
 from charflow.serving.embedded.core.signature import MAX_RANK, ServedSignature, read_signature
 from charflow.serving.embedded.core.step_threads import ALONE, StepThreads
+from charflow.serving.embedded.core.without_keras import register_text_ops
 from charflow.serving.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -32,6 +32,7 @@ from charflow.serving.errors import (
     error_of,
 )
 
+register_text_ops()
 _NODES = re.compile(r"\s*\[\[.*?\]\]")  # where in the graph an error came up, in TensorFlow's notation
 
 

@@ -1,0 +1,47 @@
+"""The server's modules without Keras: what is loaded, and that a graph with TensorFlow Text's ops runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from charflow.serving.embedded.core.without_keras import register_text_ops, without_keras
+
+SERVER = """
+import sys
+from charflow.serving.embedded.core.without_keras import without_keras
+with without_keras():
+    from charflow.serving.embedded.server import serve
+print([name for name in ("keras", "tensorflow_text", "pandas", "matplotlib", "optuna") if name in sys.modules])
+import tensorflow as tf
+import keras
+print(keras.layers.Dense(3)(tf.ones([2, 4])).shape)
+"""
+
+
+@pytest.mark.slow
+def test_server_is_loaded_without_keras_which_can_still_be_loaded_later() -> None:
+    run = subprocess.run([sys.executable, "-c", SERVER], capture_output=True, text=True, timeout=300, check=False)
+    assert run.stdout.splitlines() == ["[]", "(2, 3)"], run.stderr
+
+
+def test_keras_that_is_there_stays() -> None:
+    import keras
+
+    with without_keras():
+        import keras as again
+    assert again is keras
+
+
+def test_text_ops_are_registered_however_often() -> None:
+    import tensorflow as tf
+
+    register_text_ops()
+    register_text_ops()
+    graph = tf.compat.v1.GraphDef()
+    node = graph.node.add(name="x", op="CaseFoldUTF8")
+    node.input.append("text")
+    graph.node.add(name="text", op="Placeholder").attr["dtype"].type = tf.string.as_datatype_enum
+    with tf.Graph().as_default() as made:
+        tf.import_graph_def(graph, name="")
+    assert made.get_operation_by_name("x").type == "CaseFoldUTF8"
