@@ -12,6 +12,7 @@ from charflow.pipeline.errors import UserError, reason
 
 VOCABULARY = "vocabulary.txt"  # of a run, a prepared folder, a cached corpus, a SavedModel
 SETTINGS = "config.toml"  # of a run
+STANDARD_INPUT = "-"  # in the place of a file
 MANIFEST, PROGRESS = "manifest.json", "progress.json"  # of a prepared folder, finished and not
 
 

@@ -23,7 +23,8 @@ from charflow.pipeline.corpus.kept_texts import separator
 from charflow.pipeline.corpus.settings import CorpusSettings
 from charflow.pipeline.corpus.users import AbsentUserError
 from charflow.pipeline.errors import UserError
-from charflow.pipeline.formats.inputs import STANDARD_INPUT, find_inputs
+from charflow.pipeline.files import STANDARD_INPUT
+from charflow.pipeline.formats.inputs import find_inputs
 from charflow.pipeline.formats.messages import Messages, count_users, read_messages
 from charflow.pipeline.marks import UNKNOWN_ID
 from charflow.pipeline.prepared.corpus import PreparedCorpus

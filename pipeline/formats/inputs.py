@@ -21,13 +21,12 @@ from typing import Any, BinaryIO
 import tensorflow as tf
 
 from charflow.pipeline.errors import UserError, reason
-from charflow.pipeline.files import is_prepared
+from charflow.pipeline.files import STANDARD_INPUT, is_prepared
 from charflow.pipeline.formats.folders import files_in, folder_sha256, is_folder
 from charflow.pipeline.places import dangling
 from charflow.pipeline.scratch import scratch_file
 from charflow.pipeline.settings import Paths, checked
 
-STANDARD_INPUT = "-"
 _BLOCK = 1 << 20  # bytes
 
 
