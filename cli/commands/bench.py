@@ -197,19 +197,20 @@ class _Heard:
 def _show_decoding(found: "list[DecodingSpeed]") -> None:
     console.columns(
         console.out,
-        ["texts", "characters/s", "bare loop", "ratio", "bare, XLA", "of the products"],
+        ["texts", "characters/s", "bare loop", "ratio", "XLA", "bare, XLA", "of the products"],
         [
             (
                 f"{each.batch_size:,}",
                 f"{each.written:,.0f}",
                 f"{each.bare_loop:,.0f}",
                 f"{each.written / each.bare_loop:.2f}x",
+                f"{each.written_xla:,.0f}" if each.written_xla else "-",
                 f"{each.bare_loop_xla:,.0f}" if each.bare_loop_xla else "-",
                 f"{each.written / each.products:.0%} of {each.products:,.0f}",
             )
             for each in found
         ],
-        right=6,
+        right=7,
     )
 
 

@@ -47,6 +47,9 @@ def generate(
         ),
         Literal["warn", "skip", "error"],
     ] = "warn",
+    xla: Annotated[
+        bool, typer.Option("--xla", help="Compile for 1 to 4 texts at once, without samplers: pays for long texts.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Print completions, character by character."""
@@ -56,15 +59,16 @@ def generate(
 
     settings = SamplingSettings(**changes)
     with waiting("loading"):
-        generator = Generator.load(run, context=context)  # type: ignore[arg-type]  # it checks the name
+        generator = Generator.load(run, context=context, xla=xla)  # type: ignore[arg-type]  # it checks the name
     texts = read_prompts(prompt, prompts_file)
     asked = texts if reply_to is None else [generator.asked(reply_to, text) for text in texts]
     prompts = [_without_unknown(generator, text, unknown) for text in asked]
     if never := generator.unknown_chars(settings.stop):
         console.remark([f"the model never writes {quoted_list(never)}: --stop {quoted(settings.stop)} ends no text."])
     settings.seeds(len(prompts) * count)  # before the first text, rather than at the last
-    with waiting("compiling"):
-        generator.generate("", **asdict(settings) | {"max_chars": 1})  # traces, so that what is timed is the decoding
+    rows = min(len(prompts) * count, _AT_ONCE)
+    with waiting("compiling"):  # so that what is timed is the decoding
+        generator.generate([""] * rows, **asdict(settings) | {"max_chars": 1})
     if json:
         _print_json(generator, prompts, settings, count)
         return

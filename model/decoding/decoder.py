@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from charflow.model.decoding.compiled_loop import write_compiled
 from charflow.model.decoding.contexts import Context, ContextKind, StreamContext, WindowContext
 from charflow.model.decoding.remembering import Remembering
-from charflow.model.decoding.sampling_loops import Loop, SamplingOptions, Written, write
+from charflow.model.decoding.sampling_loops import Loop, write
 from charflow.model.decoding.stepping import IMPOSSIBLE, Stepper, array_like
+from charflow.model.decoding.writing import SamplingOptions, Written
 from charflow.model.memory.memory import Memory
 from charflow.model.network.cells import State
 from charflow.model.network.network import Network
@@ -141,8 +143,11 @@ class Decoder:
         *,
         after_end: bool = True,
         loop: Loop | None = None,
+        xla: bool = False,
     ) -> Written:
-        """Samples characters and reads each one it wrote; see `sampling_loops.write`."""
+        """Samples characters and reads each one it wrote; see `sampling_loops.write`, with XLA `write_compiled`."""
+        if xla:
+            return write_compiled(self.stepper, state, tail, position, options, after_end=after_end, loop=loop)
         return write(self.stepper(), state, tail, position, options, after_end=after_end, loop=loop)
 
     def stepper(self) -> Stepper:

@@ -1,12 +1,12 @@
 """Writes ids one by one: the loops in which characters are sampled, and what ends a text.
 
-`decoder` calls `write`; `sampling` draws, `samplers` narrow down what may be drawn. B is the batch, T a number of
-characters, V the vocabulary size.
+`decoder` calls `write`, `compiled_loop` has XLA compile one of them; `sampling` draws, `samplers` narrow down what may
+be drawn. B is the batch, T a number of characters, V the vocabulary size.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import tensorflow as tf
 
@@ -14,72 +14,15 @@ from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.sampling import draw, uniforms, weigh
 from charflow.model.decoding.settings import LONGEST_STOP
 from charflow.model.decoding.stepping import Stepper, array_like, select
+from charflow.model.decoding.writing import Begun, SamplingOptions, Written
 from charflow.model.network.cells import State
 from charflow.pipeline.marks import UNKNOWN_ID
 
 _AT_ONCE = 4  # steps of the plain loop between two looks whether to go on: 10 % faster than 2 for a single row
 _COLDEST, _HOTTEST = 1e-6, 1e6
+Noted = tuple[tf.Tensor, ...]
+Choose = Callable[[tf.Tensor, tf.Tensor, Noted], tuple[tf.Tensor, Noted]]
 Loop = Literal["sampled", "plain", "rows"]
-
-
-class SamplingOptions(NamedTuple):
-    """How each row is sampled; every tensor has shape [B] (`stop_ids` [B, LONGEST_STOP]).
-
-    Attributes:
-        max_chars: int32, most characters to write.
-        temperature: float32; 0, or what is no number, takes the most likely character.
-        samplers: the value of each of `SAMPLERS`, in their order.
-        seed: int64.
-        stop_ids: int32, the stop string's ids at the right end, filled with -1 at the left; all -1 is off.
-        end_id: int32, the id that closes a message; -1 where no end of a message ends the text.
-        messages: int32, how many messages to write, at least 1.
-    """
-
-    max_chars: tf.Tensor
-    temperature: tf.Tensor
-    samplers: tuple[tf.Tensor, ...]
-    seed: tf.Tensor
-    stop_ids: tf.Tensor
-    end_id: tf.Tensor
-    messages: tf.Tensor
-
-
-class Written(NamedTuple):
-    """What `Decoder.write` wrote.
-
-    Attributes:
-        ids: int32 [B, T], 0 after a row's end.
-        length: int32 [B].
-        log_prob: float32 [B], sum of natural logarithms under the model itself (temperature 1, no filter).
-        stopped: bool [B], whether the stop string was written.
-        state: the context's state after the last character.
-        tail: int32 [B, LONGEST_STOP], the last ids written, 0 where there are none.
-        left: int32 [B], how many messages remain; 0 where the last one's end was written, by which the text ends.
-    """
-
-    ids: tf.Tensor
-    length: tf.Tensor
-    log_prob: tf.Tensor
-    stopped: tf.Tensor
-    state: State
-    tail: tf.Tensor
-    left: tf.Tensor
-
-
-class _Begun(NamedTuple):
-    """Where the loops begin.
-
-    Attributes:
-        state: what was read before.
-        tail: int32 [B, LONGEST_STOP], the ids written before.
-        begins: bool [B], whether a message begins.
-        numbers: float32 [T, B], what each character is drawn with.
-    """
-
-    state: State
-    tail: tf.Tensor
-    begins: tf.Tensor
-    numbers: tf.Tensor
 
 
 def write(
@@ -106,17 +49,10 @@ def write(
         loop: the one that `options` call for, where that is known when the graph is traced, which is sooner done then;
             None has the graph find out.
     """
+    begun, options = begin(state, tail, position, options)
     # Three loops, because stop strings, several messages and rows of different lengths double the ops of a step,
     # and so do samplers, which cost some even where none is used. All give the same text for a row that uses none
     # of these: a sampler only zeroes probabilities.
-    taken = tuple(sampler.taken(values) for sampler, values in zip(SAMPLERS, options.samplers, strict=True))
-    options = options._replace(samplers=taken)
-    begun = _Begun(
-        state=state,
-        tail=tail,
-        begins=(position == 0) | (tail[:, -1] == options.end_id),
-        numbers=uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0))),
-    )
     loops: dict[Loop, Callable[[], Written]] = {
         "sampled": lambda: _write_rows(stepper, begun, options, sampled=True),
         "plain": lambda: _write_plain(stepper, begun, options, after_end),
@@ -124,13 +60,32 @@ def write(
     }
     if loop:
         return loops[loop]()
-    used = [tf.reduce_any(sampler.used(values)) for sampler, values in zip(SAMPLERS, taken, strict=True)]
     one = (options.messages == 1) | (options.end_id < 0)
     alike = tf.reduce_all(one & (options.stop_ids[:, -1] < 0) & (options.max_chars == options.max_chars[:1]))
-    return tf.case([(tf.reduce_any(tf.stack(used)), loops["sampled"]), (alike, loops["plain"])], loops["rows"])
+    return tf.case([(uses_samplers(options), loops["sampled"]), (alike, loops["plain"])], loops["rows"])
 
 
-def _write_plain(stepper: Stepper, begun: _Begun, options: SamplingOptions, after_end: bool) -> Written:
+def begin(
+    state: State, tail: tf.Tensor, position: tf.Tensor, options: SamplingOptions
+) -> tuple[Begun, SamplingOptions]:
+    """Where the loops begin, and the options with every sampler's value taken as one that has a meaning."""
+    taken = tuple(sampler.taken(values) for sampler, values in zip(SAMPLERS, options.samplers, strict=True))
+    begun = Begun(
+        state=state,
+        tail=tail,
+        begins=(position == 0) | (tail[:, -1] == options.end_id),
+        numbers=uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0))),
+    )
+    return begun, options._replace(samplers=taken)
+
+
+def uses_samplers(options: SamplingOptions) -> tf.Tensor:
+    """Whether any row, of options as `begin` gives them, has a sampler at work, a bool scalar."""
+    used = [tf.reduce_any(sampler.used(values)) for sampler, values in zip(SAMPLERS, options.samplers, strict=True)]
+    return tf.reduce_any(tf.stack(used))
+
+
+def _write_plain(stepper: Stepper, begun: Begun, options: SamplingOptions, after_end: bool) -> Written:
     """The loop for rows that all write `max_chars` characters, or one message, without samplers or stop string.
 
     Rows that have ended run on with the others; what they wrote then is cut off afterwards. The first steps are a loop
@@ -169,7 +124,7 @@ def _write_plain(stepper: Stepper, begun: _Begun, options: SamplingOptions, afte
 
 def _cut_at_ends(
     stepper: Stepper,
-    begun: _Begun,
+    begun: Begun,
     options: SamplingOptions,
     state: State,
     ids: tf.Tensor,
@@ -204,9 +159,27 @@ def _cut_at_ends(
     )
 
 
-def _write_rows(stepper: Stepper, begun: _Begun, options: SamplingOptions, *, sampled: bool) -> Written:
+def _write_rows(stepper: Stepper, begun: Begun, options: SamplingOptions, *, sampled: bool) -> Written:
     """The loop with stop strings, several messages and rows of different lengths, and samplers."""
     choose = _choosing(options, sampled=sampled)
+    written = array_like(tf.zeros_like(options.max_chars), 0)
+    return loop_of_rows(stepper, begun, options, lambda *given: (choose(*given[:2]), ()), written)[0]
+
+
+def loop_of_rows(
+    stepper: Stepper, begun: Begun, options: SamplingOptions, choose: Choose, written: tf.TensorArray, noted: Noted = ()
+) -> tuple[Written, Noted]:
+    """Writes rows of different lengths, with stop strings and several messages.
+
+    Args:
+        stepper: the network.
+        begun: where writing begins.
+        options: how it is done.
+        choose: function of logits [B, V], uniform numbers [B] and what was noted before: ids [B], and what to note,
+            which of a row that has ended is left out.
+        written: takes ids from index 1 on.
+        noted: what is noted before the first character; tensors [B].
+    """
     length = tf.zeros_like(options.max_chars)
 
     def active(t, stopped, left):  # type: ignore[no-untyped-def]
@@ -215,10 +188,10 @@ def _write_rows(stepper: Stepper, begun: _Begun, options: SamplingOptions, *, sa
     def goes_on(t, stopped, left, *_):  # type: ignore[no-untyped-def]
         return tf.reduce_any(active(t, stopped, left))
 
-    def body(t, stopped, left, begins, state, written, log_prob, length, tail):  # type: ignore[no-untyped-def]
+    def body(t, stopped, left, begins, state, written, log_prob, length, tail, noted):  # type: ignore[no-untyped-def]
         writes = active(t, stopped, left)
         logits = stepper.logits(state)
-        ids = choose(logits + _barred(stepper, begins, options), begun.numbers[t])
+        ids, notes = choose(logits + _barred(stepper, begins, options), begun.numbers[t], noted)
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
         tail = tf.where(writes[:, tf.newaxis], tf.concat([tail[:, 1:], ids[:, tf.newaxis]], axis=1), tail)
         ended = writes & (ids == options.end_id)
@@ -232,14 +205,15 @@ def _write_rows(stepper: Stepper, begun: _Begun, options: SamplingOptions, *, sa
             log_prob - tf.where(writes, nll, 0.0),
             length + tf.cast(writes, tf.int32),
             tail,
+            select(writes, notes, noted),
         )
 
-    written, log_prob = array_like(length, 0), tf.zeros_like(options.temperature)
     begins = (begun.begins, begun.state)
-    start = (0, tf.zeros_like(begun.begins), options.messages, *begins, written, log_prob, length, begun.tail)
-    _, stopped, left, _, state, written, log_prob, length, tail = tf.while_loop(goes_on, body, start)
+    so_far = (written, tf.zeros_like(options.temperature), length, begun.tail, noted)
+    start = (0, tf.zeros_like(begun.begins), options.messages, *begins, *so_far)
+    _, stopped, left, _, state, written, log_prob, length, tail, noted = tf.while_loop(goes_on, body, start)
     ids = tf.transpose(written.stack()[1:])  # [B, T]
-    return Written(ids, length, log_prob, stopped, state, tail, left)
+    return Written(ids, length, log_prob, stopped, state, tail, left), noted
 
 
 def _barred(stepper: Stepper, begins: tf.Tensor, options: SamplingOptions) -> tf.Tensor:
@@ -249,12 +223,11 @@ def _barred(stepper: Stepper, begins: tf.Tensor, options: SamplingOptions) -> tf
 
 def _choosing(options: SamplingOptions, *, sampled: bool = False) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Builds a function of logits [B, V] and uniform numbers [B]: sampled ids [B]."""
-    warm = options.temperature > _COLDEST  # false for NaN
+    warm, sharpness = warmth(options.temperature)
     samplers = [
         (sampler.keep, values, tf.reduce_any(sampler.used(values)))
         for sampler, values in zip(SAMPLERS, options.samplers if sampled else (), strict=sampled)
     ]
-    sharpness = 1.0 / tf.minimum(tf.where(warm, options.temperature, 1.0), _HOTTEST)[:, tf.newaxis]
 
     def choose(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         probabilities = weigh(logits, sharpness)
@@ -263,6 +236,12 @@ def _choosing(options: SamplingOptions, *, sampled: bool = False) -> Callable[[t
         return tf.where(warm, draw(probabilities, numbers), tf.argmax(logits, axis=1, output_type=tf.int32))
 
     return choose
+
+
+def warmth(temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which rows are drawn, bool [B], the others being greedy, and 1 / temperature, float32 [B, 1]; of those 1."""
+    warm = temperature > _COLDEST  # false for NaN
+    return warm, 1.0 / tf.minimum(tf.where(warm, temperature, 1.0), _HOTTEST)[:, tf.newaxis]
 
 
 def _ends_with(tail: tf.Tensor, stop_ids: tf.Tensor) -> tf.Tensor:

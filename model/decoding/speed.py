@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +34,7 @@ class DecodingSpeed:
         bare_loop: by a loop of scores, softmax, draw and step, and nothing else.
         products: that the loop's matrix products would leave time for, without anything else.
         bare_loop_xla: by the bare loop, compiled by XLA; None where that was not measured.
+        written_xla: by charflow's loop, compiled by XLA as far as it then is; None likewise.
     """
 
     batch_size: int
@@ -40,6 +42,7 @@ class DecodingSpeed:
     bare_loop: float
     products: float
     bare_loop_xla: float | None = None
+    written_xla: float | None = None
 
 
 def measure_decoding(
@@ -51,19 +54,21 @@ def measure_decoding(
     count = (4 if config.cell == "lstm" else 3) * (2 * config.layers - 1)
     matrices = [tf.random.stateless_normal([config.units, config.units], [0, k]) / config.units for k in range(count)]
     dense = tf.random.stateless_normal([config.units, vocabulary_size], [1, 0])
-    writer = Writer(decoder)
+    writer, writer_xla = Writer(decoder), Writer(decoder, xla=True)
     bare, compiled, products = (
         tf.function(way, jit_compile=jit, autograph=False)
         for way, jit in ((_bare_loop, False), (_bare_loop, True), (_products, False))
     )
     for size in batch_sizes:
+        sampling: dict[str, Any] = {"temperatures": [_TEMPERATURE] * size, "seeds": range(size)}
         ways: dict[str, Callable[[], object]] = {
-            "written": partial(writer, _NOTHING, chars, temperatures=[_TEMPERATURE] * size, seeds=range(size)),
+            "written": partial(writer, _NOTHING, chars, **sampling),
             "bare_loop": partial(bare, decoder, size, chars),
             "products": partial(products, matrices, dense, size, chars),
         }
         if xla:
             ways["bare_loop_xla"] = partial(compiled, decoder, size, chars)
+            ways["written_xla"] = partial(writer_xla, _NOTHING, chars, **sampling)
         yield DecodingSpeed(
             batch_size=size, **{name: size * chars / seconds for name, seconds in _by_turns(ways, turns).items()}
         )

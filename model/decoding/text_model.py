@@ -13,8 +13,9 @@ import tensorflow as tf
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.largest_request import LargestRequest
 from charflow.model.decoding.samplers import SAMPLERS
-from charflow.model.decoding.sampling_loops import Loop, SamplingOptions
+from charflow.model.decoding.sampling_loops import Loop
 from charflow.model.decoding.settings import LONGEST_STOP, Limits, SamplingSettings
+from charflow.model.decoding.writing import SamplingOptions
 from charflow.model.network.cells import State
 from charflow.pipeline.corpus.kept_texts import opening
 from charflow.pipeline.corpus.replies import question_end
@@ -107,6 +108,7 @@ class TextModel(tf.Module):
         *,
         after_end: bool = True,
         loop: Loop | None = None,
+        xla: bool = False,
     ) -> Completions:
         """Reads the prompts and writes after them.
 
@@ -121,6 +123,7 @@ class TextModel(tf.Module):
             position: int64 [B] or [1], characters drawn before; 0 to begin.
             after_end: whether texts that ended are continued, too; their states cost time.
             loop: what `loop_of` says, where all rows have these settings; None has the graph find out.
+            xla: whether few rows without samplers are written by a loop that XLA compiles; see `compiled_loop`.
         """
         max_chars = tf.clip_by_value(settings["max_chars"], 0, self.limits.completion_chars)
         prompt = self._bounded(prompt, tf.reduce_max(tf.concat([max_chars, [0]], axis=0)))
@@ -142,7 +145,7 @@ class TextModel(tf.Module):
             messages=tf.maximum(most - over, 1),
         )
         read = self._read(carried, prompt, begin=position == 0)
-        written = self._decoder.write(read, tail, position, options, after_end=after_end, loop=loop)
+        written = self._decoder.write(read, tail, position, options, after_end=after_end, loop=loop, xla=xla)
         ended = written.left == 0
         length = written.length - tf.cast(ended, tf.int32)
         over = tf.where(ended, 0, over + options.messages - written.left)

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from charflow.model.decoding.decoder import Decoder
 from charflow.model.decoding.samplers import SAMPLERS
-from charflow.model.decoding.sampling_loops import SamplingOptions
 from charflow.model.decoding.settings import LONGEST_STOP
+from charflow.model.decoding.writing import SamplingOptions
 from charflow.pipeline.marks import END
 from charflow.pipeline.vocabulary import Vocabulary
 
@@ -21,10 +21,11 @@ class Writer:
 
     Args:
         decoder: of the network.
+        xla: whether a loop that XLA compiles writes, as far as there is one.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+    def __init__(self, decoder: Decoder, *, xla: bool = False) -> None:
+        self._decoder, self._xla = decoder, xla
         signature = [([None], tf.int32), ([], tf.int32), ([None], tf.float32), ([None], tf.int64)]
         self._write = tf.function(
             self._write_ids, input_signature=[tf.TensorSpec(*spec) for spec in signature], autograph=False
@@ -54,7 +55,9 @@ class Writer:
             messages=tf.ones([rows], tf.int32),
         )
         tail = tf.zeros([rows, LONGEST_STOP], tf.int32)
-        return self._decoder.write(state, tail, tf.zeros([rows], tf.int64), options, after_end=False, loop="plain").ids
+        begins = tf.zeros([rows], tf.int64)
+        written = self._decoder.write(state, tail, begins, options, after_end=False, loop="plain", xla=self._xla)
+        return written.ids
 
 
 def learned_part(written: np.ndarray, vocabulary: Vocabulary) -> str:

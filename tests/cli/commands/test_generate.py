@@ -21,7 +21,7 @@ _load_once = cache(_LOAD)  # no test changes a run
 
 @pytest.fixture(scope="module")
 def generator(trained_run: Path) -> Generator:
-    return _load_once(trained_run, context="stream")
+    return _load_once(trained_run, context="stream", xla=False)
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,18 @@ def test_generate_traces_once_before_it_writes(
     monkeypatch.setattr(Generator, "load", _LOAD)
     assert call("generate", trained_run, PROMPT, "--length", 5, *options).status == 0
     assert loops == [loop]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [["--json", "--count", 2], []], ids=["json, two texts", "text"])
+def test_generate_by_xla_writes_the_same(call: Callable, trained_run: Path, form: list[str]) -> None:
+    graph, xla = (call("generate", trained_run, PROMPT, "--no-stop-at-end", *form, *more) for more in ([], ["--xla"]))
+    if not form:
+        assert xla.out == graph.out
+        return
+    expected, found = (done.json["completions"] for done in (graph, xla))
+    assert [row["text"] for row in found] == [row["text"] for row in expected]
+    assert [row["log_prob"] for row in found] == pytest.approx([row["log_prob"] for row in expected], rel=1e-4)
 
 
 def test_generate_without_a_prompt_begins_a_message(call: Callable, trained_run: Path, generator: Generator) -> None:

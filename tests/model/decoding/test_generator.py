@@ -61,6 +61,16 @@ def test_generate_of_an_empty_prompt_begins_a_message(cab: Generator) -> None:
 
 
 @pytest.mark.slow
+def test_generate_by_xla_writes_what_the_graph_writes(run_path: Path) -> None:
+    """Each row with a setting of its own kind, whole and piece by piece, over more than one call of XLA."""
+    graph, xla = Generator.load(run_path), Generator.load(run_path, xla=True)
+    for settings in ({"max_chars": LONG, "temperature": 0.8}, {"max_chars": 30, "stop": "a"}, {"top_k": 2}):
+        assert texts(xla, ["c", "ab"], seed=5, **settings) == texts(graph, ["c", "ab"], seed=5, **settings)
+    given = {"max_chars": LONG, "temperature": 1.0, "seed": 7}
+    assert "".join(xla.stream("ca", **given)) == texts(graph, "ca", **given)[0]
+
+
+@pytest.mark.slow
 def test_generate_normalises_the_prompt(cab: Generator) -> None:
     assert texts(cab, ["CA", "ca"], max_chars=4) == ["b ca", "b ca"]
     assert cab.normalise("CaÉ") == "caé"

@@ -28,4 +28,4 @@ def test_measures_every_batch_each_way(xla: bool) -> None:
     found = list(speed.measure_decoding(config, 9, [1, 3], chars=6, turns=2, xla=xla))
     assert [each.batch_size for each in found] == [1, 3]
     assert all(min(each.written, each.bare_loop, each.products) > 0 for each in found)
-    assert all((each.bare_loop_xla is not None) == xla for each in found)
+    assert all((each.bare_loop_xla is not None) == xla == (each.written_xla is not None) for each in found)
