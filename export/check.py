@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,12 @@ class Finding:
 
 
 @checked
-def check_in_fresh_process(version_folder: Path) -> list[Finding]:
+def check_in_fresh_process(version_folder: Path, *, xla: bool = False) -> list[Finding]:
     """Runs `check` in a new Python process that sees no GPU.
+
+    Args:
+        version_folder: the version.
+        xla: whether the servers that are meant allow XLA; TensorFlow Serving does where it is started so.
 
     Raises:
         UserError: the folder is no SavedModel, or the process died.
@@ -44,7 +49,7 @@ def check_in_fresh_process(version_folder: Path) -> list[Finding]:
     if not (version_folder / GRAPH).exists():
         raise UserError(f"{version_folder} is not an exported version: it has no {GRAPH}.")
     done = subprocess.run(
-        [sys.executable, "-m", "charflow.export.check", str(version_folder)],
+        [sys.executable, "-m", "charflow.export.check", str(version_folder), *(["xla"] if xla else [])],
         capture_output=True,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -57,8 +62,13 @@ def check_in_fresh_process(version_folder: Path) -> list[Finding]:
     return [Finding(**finding) for finding in json.loads(lines[-1])]
 
 
-def check(version_folder: Path) -> list[Finding]:
-    """Tries everything; a step that fails is a finding, and what depends on it is left out."""
+def check(version_folder: Path, *, xla: bool = False) -> list[Finding]:
+    """Tries everything; a step that fails is a finding, and what depends on it is left out.
+
+    Args:
+        version_folder: the version.
+        xla: whether the servers that are meant allow XLA.
+    """
     findings: list[Finding] = []
 
     def attempt(name: str, step: Callable[[], Any]) -> Any:
@@ -73,14 +83,16 @@ def check(version_folder: Path) -> list[Finding]:
 
     from charflow.export.model_card import read_model_card
     from charflow.export.session import FunctionRunner, SessionRunner, read_graph
+    from charflow.export.signatures import XLA_SIGNATURES
 
-    graph = attempt("graph has stock ops only", lambda: _stock_ops(read_graph(version_folder)))
+    graph = attempt("graph has stock ops only", lambda: _stock_ops(read_graph(version_folder), xla=xla))
     session = attempt("loads into a session", lambda: _loaded(SessionRunner(version_folder)))
     functions = attempt("loads as functions", lambda: _loaded(FunctionRunner(version_folder)))
     card = attempt("has a model card", lambda: _described(read_model_card(version_folder)))
     if graph and session and functions and card:
         runners, facts = (session[1], functions[1]), card[1]
-        attempt("five signatures, batch first, no scalar", lambda: _shapes(session[1].signatures))
+        count = "six" if set(session[1].signatures) >= XLA_SIGNATURES else "five"
+        attempt(f"{count} signatures, batch first, no scalar", lambda: _shapes(session[1].signatures))
         attempt("defaults where they may be left out", lambda: _defaults(session[1].signatures))
         attempt("batch of 1 and of 3 agree, both ways", lambda: _batches(runners, facts))
         attempt("equals the in-process generator", lambda: _self_test(runners, facts))
@@ -90,14 +102,17 @@ def check(version_folder: Path) -> list[Finding]:
     return findings
 
 
-def _stock_ops(nodes: Iterator[tuple[str, Mapping[str, Any]]]) -> str:
+def _stock_ops(nodes: Iterator[tuple[str, Mapping[str, Any]]], *, xla: bool) -> str:
     from tensorflow.python.framework import op_def_registry
 
     seen = {}
     for op, attributes in nodes:
         seen[op] = attributes
-        if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
-            raise ValueError(f"op {op} must be compiled by XLA, which stock TensorFlow Serving has off")
+        if not xla and "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
+            raise UserError(
+                f"op {op} must be compiled by XLA, which stock TensorFlow Serving has off; for one that is started "
+                "with --xla_cpu_compilation_enabled, charflow export --check DIR --xla"
+            )
     if forbidden := sorted(op for op in seen if any(op.startswith(name) for name in _FORBIDDEN)):
         raise ValueError(f"the graph has {', '.join(forbidden)}")
     unknown = [op for op in seen if op_def_registry.get(op) is None]
@@ -119,12 +134,12 @@ def _described(card: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _shapes(signatures: Mapping[str, Any]) -> str:
-    from charflow.export.signatures import SIGNATURES
+    from charflow.export.signatures import SIGNATURES, XLA_SIGNATURES
 
     if missing := sorted(set(SIGNATURES) - set(signatures)):
         raise ValueError(f"no signature {', '.join(missing)}")
     tensors = 0
-    for name in SIGNATURES:
+    for name in (*SIGNATURES, *(XLA_SIGNATURES & set(signatures))):
         for part in (signatures[name].inputs, signatures[name].outputs):
             for key, info in part.items():
                 sizes = [dim.size for dim in info.tensor_shape.dim]
@@ -135,10 +150,10 @@ def _shapes(signatures: Mapping[str, Any]) -> str:
 
 
 def _defaults(signatures: Mapping[str, Any]) -> str:
-    from charflow.export.signatures import RECORDS
+    from charflow.export.signatures import RECORDS, XLA_RECORDS
 
     counts = []
-    for record in RECORDS:
+    for record in (*RECORDS, *XLA_RECORDS):
         if not (found := signatures.get(record.name)):
             continue  # which has been said
         required = {each.name for each in record.inputs if not each.has_default}
@@ -188,13 +203,15 @@ def _value(value: Any) -> Any:
 
 
 def _self_test(runners: tuple[Any, Any], card: Mapping[str, Any]) -> str:
+    from charflow.export.signatures import XLA_SIGNATURES
+
     tests = card["self_test"]
-    for runner in runners:
-        for test in tests:
-            answer, expected = runner("generate", _inputs(runners[0], "generate", [test], card)), test["expected"]
-            for key, value in expected.items():
-                found = answer[key][0]
-                _same(f"{key} after {test['prompt']!r}", found.decode() if isinstance(found, bytes) else found, value)
+    names = ["generate", *(XLA_SIGNATURES & set(runners[0].signatures))]
+    for runner, name, test in product(runners, names, tests):
+        answer = runner(name, _inputs(runners[0], name, [test], card))
+        for key, value in test["expected"].items():
+            found = answer[key][0]
+            _same(f"{key} after {test['prompt']!r}", found.decode() if isinstance(found, bytes) else found, value)
     return f"{len(tests)} texts, {sum(test['expected']['length'] for test in tests)} characters, twice"
 
 
@@ -265,4 +282,4 @@ def _same(what: str, found: Any, expected: Any) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps([asdict(finding) for finding in check(Path(sys.argv[1]))]))
+    print(json.dumps([asdict(finding) for finding in check(Path(sys.argv[1]), xla="xla" in sys.argv[2:])]))

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from charflow.export.publish import export_run
 from charflow.export.server_configs import names_model, write_server_configs
@@ -43,6 +44,7 @@ class People:
         settings: SamplingSettings | None = None,
         context: ContextKind = "stream",
         limits: Limits | None = None,
+        xla: bool = False,
         verify: Callable[[Path], None] | None = None,
     ) -> Iterator[tuple[RunDir, Path]]:
         """Exports each run as the next version of its model; yields it and the version's folder.
@@ -51,11 +53,9 @@ class People:
             UserError: as `export_run`; those before are there.
         """
         models = {safe_name(run.path.name): run for run in self.runs}
+        how: dict[str, Any] = {"settings": settings, "context": context, "limits": limits, "xla": xla}
         for name, run in models.items():
-            yield (
-                run,
-                export_run(run, self.base / name, settings=settings, context=context, limits=limits, verify=verify),
-            )
+            yield run, export_run(run, self.base / name, verify=verify, **how)
             forget_networks()
         write_server_configs(self.base, {name: self.base / name for name in models})
         self.unnamed = [name for name in models if not names_model(self.base, name)]

@@ -40,6 +40,7 @@ def export_run(
     settings: SamplingSettings | None = None,
     context: ContextKind = "stream",
     limits: Limits | None = None,
+    xla: bool = False,
     verify: Callable[[Path], None] | None = None,
 ) -> Path:
     """Exports the best checkpoint of a run, and writes the server's configuration files that the base folder lacks.
@@ -51,6 +52,7 @@ def export_run(
         settings: of `serving_default`, and the defaults of the other signatures.
         context: how much the exported model sees of what it wrote.
         limits: longest prompt and completion.
+        xla: adds the signatures that XLA compiles, which a server must allow.
         verify: is given the written folder before it is published; what it raises keeps the version back.
 
     Returns:
@@ -73,7 +75,7 @@ def export_run(
     version = _next_version(folder) if version is None else _free_version(folder, version)
     reference = Generator.load(run.path, context=context)
     text_model = reference.text_model.within(limits, LargestRequest())
-    servable, signatures = make_servable(text_model, settings)
+    servable, signatures = make_servable(text_model, settings, xla=xla)
     card = make_model_card(run, version, text_model, settings, context, reference=reference)
     made_base = not folder.exists()
     beside = folder / f".{version}-{os.getpid()}"

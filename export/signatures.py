@@ -49,6 +49,7 @@ class SignatureRecord:
         outputs: in order, each with its dtype and its shape in words.
         call: function of the text model, its `complete` and the inputs by name; what it gives has the outputs by name,
             or more.
+        xla: whether `complete` has XLA compile its loop, which a server must allow; only where that was asked for.
     """
 
     name: str
@@ -57,6 +58,7 @@ class SignatureRecord:
     inputs: tuple[Input, ...]
     outputs: Mapping[str, str]
     call: Callable[[TextModel, Complete, Tensors], Any]
+    xla: bool = False
 
 
 def _complete(_: TextModel, complete: Complete, given: Tensors) -> Any:
@@ -117,15 +119,31 @@ RECORDS: tuple[SignatureRecord, ...] = (
         _complete,
     ),
 )
+# Of `stream` there is none: a state would carry XLA's rounding from call to call.
+XLA_RECORDS: tuple[SignatureRecord, ...] = (
+    SignatureRecord(
+        "generate_xla",
+        "generate_xla",
+        "as `generate`, the same texts, by a loop that XLA compiles for 1 to 4 rows without samplers",
+        (_PROMPT, *_SETTINGS),
+        _WRITTEN,
+        _complete,
+        xla=True,
+    ),
+)
 SIGNATURES = tuple(record.name for record in RECORDS)
+XLA_SIGNATURES = frozenset(record.name for record in XLA_RECORDS)
 
 
-def make_servable(text_model: TextModel, settings: SamplingSettings) -> tuple[tf.Module, dict[str, Any]]:
+def make_servable(
+    text_model: TextModel, settings: SamplingSettings, *, xla: bool = False
+) -> tuple[tf.Module, dict[str, Any]]:
     """Builds the module to save and its signatures.
 
     Args:
         text_model: a trained model with its limits.
         settings: what `serving_default` uses, and the defaults of `generate` and `stream`.
+        xla: whether `XLA_RECORDS` are signatures, too.
 
     Returns:
         A module, and its traced functions by signature name, for `tf.saved_model.save`.
@@ -137,19 +155,20 @@ def make_servable(text_model: TextModel, settings: SamplingSettings) -> tuple[tf
     }
     servable = tf.Module(name="charflow")
     servable.text_model = text_model  # a module saves the variables of what its attributes hold
-    complete = _complete_once(text_model)
-    functions = {record.name: _traced(record, text_model, complete, defaults) for record in RECORDS}
-    for record in RECORDS:
+    records = (*RECORDS, *XLA_RECORDS) if xla else RECORDS
+    complete = {way: _complete_once(text_model, xla=way) for way in {record.xla for record in records}}
+    functions = {record.name: _traced(record, text_model, complete[record.xla], defaults) for record in records}
+    for record in records:
         setattr(servable, record.method, functions[record.name])
     return servable, functions
 
 
-def _complete_once(text_model: TextModel) -> Complete:
+def _complete_once(text_model: TextModel, *, xla: bool) -> Complete:
     """Makes of `complete` one function that all signatures call, which is traced, saved and loaded once."""
     settings = {each.name: tf.TensorSpec([None], each.dtype) for each in SETTINGS}
     state, position = tf.TensorSpec([None, text_model.state_size]), tf.TensorSpec([None], tf.int64)
     return tf.function(
-        lambda *given: text_model.complete(*given),
+        lambda *given: text_model.complete(*given, xla=xla),
         input_signature=[tf.TensorSpec([None], tf.string), settings, state, position],
         autograph=False,
     )

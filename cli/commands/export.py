@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from charflow.export.check import Finding
 
 
-@mode("hub", ignores=("to", "check", "litert", "version", "changes", "context", "limits"))
-@mode("litert", ignores=("check", "version", "changes", "context", "limits"))
+@mode("hub", ignores=("to", "check", "litert", "version", "changes", "context", "limits", "xla"))
+@mode("litert", ignores=("check", "version", "changes", "context", "limits", "xla"))
 @mode("check", ignores=("run", "to", "version", "changes", "context", "limits"))
 @mode("stop_at_end", given=False, ignores=("max_messages",))
 @options.settings(
@@ -41,6 +41,9 @@ def export(
     changes: options.Changes = options.NO_CHANGES,
     context: options.Context = "stream",
     limits: options.Changes = options.NO_CHANGES,
+    xla: Annotated[
+        bool, typer.Option("--xla", help="Also by XLA, for servers that allow it; with --check, allow it.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Export a run to BASE/<version>, ready for TensorFlow Serving, and check it; or check one with --check.
@@ -52,7 +55,7 @@ def export(
     With --hub FOLDER gets the weights, what is needed to write with them, and a card, and names nobody of the chat.
     """
     if check is not None:
-        _check_and_show(check, json=json)
+        _check_and_show(check, xla=xla, json=json)
         return
     if run is not None and hub is not None:
         load_tensorflow()
@@ -66,7 +69,12 @@ def export(
         return
     from charflow.model.run.run_dir import holds_runs
 
-    wanted: dict[str, Any] = {"settings": SamplingSettings(**changes), "context": context, "limits": Limits(**limits)}
+    wanted: dict[str, Any] = {
+        "settings": SamplingSettings(**changes),
+        "context": context,
+        "limits": Limits(**limits),
+        "xla": xla,
+    }
     if holds_runs(run):
         if version is not None:
             raise UserError("--version is of one model, and each of these gets its next: leave it out.")
@@ -83,7 +91,7 @@ def _export_one(run: Path, base: Path, wanted: dict[str, Any], *, json: bool) ->
 
     def verify(folder: Path) -> None:
         checked.append(folder)
-        found.extend(_check(folder))
+        found.extend(_check(folder, xla=wanted["xla"]))
         _refuse_failed(folder, found)
 
     try:
@@ -105,7 +113,7 @@ def _export_people(folder: Path, base: Path, wanted: dict[str, Any], *, json: bo
     people = People(folder, base)
 
     def verify(version_folder: Path) -> None:
-        _refuse_failed(version_folder, _check(version_folder))
+        _refuse_failed(version_folder, _check(version_folder, xla=wanted["xla"]))
 
     published: list[Path] = []
     exporting = people.export(verify=verify, **wanted)
@@ -178,17 +186,17 @@ def _warn(run: Path) -> None:
         console.err.print(f"charflow: warning: {warning}")
 
 
-def _check_and_show(version_folder: Path, *, json: bool) -> None:
+def _check_and_show(version_folder: Path, *, xla: bool, json: bool) -> None:
     with waiting("checking"):
-        findings = _check(version_folder)
+        findings = _check(version_folder, xla=xla)
     _show(version_folder, findings, json=json)
     _refuse_failed(version_folder, findings)
 
 
-def _check(version_folder: Path) -> "list[Finding]":
+def _check(version_folder: Path, *, xla: bool) -> "list[Finding]":
     from charflow.export.check import check_in_fresh_process
 
-    return check_in_fresh_process(version_folder)
+    return check_in_fresh_process(version_folder, xla=xla)
 
 
 def _show(version_folder: Path, findings: "list[Finding]", *, json: bool) -> None:

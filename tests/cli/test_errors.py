@@ -396,7 +396,7 @@ def test_resume_skips_a_damaged_checkpoint_with_a_warning(call: Callable, own_ru
 def test_damaged_file_of_a_run_is_named(
     call: Callable, own_run: Path, sample_chat: str, monkeypatch: pytest.MonkeyPatch, name: str, command: str
 ) -> None:
-    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: [])
+    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder, **_: [])
     (own_run / name).write_text('{"half\n')
     arguments, _ = COMMANDS[command]
     done = call(*(argument.format(run=own_run, chat=sample_chat) for argument in arguments))

@@ -45,7 +45,7 @@ def first(tmp_path_factory: pytest.TempPathFactory, trained_run: Path) -> Simple
 def found(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     """Replaces the check, whose tests are in tests/export, by these findings."""
     findings = [Finding("loads into a session", True, "5 signatures")]
-    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: findings)
+    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder, **_: findings)
     return findings
 
 
@@ -95,13 +95,13 @@ def test_export_json_has_the_checks(
 def test_export_gives_on_its_options(call: Callable, exported: list[dict]) -> None:
     options = [
         *["--version", 5, "--length", 30, "--temperature", 0.7, "--top-k", 3, "--top-p", 0.9, "--seed", -1],
-        *["--stop", "\n", "--context", "window", "--max-prompt", 20, "--max-completion", 40],
+        *["--stop", "\n", "--context", "window", "--max-prompt", 20, "--max-completion", 40, "--xla"],
     ]
     assert call("export", "run", "--to", "base", *options).status == 0
     (given,) = exported
     settings, limits = given.pop("settings"), given.pop("limits")
     assert callable(given.pop("verify"))
-    assert given == {"run": Path("run"), "base": Path("base"), "version": 5, "context": "window"}
+    assert given == {"run": Path("run"), "base": Path("base"), "version": 5, "context": "window", "xla": True}
     assert (settings.max_chars, settings.temperature, settings.top_k) == (30, 0.7, 3)
     assert (settings.top_p, settings.seed, settings.stop) == (0.9, -1, "\n")
     assert (limits.prompt_chars, limits.completion_chars) == (20, 40)
@@ -212,7 +212,9 @@ def test_export_of_a_folder_of_runs_makes_models_of_one_server(
 
     checked: list[Path] = []
     monkeypatch.setattr("charflow.export.people.export_run", export_run)
-    monkeypatch.setattr("charflow.export.check.check_in_fresh_process", lambda folder: checked.append(folder) or [])
+    monkeypatch.setattr(
+        "charflow.export.check.check_in_fresh_process", lambda folder, **_: checked.append(folder) or []
+    )
     done = call("export", people_runs, "--to", tmp_path / "m")
     assert done.status == 0, done.err
     assert done.out.splitlines() == [
