@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 # Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo examples test quick check docs site protos format clean
+.PHONY: demo examples test quick check bench bench-check docs site protos format clean
 
 demo: $(READY)
 	@rm -rf demo
@@ -33,7 +33,7 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy -p charflow
-	@$(BIN)/mypy tests benchmarks examples docs/*.py
+	@$(BIN)/mypy tests experiments examples docs/*.py
 	@$(BIN)/lint-imports --no-logo --no-cache
 
 # Writes what docs/ has from the code: tables of signatures and settings, pictures, and what its blocks print when run.
@@ -41,6 +41,19 @@ docs: $(READY)
 	@$(BIN)/python -m docs.tables
 	@$(BIN)/python -m docs.pictures
 	@$(BIN)/python -m tests.docs.make
+
+# Measures the machine with a chat and one person of it, and writes docs/performance.md and its pictures:
+#     make bench CHAT=chat.csv PERSON=ID
+# `make bench-check` measures again, and fails where a ratio has fallen.
+BENCH = $(BIN)/charflow bench all $(or $(CHAT),$(error give CHAT=chat.csv)) --user $(or $(PERSON),$(error give PERSON=ID)) --json
+bench: $(READY)
+	@$(BENCH) > bench.json
+	@mv bench.json docs/performance.json
+	@$(BIN)/python -m docs.performance
+
+bench-check: $(READY)
+	@$(BENCH) > bench.json
+	@$(BIN)/python -m docs.performance --against bench.json
 
 # The pages as a site, in site/; a link that leads nowhere fails.
 site: $(READY)

@@ -1,238 +1,237 @@
-"""Measures the embedded server with an exported model. Prints Markdown tables.
+"""What a served model costs over the same model in process: one caller, many callers, the start, the memory.
 
-    python benchmarks/serving.py loaders MODEL_BASE     # a session against the functions of tf.saved_model.load
-    python benchmarks/serving.py batching MODEL_BASE    # 64 clients, with and without batching, in one run
-    python benchmarks/serving.py swap MODEL_BASE        # 32 clients while versions come, one of them corrupt
-
-MODEL_BASE holds the versions of an exported run, such as models/a. Client and server share the machine.
+`charflow bench serve` prints it. Callers and server share the machine.
 """
 
-import argparse
 import asyncio
-import os
-import platform
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 import tensorflow as tf
+import tensorflow_text  # noqa: F401  # registers its ops
 
-from charflow.serving import AsyncClient, ServingError
+from charflow.benchmarks.comparison import LIMIT, OURS, PEER, Candidate, Comparison, Kind, Way, by_turns
+from charflow.benchmarks.machine import peak_bytes
+from charflow.benchmarks.model_server import EMBEDDED, NAME, RunningServer, programs, running
+from charflow.export.publish import export_run
+from charflow.model.training.train import train
+from charflow.pipeline.cores import usable_cores
+from charflow.pipeline.errors import UserError
+from charflow.pipeline.sample_chat import write_sample_chat
+from charflow.serving import AsyncClient, Client
+from charflow.serving.embedded.core.inference import Loaded, predict
+from charflow.serving.embedded.core.servable import Servable
+from charflow.serving.layout import BATCHING
 
-BATCHING = Path(__file__).parents[1] / "deploy" / "serving" / "batching.config"  # as `export` writes it
-PROMPT = "how do i "
-
-
-def newest(base: Path) -> Path:
-    return max((path for path in base.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
-@contextmanager
-def server(base: Path, *flags: str) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
-    """Runs charflow-model-server; gives the addresses of gRPC and REST, and the process."""
-    ports = free_port(), free_port()
-    command = [
-        sys.executable, "-c", "from charflow.serving.launch.model_server import main; main()", "--model_name=m",
-        f"--model_base_path={base}", f"--port={ports[0]}", f"--rest_api_port={ports[1]}", *flags,
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("Try:"):
-                break
-        else:
-            raise SystemExit(f"The server did not start: {' '.join(command)}")
-        yield f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+CHARS = 100  # of a text
+CALLERS = 64
+_PROMPT = "how do i "
+_ROWS = 32  # of the largest batch that is computed, as batching.config has it
+_CALLS = 20  # of a turn, by one caller
+_SECONDS = 3.0  # of a turn, by many
 
 
-def percentiles(seconds: list[float]) -> str:
-    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
-    return f"{p50:,.0f} ms | {p99:,.0f} ms"
+def export_new(folder: Path) -> Path:
+    """Exports a network of the default's sizes that has learned nothing; gives the folder of its versions."""
+    write_sample_chat(folder / "chat.csv", messages=2_000)
+    run = train(folder / "chat.csv", folder / "run", steps=1, cached=False)
+    return export_run(run, folder / "models").parent
 
 
-def loaders(base: Path) -> None:
-    """Calls a second, through the session the server uses and through TensorFlow's functions, by threads."""
-    from charflow.serving.embedded.core.inference import Loaded, predict
-    from charflow.serving.embedded.core.servable import Servable
+def measure_serving(base: Path, *, turns: int) -> Iterator[Comparison]:
+    """Serves the newest version in a folder without and with batching, and calls it.
 
-    path = str(newest(base))
-    servable = Servable(path)
-    loaded = Loaded(servable.signatures, servable)
-    feeds: dict[str, dict[str, Any]] = {
-        "next_char": {"prompt": np.array([PROMPT.encode()], object)},
-        "generate": {
-            "prompt": np.array([PROMPT.encode()], object),
-            **servable.signatures["generate"].defaults,
-            "max_chars": np.array([100], np.int32),
-            "stop_at_end": np.array([False]),  # here and below, so that all texts have the same length
-        },
-    }
-    functions = tf.saved_model.load(path)
-
-    def by_session(name: str) -> Callable[[], Any]:
-        return lambda: predict(loaded, name, lambda _: feeds[name])
-
-    def by_function(name: str) -> Callable[[], Any]:
-        function = functions.signatures[name]
-        return lambda: {
-            key: value.numpy() for key, value in function(**{k: tf.constant(v) for k, v in feeds[name].items()}).items()
-        }
-
-    print("| signature | threads | functions, calls/s | session, calls/s | ratio |\n|---|---|---|---|---|")
-    for name, calls in (("next_char", 2000), ("generate", 200)):
-        for threads in (1, 8):
-            rates = [rate(make(name), calls, threads) for make in (by_function, by_session)]
-            print(f"| {name} | {threads} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.1f}x |")
-
-
-def rate(call: Callable[[], Any], calls: int, threads: int) -> float:
-    """Median of three."""
-    call()
-    rates = []
-    for _ in range(3):
-        workers = [threading.Thread(target=lambda: [call() for _ in range(calls // threads)]) for _ in range(threads)]
-        began = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        rates.append(calls / (time.perf_counter() - began))
-    return float(np.median(rates))
-
-
-async def clients(
-    count: int, seconds: float, make: Callable[[int], Callable[[int], Awaitable[Any]]]
-) -> tuple[list[float], Counter[str]]:
-    """Lets `count` clients call one after the other until the time is up; latencies in seconds, and errors."""
-    latencies: list[float] = []
-    errors: Counter[str] = Counter()
-    end = time.monotonic() + seconds
-
-    async def client(number: int) -> None:
-        call, turn = make(number), 0
-        while time.monotonic() < end:
-            began = time.monotonic()
-            try:
-                await call(turn)
-                latencies.append(time.monotonic() - began)
-            except ServingError as error:
-                errors[f"{error.code}: {error.message[:200]}"] += 1
-            turn += 1
-
-    await asyncio.gather(*(client(number) for number in range(count)))
-    return latencies, errors
-
-
-def batching(base: Path, *, seconds: float = 15.0, count: int = 64) -> None:
-    """Generates 100 characters a call for 64 clients, by turns without and with batching."""
-
-    async def load(address: str) -> tuple[list[float], Counter[str]]:
-        async with AsyncClient(address, model="m", retries=0) as client:
-            await client.generate(PROMPT, max_chars=8, seed=0)
-
-            def make(number: int) -> Callable[[int], Awaitable[Any]]:
-                return lambda turn: client.generate(PROMPT, max_chars=100, stop_at_end=False, seed=1000 * number + turn)
-
-            return await clients(count, seconds, make)
-
-    kinds = {"none": [], BATCHING.name: ["--enable_batching", f"--batching_parameters_file={BATCHING}"]}
-    print("| batching | calls/s | characters/s | p50 | p99 | errors |\n|---|---|---|---|---|---|")
-    for _ in range(2):
-        for name, flags in kinds.items():
-            with server(base, *flags) as (address, _, _):
-                latencies, errors = asyncio.run(load(address))
-            per_second = len(latencies) / seconds
-            print(
-                f"| {name} | {per_second:,.0f} | {100 * per_second:,.0f} | {percentiles(latencies)} | "
-                f"{dict(errors) or 'none'} |"
-            )
-
-
-def swap(base: Path, *, seconds: float = 60.0, count: int = 32) -> None:
-    """Mixed calls over gRPC and REST while versions 2, 3 (corrupt) and 4 are published."""
-    source = newest(base)
-    with tempfile.TemporaryDirectory() as folder:
-        versions = Path(folder)
-        shutil.copytree(source, versions / "1")
-
-        def publish() -> None:
-            for number, corrupt in ((2, False), (3, True), (4, False)):
-                time.sleep(seconds / 4)
-                beside = versions / f".{number}"
-                shutil.copytree(source, beside)
-                if corrupt:
-                    (beside / "saved_model.pb").write_bytes(b"not a model")
-                beside.rename(versions / str(number))
-
-        async def load(grpc: str, rest: str) -> tuple[list[float], Counter[str]]:
-            async with (
-                AsyncClient(grpc, model="m", retries=0) as by_grpc,
-                AsyncClient(rest, protocol="rest", model="m", retries=0) as by_rest,
-            ):
-
-                def make(number: int) -> Callable[[int], Awaitable[Any]]:
-                    client = by_rest if number % 4 == 0 else by_grpc
-                    calls: list[Callable[[int], Awaitable[Any]]] = [
-                        lambda turn: client.generate(PROMPT, max_chars=50, stop_at_end=False, seed=turn),
-                        lambda turn: client.complete(PROMPT),
-                        lambda turn: client.next_char(PROMPT),
-                        lambda turn: client.score([PROMPT, "hello there"]),
-                    ]
-                    return lambda turn: calls[(number + turn) % len(calls)](turn)
-
-                return await clients(count, seconds, make)
-
-        flags = ["--max_num_load_retries=1", "--load_retry_interval_micros=2000000"]
-        with server(versions, *flags) as (grpc, rest, process):
-            threading.Thread(target=publish, daemon=True).start()
-            latencies, errors = asyncio.run(load(grpc, rest))
-            status = subprocess.run(
-                ["curl", "-s", f"http://{rest}/v1/models/m"], capture_output=True, text=True, check=True
-            ).stdout
-            peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
-        print("| clients | seconds | calls | calls/s | p50 | p99 | failed |\n|---|---|---|---|---|---|---|")
-        print(
-            f"| {count} | {seconds:.0f} | {len(latencies):,} | {len(latencies) / seconds:,.0f} | "
-            f"{percentiles(latencies)} | {dict(errors) or 'none'} |\n"
+    Raises:
+        UserError: there is none, or a server does not start.
+    """
+    newest = _newest(base)
+    batching = ("--enable_batching", f"--batching_parameters_file={base / BATCHING}")
+    with ExitStack() as stack:
+        alone, batched = (
+            {name: stack.enter_context(running(program, base, *flags)) for name, program in programs().items()}
+            for flags in ((), batching)
         )
-        states = re.findall(r'"version": "(\d+)",\s+"state": "(\w+)"', status)
-        print("Versions at the end: " + ", ".join(f"{number} {state}" for number, state in states))
-        if peak:
-            print(f"Peak memory of the server: {int(peak[1]) / 1e6:.2f} GB")
+        model = InProcess(newest)
+        yield _one_caller("generate", alone, batched, model, turns)
+        yield _one_caller("next_char", alone, batched, model, turns)
+        yield _many_callers(alone, batched, model, turns)
+        yield from _start_and_memory([alone, batched])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["loaders", "batching", "swap"])
-    parser.add_argument("base", type=Path)
-    arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, TensorFlow {tf.__version__}\n")
-    {"loaders": loaders, "batching": batching, "swap": swap}[arguments.what](arguments.base.resolve())
+def _newest(base: Path) -> Path:
+    versions = [path for path in base.iterdir() if path.name.isdecimal()] if base.is_dir() else []
+    if not versions:
+        raise UserError(f"{base}: no version of a model there: name the folder that charflow export wrote to.")
+    return max(versions, key=lambda path: int(path.name))
 
 
-if __name__ == "__main__":
-    main()
+class InProcess:
+    """The exported model in this process: by the session that the embedded server has, and by TensorFlow's functions.
+
+    Args:
+        version: folder of the SavedModel.
+    """
+
+    def __init__(self, version: Path) -> None:
+        servable = Servable(str(version))
+        self._loaded, self._defaults = Loaded(servable.signatures, servable), servable.signatures["generate"].defaults
+        self._functions = tf.saved_model.load(str(version)).signatures
+
+    def feeds(self, signature: str, rows: int = 1) -> dict[str, np.ndarray]:
+        """What asks for texts of `CHARS` characters, or for the next character, as the clients below do."""
+        prompt = {"prompt": np.array([_PROMPT.encode()] * rows, object)}
+        if signature == "next_char":
+            return prompt
+        own = {"max_chars": np.array([CHARS], np.int32), "stop_at_end": np.array([False])}
+        columns = {**{name: np.asarray(value) for name, value in self._defaults.items()}, **own}
+        return {**prompt, **{name: np.repeat(value[:1], rows, axis=0) for name, value in columns.items()}}
+
+    def by_session(self, signature: str, rows: int = 1) -> Callable[[], Any]:
+        """What runs a signature as the embedded server does."""
+        feeds = self.feeds(signature, rows)
+        return lambda: predict(self._loaded, signature, lambda _: feeds)
+
+    def by_function(self, signature: str) -> Callable[[], Any]:
+        """What runs a signature as a program of TensorFlow does."""
+        feeds = {name: tf.constant(value) for name, value in self.feeds(signature).items()}
+        return lambda: [value.numpy() for value in self._functions[signature](**feeds).values()]
+
+
+def _one_caller(
+    signature: str,
+    alone: Mapping[str, RunningServer],
+    batched: Mapping[str, RunningServer],
+    model: InProcess,
+    turns: int,
+) -> Comparison:
+    ways: list[tuple[str, Kind, Callable[[], Any]]] = []
+    for name, server in alone.items():
+        kind = OURS if name == EMBEDDED else PEER
+        ways += [
+            (f"{name}, gRPC", kind, _caller(server.grpc, "grpc", signature)),
+            (f"{name}, REST", kind, _caller(server.rest, "rest", signature)),
+            (f"{name}, gRPC, batching on", kind, _caller(batched[name].grpc, "grpc", signature)),
+        ]
+    ways += [
+        ("tf.saved_model.load, in process", PEER, model.by_function(signature)),
+        ("the server's session, in process", LIMIT, model.by_session(signature)),
+    ]
+    what = f"a text of {CHARS} characters" if signature == "generate" else "the probabilities of a character"
+    return Comparison(
+        what=f"{signature}, one caller",
+        unit="calls/s",
+        about=f"Each call asks for {what} and is made when the one before is answered; beside it the same signature "
+        "without a server.",
+        ways=by_turns(
+            [Candidate(name=name, kind=kind, work=partial(_repeat, call), amount=_CALLS) for name, kind, call in ways],
+            turns,
+        ),
+    )
+
+
+def _repeat(call: Callable[[], Any]) -> None:
+    for _ in range(_CALLS):
+        call()
+
+
+def _caller(address: str, protocol: Any, signature: str) -> Callable[[], Any]:
+    client = Client(address, protocol, model=NAME, retries=0)
+    if signature == "next_char":
+        return lambda: client.next_char(_PROMPT)
+    return lambda: client.generate(_PROMPT, max_chars=CHARS, stop_at_end=False)
+
+
+def _many_callers(
+    alone: Mapping[str, RunningServer], batched: Mapping[str, RunningServer], model: InProcess, turns: int
+) -> Comparison:
+    ways: list[tuple[str, Kind, Callable[[], float]]] = []
+    for name in alone:
+        kind = OURS if name == EMBEDDED else PEER
+        ways += [
+            (f"{name}, batching on", kind, partial(_together, batched[name].grpc)),
+            (f"{name}, batching off", kind, partial(_together, alone[name].grpc)),
+        ]
+    ways.append((f"batches of {_ROWS}, in process", LIMIT, lambda: _batches_per_second(model) * _ROWS))
+    return Comparison(
+        what=f"generate, {CALLERS} callers",
+        unit="texts/s",
+        about=f"Over gRPC, {CHARS} characters a text, each caller asking again when it is answered; the callers are "
+        "one process of asyncio. The limit has none: full batches, computed in as many threads as there are cores.",
+        ways=by_turns([Candidate(name=name, kind=kind, work=work, amount=None) for name, kind, work in ways], turns),
+    )
+
+
+def _together(address: str) -> float:
+    return asyncio.run(_texts_per_second(address))
+
+
+async def _texts_per_second(address: str) -> float:
+    """Lets all callers ask until the time is up, and counts what was answered by then."""
+    loop = asyncio.get_running_loop()
+    async with AsyncClient(address, model=NAME, retries=0) as client:
+        await client.generate(_PROMPT, max_chars=1)  # the model's own settings are read here
+        end, texts = loop.time() + _SECONDS, 0
+
+        async def caller(number: int) -> None:
+            nonlocal texts
+            while loop.time() < end:
+                await client.generate(_PROMPT, max_chars=CHARS, stop_at_end=False, seed=number)
+                texts += loop.time() < end
+
+        await asyncio.gather(*map(caller, range(CALLERS)))
+    return texts / _SECONDS
+
+
+def _batches_per_second(model: InProcess) -> float:
+    call, batches = model.by_session("generate", _ROWS), [0] * usable_cores()
+    stopped = threading.Event()
+
+    def work(thread: int) -> None:
+        while not stopped.is_set():
+            call()
+            batches[thread] += not stopped.is_set()
+
+    threads = [threading.Thread(target=work, args=[k]) for k in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    stopped.wait(_SECONDS)
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    return sum(batches) / _SECONDS
+
+
+def _start_and_memory(servers: Sequence[Mapping[str, RunningServer]]) -> Iterator[Comparison]:
+    yield Comparison(
+        what="starting a server",
+        unit="s",
+        about="From the start of the process until the model is available, Python's and TensorFlow's import and the "
+        "model's warm-up included.",
+        less_is_better=True,
+        ways=_of_servers(servers, lambda server: server.seconds),
+    )
+    yield Comparison(
+        what="memory of a server",
+        unit="MB",
+        about="The most that each server's process had in memory, after all of the calls above.",
+        less_is_better=True,
+        ways=_of_servers(servers, lambda server: peak_bytes(server.pid) / 1e6),
+    )
+
+
+def _of_servers(
+    servers: Sequence[Mapping[str, RunningServer]], figure: Callable[[RunningServer], float]
+) -> tuple[Way, ...]:
+    return tuple(
+        Way(
+            name=name,
+            kind=OURS if name == EMBEDDED else PEER,
+            figures=tuple(figure(each[name]) for each in servers),
+        )
+        for name in servers[0]
+    )

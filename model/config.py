@@ -39,7 +39,7 @@ class NetworkConfig:
     Attributes:
         dropout: drawn once a window, of each layer's outputs (variational dropout).
         input_init: the first layer is given one character, not a sum of many inputs, so Glorot's limit (0.07 of 256
-            units and 67 characters) leaves it next to nothing to go by at first; see docs/performance.md.
+            units and 67 characters) leaves it next to nothing to go by at first; see docs/experiments.md.
     """
 
     cell: Annotated[CellKind, Option("Kind of the recurrent layers.", search="choices")] = "lstm"

@@ -1,7 +1,7 @@
 """Named starting points for a `Config`.
 
 `tutorial` is the tutorial recipe; `default` is what reached the fewest held-out bits per character in two minutes
-on two CPU cores (docs/performance.md has the search), and its messages end.
+on two CPU cores (docs/experiments.md has the search), and its messages end.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# What a run does that starts from another, where nothing else is said; see docs/performance.md.
+# What a run does that starts from another, where nothing else is said; see docs/experiments.md.
 SECOND_PHASE: Mapping[str, Any] = {
     "learning_rate": 0.007,
     "warmup_steps": 10,

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.autograph.impl import api
 
+from charflow.benchmarks import limits
 from charflow.cli.app import run
 from charflow.export import export_run
-from charflow.model.training.throughput import measure_peak
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_no_function_is_rewritten_by_autograph(sample_chat: str, tmp_path: Path,
 def test_measurement_of_the_peak_is_not_rewritten_by_autograph(
     monkeypatch: pytest.MonkeyPatch, converted: list[str]
 ) -> None:
-    monkeypatch.setattr("charflow.model.training.throughput._SIDE", 8)
-    measure_peak("/cpu:0")
+    monkeypatch.setattr(limits, "_SIDE", 8)
+    limits.product_flops("/cpu:0")()
     assert converted == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support import ROOT
 
 LONGEST = 120  # characters of a line
-FOLDERS = ("benchmarks", "cli", "deploy", "docs", "export", "model", "pipeline", "serving", "tests")
+FOLDERS = ("benchmarks", "cli", "deploy", "docs", "experiments", "export", "model", "pipeline", "serving", "tests")
 WRITTEN = {".cfg", ".css", ".html", ".js", ".md", ".mjs", ".proto", ".py", ".pyi", ".sh", ".toml", ".txt"}
 WRITTEN |= {".yaml", ".yml"}
 FILES = sorted(

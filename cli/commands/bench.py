@@ -1,47 +1,53 @@
-"""`charflow bench`: how fast this machine trains and writes, and of what it could do."""
+"""`charflow bench`: how fast this machine reads, trains, writes and serves, and of what it could do."""
 
-import json as json_format
 import os
 import signal
-import sys
-from dataclasses import asdict
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charflow.cli import options
+from charflow.cli.benchmark_screen import show
 from charflow.cli.command_line import Command
 from charflow.cli.interrupts import Terminated
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
 from charflow.model.config import Config
-from charflow.model.distributed.cluster import (
-    CHIEF,
-    JOIN_SECONDS,
-    names_cluster,
-    visible_gpus,
-    worker_environments,
-)
-from charflow.model.distributed.stop_signals import StopSignals
-from charflow.model.distributed.worker_group import GRACE, run_workers
+from charflow.model.distributed.cluster import names_cluster
 from charflow.pipeline.bounds import Bounds
-from charflow.pipeline.cores import usable_cores
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.settings import checked
 
 if TYPE_CHECKING:
-    from charflow.model.decoding.speed import DecodingSpeed
-    from charflow.model.training.throughput import Throughput
+    from charflow.benchmarks.comparison import Comparison, Way
+    from charflow.model.training_text import TextInMemory
+    from charflow.pipeline.formats.inputs import InputFile
 
-# What a measurement depends on.
+# What the measurements depend on.
+_READ = ("users", "user_column", "text_column")
 _MEASURED = (
     *("users", "fraction", "csv"),
     *("cell", "units", "layers"),
     *("window_length", "targets", "batch_size", "precision"),
 )
 _BATCH_SIZES = [1, 2, 8, 64]  # of texts that are written at once
-_PROCESSES = 2  # by default; more than that say little about a machine that the strategies of one process do not
+_SECONDS = 10.0  # of training
+_CHARS, _VOCABULARY = 400, 76  # of each text, and of a network that nobody trained
+
+Turns = Annotated[
+    int, typer.Option(metavar="N", help="Of each way, one after the other; medians count."), Bounds(at_least=1)
+]
+Seconds = Annotated[float, typer.Option(metavar="S", help="To train under each strategy."), Bounds(above=0)]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes of a local cluster; 0: none. [default: 2, with a core or GPU each]"),
+    Bounds(at_least=0),
+]
 
 bench = typer.Typer(help="Measure this machine.", add_completion=False, rich_markup_mode=None)
 
@@ -53,21 +59,29 @@ def _measure() -> None:
 
 @bench.command(cls=Command)
 @checked
+@options.settings(Config, only=_READ)
+def pipeline(
+    data: options.Data, changes: options.Changes = options.NO_CHANGES, turns: Turns = 5, json: options.Json = False
+) -> None:
+    """Read a chat CSV to windows, to ids and to a prepared folder: beside the tutorial recipe, and reading alone."""
+    load_tensorflow()
+    show({"pipeline": _reading(_found(data), _config(None, changes), turns)}, json)
+
+
+@bench.command(cls=Command)
+@checked
 @options.settings(Config, only=_MEASURED)
 def train(
     context: typer.Context,
     data: options.Data,
     preset: options.Preset = None,
     changes: options.Changes = options.NO_CHANGES,
-    seconds: Annotated[float, typer.Option(metavar="S", help="To train under each strategy."), Bounds(above=0)] = 10.0,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes of a local cluster; 0: none. [default: 2, with a core or GPU each]"),
-        Bounds(at_least=0),
-    ] = None,
+    seconds: Seconds = _SECONDS,
+    workers: Workers = None,
+    turns: Turns = 5,
     json: options.Json = False,
 ) -> None:
-    """Train for some seconds under each strategy that this machine has: windows/s, labels/s, FLOP/s and their share.
+    """Train for some seconds under each strategy that this machine has: windows/s, of what its products would allow.
 
     As a worker of a cluster it measures that cluster alone.
     """
@@ -75,33 +89,19 @@ def train(
     if in_cluster and workers is not None:
         raise UserError("--workers is of no use in a worker of a cluster, which measures that cluster: leave it out.")
     load_tensorflow(start_devices=not in_cluster)
+    from charflow.benchmarks.training import measure_strategies
     from charflow.model.distributed.strategy import make_strategy, placement
-    from charflow.model.presets import preset as named
-    from charflow.model.training.throughput import Throughput, available_strategies, measure_throughput
-    from charflow.model.training_text import TextInMemory
-    from charflow.pipeline.corpus.cache import CorpusCache
-    from charflow.pipeline.corpus.corpus import build_corpus
-    from charflow.pipeline.formats.inputs import find_inputs
-    from charflow.pipeline.tables import override
 
-    config = override(named(preset or "default"), changes)
-    strategies = {"cluster": make_strategy("multi-worker")} if in_cluster else available_strategies()
-    with waiting("reading"):
-        files = find_inputs(data)
-        context.params["data"] = [file.path for file in files]  # workers cannot read a pipe again
-        text = TextInMemory(build_corpus(files, config.corpus, CorpusCache(None)))
-    found = {name: measure_throughput(config, text, strategy, seconds=seconds) for name, strategy in strategies.items()}
-    if in_cluster and not placement(strategies["cluster"]).chief:
+    files, config = _found(data), _config(preset, changes)
+    if not in_cluster:
+        words = _words(context, [file.path for file in files])  # workers cannot read a pipe again
+        show({"train": _training(files, config, words, seconds, workers, turns)}, json)
         return
-    count = 0 if in_cluster else _processes(workers)
-    if count:
-        figures = _measure_cluster(context, count)
-        found[f"{count} processes"] = Throughput(**{**figures, "devices": tuple(figures["devices"])})
-    if json:
-        rows = {name: {**asdict(each), "share_of_peak": each.share_of_peak} for name, each in found.items()}
-        console.print_json({"batch_size": config.training.batch_size, "strategies": rows})
-    else:
-        _show(found)
+    strategies = {"cluster": make_strategy("multi-worker")}
+    text = _text(files, config)
+    found = measure_strategies(config, text, strategies, seconds=seconds, turns=turns, limit=False)
+    if placement(strategies["cluster"]).chief:
+        show({"train": iter([found])}, json)
 
 
 @bench.command(cls=Command)
@@ -115,62 +115,143 @@ def decode(
         typer.Option(metavar="N", help=f"Texts at once. [default: {', '.join(map(str, _BATCH_SIZES))}]"),
         Bounds(at_least=1),
     ] = None,
-    vocabulary: Annotated[int, typer.Option(metavar="N", help="Characters of the network."), Bounds(at_least=2)] = 76,
-    chars: Annotated[int, typer.Option(metavar="N", help="To write in each text."), Bounds(at_least=1)] = 400,
-    turns: Annotated[int, typer.Option(metavar="N", help="Of each way; the best counts."), Bounds(at_least=1)] = 7,
+    vocabulary: Annotated[
+        int, typer.Option(metavar="N", help="Characters of the network."), Bounds(at_least=2)
+    ] = _VOCABULARY,
+    chars: Annotated[int, typer.Option(metavar="N", help="To write in each text."), Bounds(at_least=1)] = _CHARS,
+    turns: Turns = 5,
     xla: Annotated[bool, typer.Option("--xla/--no-xla", help="Whether XLA takes turns, too.")] = True,
     json: options.Json = False,
 ) -> None:
-    """Let a new network write: characters/s, of what a bare loop and its matrix products alone would reach."""
+    """Let a new network write: characters/s, beside a bare loop, its matrix products alone, and the tutorial recipe."""
     load_tensorflow()
-    from charflow.model.decoding.speed import measure_decoding
+    sizes = [batch_size] if batch_size else _BATCH_SIZES
+    network = _config(preset, changes).network
+    from charflow.benchmarks.decoding import measure_decoding
+
+    found = measure_decoding(network, vocabulary, sizes, chars=chars, turns=turns, xla=xla)
+    show({"decode": found}, json)
+
+
+@bench.command(cls=Command)
+@checked
+def serve(
+    models: Annotated[
+        Path | None, typer.Argument(metavar="[MODELS]", help="What export wrote. [default: a new network]")
+    ] = None,
+    turns: Turns = 3,
+    json: options.Json = False,
+) -> None:
+    """Call a served model alone and by many, over gRPC and REST: calls/s, of what the same model does in process."""
+    load_tensorflow()
+    show({"serve": _served(models, turns)}, json)
+
+
+@bench.command("all", cls=Command)
+@checked
+@options.settings(Config, only=_READ)
+def everything(
+    context: typer.Context,
+    data: options.Data,
+    changes: options.Changes = options.NO_CHANGES,
+    turns: Turns = 5,
+    json: options.Json = False,
+) -> None:
+    """Measure all of it, with the default network, and the machine's own limits."""
+    load_tensorflow()
+    from charflow.benchmarks.limits import limits
+
+    files, config = _found(data), _config(None, changes)
+    words = _words(context, [file.path for file in files])
+    show(
+        {
+            "machine": limits(turns),
+            "pipeline": _reading(files, config, turns),
+            "train": _training(files, config, words, _SECONDS, None, turns),
+            "decode": _writing(config, turns),
+            "serve": _served(None, turns),
+        },
+        json,
+        files,
+    )
+
+
+def _found(data: list[str]) -> "list[InputFile]":
+    from charflow.pipeline.formats.inputs import find_inputs
+
+    return find_inputs(data)
+
+
+def _config(preset: str | None, changes: options.Changes) -> Config:
     from charflow.model.presets import preset as named
     from charflow.pipeline.tables import override
 
-    network = override(named(preset or "default"), changes).network
-    sizes = [batch_size] if batch_size else _BATCH_SIZES
-    found = measure_decoding(network, vocabulary, sizes, chars=chars, turns=turns, xla=xla)
-    with waiting("measuring"):
-        rows = list(found)
-    if json:
-        console.print_json({"units": network.units, "batches": [asdict(each) for each in rows]})
-    else:
-        _show_decoding(rows)
+    return override(named(preset or "default"), changes)
 
 
-def _processes(wanted: int | None) -> int:
-    """How many processes to measure together."""
-    if wanted is not None:
-        return wanted
-    devices = len(visible_gpus(os.environ)) or usable_cores()
-    return _PROCESSES if devices >= _PROCESSES else 0
+def _text(files: "list[InputFile]", config: Config) -> "TextInMemory":
+    from charflow.model.training_text import TextInMemory
+    from charflow.pipeline.corpus.cache import CorpusCache
+    from charflow.pipeline.corpus.corpus import build_corpus
+
+    with waiting("reading"):
+        return TextInMemory(build_corpus(files, config.corpus, CorpusCache(None)))
 
 
-def _measure_cluster(context: typer.Context, workers: int) -> dict:
-    """Runs this command again in every worker of a local cluster, and reads the chief's figures."""
-    command = [sys.executable, "-m", "charflow", "bench", "train", "--json", *_words(context)]
-    environments = worker_environments(
-        workers,
-        join_timeout=JOIN_SECONDS,
-        environ=os.environ,
-        cores=usable_cores(),
-        gpus=visible_gpus(os.environ),
-    )
-    heard = _Heard()
-    with StopSignals() as signals:
-        ending = run_workers(command, environments, grace=GRACE, listener=heard, signals=signals)
-    if signals.asked:
-        raise Terminated if signal.SIGTERM in signals.asked else KeyboardInterrupt
-    if ending.status:
-        console.err.print(heard.text(ending.worker or CHIEF, "err"), end="")
-        raise typer.Exit(ending.status)
-    figures: dict = json_format.loads(heard.text(CHIEF, "out"))["strategies"]["cluster"]
-    figures.pop("share_of_peak")
-    return figures
+def _reading(files: "list[InputFile]", config: Config, turns: int) -> "Iterator[Comparison]":
+    from charflow.benchmarks.pipeline import measure_pipeline
+
+    return measure_pipeline(files, config.corpus, turns=turns)
 
 
-def _words(context: typer.Context) -> list[str]:
-    """The command line that gives this command's own parameters."""
+def _training(
+    files: "list[InputFile]", config: Config, words: list[str], seconds: float, workers: int | None, turns: int
+) -> "Iterator[Comparison]":
+    from charflow.benchmarks.gradients import has_gradients, measure_gradients
+    from charflow.benchmarks.local_cluster import count_processes
+    from charflow.benchmarks.training import available_strategies, measure_recipe, measure_strategies
+
+    text = _text(files, config)
+    found = measure_strategies(config, text, available_strategies(), seconds=seconds, turns=turns)
+    if count := count_processes(workers):
+        found = replace(found, ways=(*found.ways, _cluster(words, count)))
+    yield found
+    if has_gradients(config):
+        yield measure_gradients(config, text.vocabulary.size, turns=turns)
+    yield measure_recipe(text, seconds=seconds, turns=turns)
+
+
+def _cluster(words: list[str], count: int) -> "Way":
+    """Measures a local cluster; who stops it, or what it cannot do, ends this process likewise."""
+    from charflow.benchmarks.local_cluster import ClusterError, ClusterStopped, measure_cluster
+
+    try:
+        return measure_cluster(words, count)
+    except ClusterStopped as stopped:
+        raise Terminated if signal.SIGTERM in stopped.signals else KeyboardInterrupt from stopped
+    except ClusterError as failed:
+        console.err.print(failed.said, end="")
+        raise typer.Exit(failed.status) from failed
+
+
+def _writing(config: Config, turns: int) -> "Iterator[Comparison]":
+    from charflow.benchmarks.decoding import measure_decoding, measure_recipe
+
+    yield from measure_decoding(config.network, _VOCABULARY, _BATCH_SIZES, chars=_CHARS, turns=turns, xla=True)
+    yield measure_recipe(_VOCABULARY, chars=_CHARS, turns=turns)
+
+
+def _served(models: Path | None, turns: int) -> "Iterator[Comparison]":
+    from charflow.benchmarks.serving import export_new, measure_serving
+
+    with tempfile.TemporaryDirectory() as folder:
+        with waiting("exporting"):
+            base = models or export_new(Path(folder))
+        yield from measure_serving(base.resolve(), turns=turns)
+
+
+def _words(context: typer.Context, data: list[str]) -> list[str]:
+    """The command line of `bench train` that gives this command's own parameters, and these files."""
     words: list[str] = []
     for name, value in context.params.items():
         if name in ("data", "json", "workers") or value is None:
@@ -178,56 +259,4 @@ def _words(context: typer.Context) -> list[str]:
         for each in value if isinstance(value, list | tuple) else [value]:
             option = f"--{name.replace('_', '-')}"
             words.append(option if each is True else f"{option}={each}")
-    return [*words, "--", *context.params["data"]]
-
-
-class _Heard:
-    """Keeps what workers write."""
-
-    def __init__(self) -> None:
-        self._streams: dict[tuple[int, str], bytearray] = {}
-
-    def wrote(self, worker: int, stream: str, chunk: bytes) -> None:
-        self._streams.setdefault((worker, stream), bytearray()).extend(chunk)
-
-    def text(self, worker: int, stream: str) -> str:
-        return self._streams.get((worker, stream), bytearray()).decode(errors="replace")
-
-
-def _show_decoding(found: "list[DecodingSpeed]") -> None:
-    console.columns(
-        console.out,
-        ["texts", "characters/s", "bare loop", "ratio", "XLA", "bare, XLA", "of the products"],
-        [
-            (
-                f"{each.batch_size:,}",
-                f"{each.written:,.0f}",
-                f"{each.bare_loop:,.0f}",
-                f"{each.written / each.bare_loop:.2f}x",
-                f"{each.written_xla:,.0f}" if each.written_xla else "-",
-                f"{each.bare_loop_xla:,.0f}" if each.bare_loop_xla else "-",
-                f"{each.written / each.products:.0%} of {each.products:,.0f}",
-            )
-            for each in found
-        ],
-        right=7,
-    )
-
-
-def _show(found: "dict[str, Throughput]") -> None:
-    console.columns(
-        console.out,
-        ["strategy", "windows/s", "labels/s", "ms/step", "GFLOP/s", "of the peak"],
-        [
-            (
-                f"{each.strategy} ({name})",
-                f"{each.windows_per_second:,.0f}",
-                f"{each.labels_per_second:,.0f}",
-                f"{each.milliseconds_per_step:.2f}",
-                f"{each.flops_per_second / 1e9:,.1f}",
-                f"{each.share_of_peak:.0%} of {each.peak_flops_per_second / 1e9:,.0f}",
-            )
-            for name, each in found.items()
-        ],
-        right=5,
-    )
+    return [*words, "--", *data]

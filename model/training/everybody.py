@@ -58,7 +58,7 @@ class Everybody:
     def beside(cls, config: Config, text: TrainingText, cache: CorpusCache | None) -> "Everybody | None":
         """Says what to learn before a run on one person; None where everybody is not there, or not worth it.
 
-        A text has nothing left to teach after eight to ten passes (see docs/performance.md): time for more of them is
+        A text has nothing left to teach after eight to ten passes (see docs/experiments.md): time for more of them is
         better spent on everybody. Everybody must have 500,000 characters, and four times as many as the person. And
         the run must have 90 seconds and more, and be one whose time can be shared out, and whose text a run on
         everybody can prepare for.

@@ -35,6 +35,9 @@ NEEDS: dict[str, list[str]] = {
     "launch": ["--workers", "1", "--", "nothing"],
     "serve": ["--backend=tensorflow_model_server"],
     "bench decode": ["--units", "4", "--batch-size", "1", "--chars", "2", "--turns", "1", "--no-xla"],
+    "bench all": ["{chat}", "--turns", "0"],  # it would measure for minutes
+    "bench pipeline": ["{chat}", "--turns", "0"],
+    "bench serve": ["--turns", "0"],
     "bench train": ["{chat}", "--workers", "0", "--seconds", "0.1"],
 }
 

@@ -15,7 +15,10 @@ from charflow.pipeline.option import settable
 
 # What each command needs before its numbers count; none of it is read or written when a number is refused.
 ARGUMENTS: dict[str, list[str]] = {
+    "bench all": ["chat.csv"],
     "bench decode": [],
+    "bench pipeline": ["chat.csv"],
+    "bench serve": [],
     "bench train": ["chat.csv"],
     "complete": ["oh my dears"],
     "demo": ["--out", "new"],

@@ -29,7 +29,7 @@ REASONS = {  # why a block is not run, and what stands in such a block
     "needs a cluster": r"\b(kubectl|sbatch)\b",
     "needs a web server": r"proxy_pass",
     "needs buf or grpcurl": r"^(buf|grpcurl)\b",
-    "takes minutes": r"make \w+|charflow (demo|bench|sweep|launch)|--time-limit|benchmarks/|--each-user|whoever",
+    "takes minutes": r"make \w+|charflow (demo|bench|sweep|launch)|--time-limit|experiments/|--each-user|whoever",
 }
 assert forked  # a session forks processes: these tests are slow ones
 

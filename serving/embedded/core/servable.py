@@ -3,7 +3,7 @@
 `models` keeps servables, `inference` asks them. A servable is a session with signatures as feeds and fetches, as in
 TensorFlow Serving: any SavedModel with the right tags loads, TF1 or TF2. Against the functions of
 `tf.saved_model.load` a session answered a model of two additions 6 to 20 times as often, a generation of 100 characters
-1.1 to 1.2 times (`benchmarks/serving.py loaders`). `graph_session` runs it.
+1.1 to 1.2 times (`charflow bench serve` compares them). `graph_session` runs it.
 """
 
 import gc

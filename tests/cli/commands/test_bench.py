@@ -1,6 +1,7 @@
 """`charflow bench` on small networks: every strategy and batch is there, and figures hang together."""
 
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,26 +22,28 @@ def _forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_forked_workers")
-def test_bench_measures_one_device_and_two_processes(call, sample_chat: str) -> None:
-    done = call("bench", "train", sample_chat, *SMALL, "--workers", 2, "--json")
+def test_bench_measures_one_device_and_two_processes(call, sample_chat: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charflow.benchmarks.training._RECIPE_BATCHES", 2)
+    done = call("bench", "train", sample_chat, *SMALL, "--workers", 2, "--turns", 2, "--json")
     assert (done.status, done.err) == (0, "")
-    assert done.json["batch_size"] == 8
-    one, two = done.json["strategies"]["one CPU"], done.json["strategies"]["2 processes"]
-    assert (one["strategy"], one["replicas"]) == ("OneDeviceStrategy", 1)
-    assert (two["strategy"], two["replicas"]) == ("MultiWorkerMirroredStrategy", 2)
-    for each in (one, two):
-        assert each["labels_per_second"] == pytest.approx(20 * each["windows_per_second"])
-        assert each["windows_per_second"] == pytest.approx(8e3 / each["milliseconds_per_step"])
-        assert 0 < each["share_of_peak"] < 1
+    assert done.json["machine"]["cores"] == usable_cores()
+    strategies, gradients, recipe = done.json["benches"]["train"]
+    assert [way["name"] for way in strategies["ways"] if way["kind"] == "charflow"] == [
+        "charflow, one CPU",
+        "charflow, 2 processes",
+    ]
+    assert {len(way["figures"]) for each in (strategies, gradients, recipe) for way in each["ways"]} == {2}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_bench_prints_a_table(call, sample_chat: str, precision: str) -> None:
-    done = call("bench", "train", sample_chat, *SMALL, "--workers", 0, "--precision", precision, "--cell", "gru")
-    head, *rows = done.out.splitlines()
-    assert head.split() == ["strategy", "windows/s", "labels/s", "ms/step", "GFLOP/s", "of", "the", "peak"]
-    assert [row.split()[:3] for row in rows] == [["OneDeviceStrategy", "(one", "CPU)"]]
+def test_bench_prints_a_table(call, sample_chat: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charflow.benchmarks.training._RECIPE_BATCHES", 2)
+    options = ["--workers", 0, "--precision", precision, "--cell", "gru", "--turns", 1]
+    head, row, *rest = call("bench", "train", sample_chat, *SMALL, *options).out.splitlines()
+    assert head.split() == ["training,", "windows/s", "median", "least", "to", "most", "charflow", "is"]
+    assert row.split()[:3] == ["charflow,", "one", "CPU"]
+    assert sum(line.startswith("limit: products alone") and line.endswith("%") for line in rest) == 2
 
 
 @pytest.mark.slow
@@ -78,21 +81,24 @@ DECODE = ["bench", "decode", "--units", 8, "--chars", 5, "--turns", 1, "--no-xla
 
 
 @pytest.mark.slow
-def test_bench_decode_has_a_row_for_each_batch(call) -> None:
-    done = call(*DECODE)
-    head, *rows = done.out.splitlines()
-    names = ["texts", "characters/s", "bare", "loop", "ratio", "XLA", "bare,", "XLA", "of", "the", "products"]
-    assert head.split() == names
-    assert [row.split()[0] for row in rows] == ["1", "2", "8", "64"]
-    assert {column for row in rows for column in row.split()[4:6]} == {"-"}
+def test_bench_decode_has_a_table_for_each_batch(call) -> None:
+    lines = call(*DECODE).out.splitlines()
+    heads = [line.split(",")[0] for line in lines if "characters/s" in line]
+    assert heads == ["writing one text", *(f"writing {n} texts at once" for n in (2, 8, 64))]
+    assert not [line for line in lines if "XLA" in line]
 
 
 @pytest.mark.slow
 def test_bench_decode_prints_json(call) -> None:
-    done = call(*DECODE, "--batch-size", 3, "--json")
-    (batch,) = done.json["batches"]
-    assert (done.json["units"], batch["batch_size"]) == (8, 3)
-    assert (batch["bare_loop_xla"], batch["written_xla"]) == (None, None)
+    (batch,) = call(*DECODE, "--batch-size", 3, "--json").json["benches"]["decode"]
+    assert batch["what"] == "writing 3 texts at once"
+    assert [way["name"] for way in batch["ways"]] == ["charflow", "a bare loop", "products alone"]
+
+
+def test_bench_serve_of_no_model_names_the_folder(call, tmp_path: Path) -> None:
+    done = call("bench", "serve", tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"charflow: {tmp_path}: no version of a model there")
 
 
 @pytest.mark.parametrize("option", ["--batch-size", "--chars", "--turns"])

@@ -1,6 +1,6 @@
 """Trains on one person of a real chat with and without --reply, and prints what reading the question is worth.
 
-    python benchmarks/replies.py CHAT USER [--seconds 120] [--questions 10]
+    python experiments/replies.py CHAT USER [--seconds 120] [--questions 10]
 
 CHAT is a file of messages, USER the id of the person. Both runs have equal settings and time, and are judged on the
 same answers, the last ones, which neither has seen. Prints a Markdown table of bits per character, and questions of

@@ -1,6 +1,6 @@
 """Shows what a memory of counts wins, and what it costs. Prints Markdown tables.
 
-    python benchmarks/memory.py CSV --user ID [--user ID]… [--base-steps 1500] [--steps 300] [--seed 0]
+    python experiments/memory.py CSV --user ID [--user ID]… [--base-steps 1500] [--steps 300] [--seed 0]
 
 One run learns everybody; runs of each person then start from it, and alone, without a memory and with one. The counts
 of everybody join the weights of the run with the person's, so that both are judged beside the same network. Held-out

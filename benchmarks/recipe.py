@@ -3,18 +3,24 @@
 Dense boolean one-hot arrays filled by Python loops, `LSTM(128)`, RMSprop, `fit`, and one `predict` a character.
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import pandas as pd
 
-LENGTH, STEP = 40, 3
+LENGTH, STEP, BATCH = 40, 3, 128
 
 
-def read_text(csv: str, user: str) -> str:
-    """Reads one user's messages with pandas and joins them."""
-    table = pd.read_csv(csv, usecols=["fromUser.id", "text"])
-    texts = table[table["fromUser.id"] == user]["text"]
-    return " ".join(map(str, texts)).lower()
+def read_text(csvs: Sequence[str], users: Sequence[str], user_column: str, text_column: str) -> str:
+    """Reads people's messages with pandas and joins them; everybody's if `users` is empty.
+
+    Raises:
+        ValueError: pandas cannot read a file so.
+    """
+    table = pd.concat([pd.read_csv(csv, usecols=[user_column, text_column]) for csv in csvs])
+    kept = table[table[user_column].isin(users)] if users else table
+    return " ".join(map(str, kept[text_column])).lower()
 
 
 def make_arrays(text: str) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Builds charflow, installs the wheel into an empty environment, and runs the demo in an empty folder. Prints a table.
 
-    python benchmarks/installing.py [--seconds 60] [--constraints FILE]
+    python experiments/installing.py [--seconds 60] [--constraints FILE]
 
 Packages come from the index that pip is configured with, not from pip's cache. `--seconds` is how long the demo trains.
 Nothing of the checkout is used after the build; all that is written lies in a temporary folder.

@@ -1,4 +1,4 @@
-"""What the benchmarks say of their options is what they take, by their source: running one takes minutes."""
+"""What the experiments say of their options is what they take, by their source: running one takes minutes."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from tests.support import ROOT
 
 SCRIPTS = {
     path.stem: path
-    for path in sorted((ROOT / "benchmarks").glob("*.py"))
+    for path in sorted((ROOT / "experiments").glob("*.py"))
     if "ArgumentParser" in path.read_text(encoding="utf-8")
 }
 
@@ -18,7 +18,7 @@ def usage(script: str) -> str:
     """The lines of the docstring that call the script."""
     docstring = ast.get_docstring(ast.parse(SCRIPTS[script].read_text(encoding="utf-8")))
     assert docstring
-    found = re.search(r"^    python benchmarks/.*?(?=\n\n)", docstring, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^    python experiments/.*?(?=\n\n)", docstring, re.MULTILINE | re.DOTALL)
     assert found, docstring
     return found[0]
 
@@ -56,8 +56,8 @@ def test_usage_tells_the_defaults(script: str) -> None:
 @pytest.mark.parametrize(
     "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in ROOT.glob("docs/*.md"))]
 )
-def test_pages_call_benchmarks_with_options_that_exist(page: str) -> None:
-    for script, rest in re.findall(r"benchmarks/(\w+)\.py([^\n`]*)", (ROOT / page).read_text(encoding="utf-8")):
-        assert (ROOT / "benchmarks" / f"{script}.py").exists(), page
+def test_pages_call_experiments_with_options_that_exist(page: str) -> None:
+    for script, rest in re.findall(r"experiments/(\w+)\.py([^\n`]*)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / "experiments" / f"{script}.py").exists(), page
         if script in SCRIPTS:
             assert set(re.findall(r"--[a-z][\w-]*", rest)) <= set(arguments(script)), page

@@ -1,6 +1,6 @@
 """Shows how texts end by themselves, and what it costs to learn where messages end. Prints Markdown tables.
 
-    python benchmarks/endings.py CSV --user ID [--steps 1500] [--seeds 3] [--texts 20] [--temperature 0.8]
+    python experiments/endings.py CSV --user ID [--steps 1500] [--seeds 3] [--texts 20] [--temperature 0.8]
 
 Trains with and without ends, all else equal, for as many steps; the first of the runs with ends then writes messages,
 whose lengths stand beside those of the person's own messages that it learned from.

@@ -1,6 +1,6 @@
 """Compares today's default of some settings with others, one at a time, over the same steps. Prints a Markdown table.
 
-    python benchmarks/defaults.py CHAT [--steps 1400] [--seeds 3] [more options of charflow train]
+    python experiments/defaults.py CHAT [--steps 1400] [--seeds 3] [more options of charflow train]
 
 None of these settings changes what a step costs, so equal steps are equal time, and the figures do not depend on what
 else the machine does. Held-out bits per character of the best of ten evaluations, for each seed, and their median.

@@ -1,6 +1,6 @@
 """Shows for whom it pays to learn everybody first: the held-out bits of people, alone and after everybody.
 
-    python benchmarks/everybody_first.py CHAT USER... [--steps 2000] [--share 0.75]
+    python experiments/everybody_first.py CHAT USER... [--steps 2000] [--share 0.75]
 
 CHAT is a file of messages, USER the id of a person. Of each one both runs have the same number of steps in all,
 everybody's included: a step takes as long in either, and unlike a time limit it is the same on a busy machine. The run

@@ -1,6 +1,6 @@
 """Makes runs for the people of a real chat, tells their authors apart, and serves all of them. Prints Markdown tables.
 
-    python benchmarks/people.py CHAT OUT [--drop-user ID] [--min-messages 780] [--base-seconds 90] [--seconds 10]
+    python experiments/people.py CHAT OUT [--drop-user ID] [--min-messages 780] [--base-seconds 90] [--seconds 10]
         [--among 10]
 
 CHAT is a file of messages; OUT a folder for what is made, which a second call goes on with. `--drop-user` leaves a bot

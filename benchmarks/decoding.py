@@ -1,0 +1,120 @@
+"""How fast a network writes here: beside the simplest loop there is, what its products alone take, and the recipe.
+
+`charflow bench decode` prints it. B is the batch, U the units, G the gates, V the vocabulary size.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import tensorflow as tf
+
+from charflow.benchmarks import recipe
+from charflow.benchmarks.comparison import LIMIT, OURS, PEER, Candidate, Comparison, Kind, by_turns
+from charflow.model.config import NetworkConfig
+from charflow.model.decoding.contexts import ContextKind, StreamContext
+from charflow.model.decoding.decoder import Decoder, make_decoder
+from charflow.model.decoding.sampling import draw, uniforms
+from charflow.model.decoding.writer import Writer
+from charflow.model.network.network import Network
+from charflow.model.presets import preset
+
+_TEMPERATURE = 0.8
+_NOTHING = np.zeros(0, np.int32)  # that is read before
+_RECIPE_CHARS = 40  # of a turn: it writes some tens a second
+
+
+def measure_decoding(
+    config: NetworkConfig, vocabulary_size: int, batch_sizes: Sequence[int], *, chars: int, turns: int, xla: bool
+) -> Iterator[Comparison]:
+    """Lets a new network write `chars` characters in each row of a batch, one batch size after the other."""
+    network = Network(config, vocabulary_size, targets="all", seed=0)
+    decoder = Decoder(StreamContext(config.cell, network.layers), *network.dense).fixed()
+    count = (4 if config.cell == "lstm" else 3) * (2 * config.layers - 1)
+    matrices = [tf.random.stateless_normal([config.units, config.units], [0, k]) / config.units for k in range(count)]
+    dense = tf.random.stateless_normal([config.units, vocabulary_size], [1, 0])
+    writer = Writer(decoder)
+    bare, compiled, products = (
+        tf.function(way, jit_compile=jit, autograph=False)
+        for way, jit in ((_bare_loop, False), (_bare_loop, True), (_products, False))
+    )
+    for size in batch_sizes:
+        written = partial(writer, _NOTHING, chars, temperatures=[_TEMPERATURE] * size, seeds=range(size))
+        ways: list[tuple[str, Kind, Callable[[], object]]] = [
+            ("charflow", OURS, written),
+            ("a bare loop", PEER, partial(bare, decoder, size, chars)),
+            ("products alone", LIMIT, partial(products, matrices, dense, size, chars)),
+        ]
+        if xla:
+            ways.insert(2, ("a bare loop, XLA", PEER, partial(compiled, decoder, size, chars)))
+        yield Comparison(
+            what="writing one text" if size == 1 else f"writing {size:,} texts at once",
+            unit="characters/s",
+            about=f"{config.cell.upper()}, {config.layers} x {config.units} units, {vocabulary_size} characters, in "
+            "graph mode. The bare loop is the shortest that writes the same texts (scores, softmax, draw, step); the "
+            "products are the step's matrix products and nothing else.",
+            ways=by_turns(
+                [Candidate(name=name, kind=kind, work=_waited(way), amount=size * chars) for name, kind, way in ways],
+                turns,
+            ),
+        )
+
+
+def _waited(way: Callable[[], object]) -> Callable[[], object]:
+    """What a way gives, when it is there."""
+    return lambda: np.asarray(way())
+
+
+def measure_recipe(vocabulary_size: int, *, chars: int, turns: int) -> Comparison:
+    """Lets the recipe's own network write one text, by both of charflow's contexts and by the recipe's loop."""
+    network = Network(preset("tutorial").network, vocabulary_size, targets="next", seed=0)
+    alphabet = [chr(ord("!") + k) for k in range(vocabulary_size)]
+    model, begun = recipe.build_model(len(alphabet)), alphabet[0] * recipe.LENGTH
+
+    def by(context: ContextKind) -> Candidate:
+        writer = Writer(make_decoder(network, context, recipe.LENGTH, never=()).fixed())
+        work = partial(writer, _NOTHING, chars, temperatures=[0.5], seeds=[0])
+        return Candidate(name=f"charflow, {context}", kind=OURS, work=work, amount=chars)
+
+    return Comparison(
+        what="writing with the recipe's network",
+        unit="characters/s",
+        about="LSTM of 128 units, one text. The recipe calls `predict` on the last 40 characters for each one; "
+        "charflow's context `window` sees those 40, too, and `stream` carries the state along.",
+        ways=by_turns(
+            [
+                by("stream"),
+                by("window"),
+                Candidate(
+                    name="recipe",
+                    kind=PEER,
+                    work=lambda: recipe.generate(model, alphabet, begun, _RECIPE_CHARS, 0.5),
+                    amount=_RECIPE_CHARS,
+                ),
+            ],
+            turns,
+        ),
+    )
+
+
+def _bare_loop(decoder: Decoder, batch_size: int, chars: int) -> tf.Tensor:
+    """Writes ids, int32 [B, chars], as `Writer` does, one step a turn and with nothing known of them but the ids."""
+    stepper = decoder.stepper()
+    numbers = uniforms(tf.range(batch_size, dtype=tf.int64), tf.zeros([batch_size], tf.int64), tf.constant(chars))
+
+    def step(t, state, written):  # type: ignore[no-untyped-def]
+        ids = draw(tf.nn.softmax(stepper.logits(state) / _TEMPERATURE), numbers[t])
+        return t + 1, stepper.advance(state, ids), written.write(t, ids)
+
+    start = (0, decoder.context.zero_state(batch_size), tf.TensorArray(tf.int32, chars, element_shape=[batch_size]))
+    return tf.transpose(tf.while_loop(lambda t, *_: t < chars, step, start)[2].stack())
+
+
+def _products(matrices: list[tf.Tensor], dense: tf.Tensor, batch_size: int, chars: int) -> tf.Tensor:
+    """Does the products of so many steps, each on what the one before gave: with [U, U] each, and [U, V]."""
+
+    def step(t, h, scores):  # type: ignore[no-untyped-def]
+        return t + 1, tf.add_n([h @ each for each in matrices]), scores + h @ dense
+
+    start = (0, tf.ones([batch_size, dense.shape[0]]), tf.zeros([batch_size, dense.shape[1]]))
+    return tf.while_loop(lambda t, *_: t < chars, step, start)[2]
