@@ -15,8 +15,8 @@ FILES = Path(__file__).parent / "files"
 # What differs from run to run or from machine to machine, and why, by document and place: its keys and types count.
 MASKED = {
     r".*\b(seconds|windows_per_second|characters_per_second|created)": "time",
-    r"commands/bench_train .*_(second|step|peak)": "time",
-    r"commands/bench_decode .*\.(written|bare_loop|products)": "time",
+    r"commands/bench_\w+ benches\..*\.(median|least|most|ratio|figures.*)": "time",
+    r"commands/bench_\w+ machine\..*": "of this machine",
     r"commands/promote \w+\.comparison\.p\d\d.*": "time",
     r"commands/sweep trials.*\.(bits|part_bits|steps)": "trained for a time, which is more steps on a faster machine",
     r"commands/sweep (best|run)": "likewise",

@@ -307,7 +307,8 @@ def sweep(house: House) -> Any:
 @document("commands/bench_train")
 def bench_train(house: House) -> Any:
     """`charflow bench train --json`."""
-    return _command("bench train", house.chat, "--user", USER, "--units", 4, "--seconds", 0.1, "--workers", 0)
+    words = ("--user", USER, "--units", 4, "--seconds", 0.1, "--workers", 0, "--turns", 1)
+    return _command("bench train", house.chat, *words)
 
 
 @document("commands/bench_decode")
