@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,26 +34,28 @@ def measure_decoding(
     count = (4 if config.cell == "lstm" else 3) * (2 * config.layers - 1)
     matrices = [tf.random.stateless_normal([config.units, config.units], [0, k]) / config.units for k in range(count)]
     dense = tf.random.stateless_normal([config.units, vocabulary_size], [1, 0])
-    writer = Writer(decoder)
+    writer, compiled_writer = Writer(decoder), Writer(decoder, xla=True)
     bare, compiled, products = (
         tf.function(way, jit_compile=jit, autograph=False)
         for way, jit in ((_bare_loop, False), (_bare_loop, True), (_products, False))
     )
     for size in batch_sizes:
-        written = partial(writer, _NOTHING, chars, temperatures=[_TEMPERATURE] * size, seeds=range(size))
+        sampling: dict[str, Any] = {"temperatures": [_TEMPERATURE] * size, "seeds": range(size)}
         ways: list[tuple[str, Kind, Callable[[], object]]] = [
-            ("charflow", OURS, written),
+            ("charflow", OURS, partial(writer, _NOTHING, chars, **sampling)),
             ("a bare loop", PEER, partial(bare, decoder, size, chars)),
             ("products alone", LIMIT, partial(products, matrices, dense, size, chars)),
         ]
         if xla:
-            ways.insert(2, ("a bare loop, XLA", PEER, partial(compiled, decoder, size, chars)))
+            ways.insert(1, ("charflow, XLA", OURS, partial(compiled_writer, _NOTHING, chars, **sampling)))
+            ways.insert(3, ("a bare loop, XLA", PEER, partial(compiled, decoder, size, chars)))
         yield Comparison(
             what="writing one text" if size == 1 else f"writing {size:,} texts at once",
             unit="characters/s",
             about=f"{config.cell.upper()}, {config.layers} x {config.units} units, {vocabulary_size} characters, in "
-            "graph mode. The bare loop is the shortest that writes the same texts (scores, softmax, draw, step); the "
-            "products are the step's matrix products and nothing else.",
+            "graph mode where it does not say XLA, by which charflow writes a few texts at once and no more. The bare "
+            "loop is the shortest that writes the same texts (scores, softmax, draw, step); the products are the "
+            "step's matrix products and nothing else.",
             ways=by_turns(
                 [Candidate(name=name, kind=kind, work=_waited(way), amount=size * chars) for name, kind, way in ways],
                 turns,
