@@ -3,9 +3,9 @@
 `charflow bench decode` prints it. B is the batch, U the units, G the gates, V the vocabulary size.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -40,14 +40,13 @@ def measure_decoding(
         for way, jit in ((_bare_loop, False), (_bare_loop, True), (_products, False))
     )
     for size in batch_sizes:
-        sampling: dict[str, Any] = {"temperatures": [_TEMPERATURE] * size, "seeds": range(size)}
         ways: list[tuple[str, Kind, Callable[[], object]]] = [
-            ("charflow", OURS, partial(writer, _NOTHING, chars, **sampling)),
+            ("charflow", OURS, _writing(writer, size, chars)),
             ("a bare loop", PEER, partial(bare, decoder, size, chars)),
             ("products alone", LIMIT, partial(products, matrices, dense, size, chars)),
         ]
         if xla:
-            ways.insert(1, ("charflow, XLA", OURS, partial(compiled_writer, _NOTHING, chars, **sampling)))
+            ways.insert(1, ("charflow, XLA", OURS, _writing(compiled_writer, size, chars)))
             ways.insert(3, ("a bare loop, XLA", PEER, partial(compiled, decoder, size, chars)))
         yield Comparison(
             what="writing one text" if size == 1 else f"writing {size:,} texts at once",
@@ -61,6 +60,17 @@ def measure_decoding(
                 turns,
             ),
         )
+
+
+def _writing(writer: Writer, size: int, chars: int) -> Callable[[], object]:
+    """What writes other texts each time: by XLA some are written twice, and the same ones always."""
+    seeds = itertools.count(step=size)
+
+    def write() -> object:
+        first = next(seeds)
+        return writer(_NOTHING, chars, temperatures=[_TEMPERATURE] * size, seeds=range(first, first + size))
+
+    return write
 
 
 def _waited(way: Callable[[], object]) -> Callable[[], object]:

@@ -79,7 +79,8 @@ def ways(network: Network, ids: tf.Tensor, targets: tf.Tensor) -> dict[str, Call
 
 def _repeated(gradient: Callable[[], tuple[tf.Tensor, Any]]) -> Callable[[], None]:
     def work() -> None:
-        for _ in range(_REPEATS):
-            gradient()[0].numpy()
+        with tf.device("/CPU:0"):
+            for _ in range(_REPEATS):
+                gradient()[0].numpy()
 
     return work

@@ -9,7 +9,7 @@ import tensorflow as tf
 from charflow.benchmarks.comparison import LIMIT, Candidate, Comparison, by_turns
 from charflow.model.config import Precision
 
-_SIDE = 2048  # of the matrices: large enough to keep every core busy, small enough for any device
+_SIDE = {"CPU": 2048, "GPU": 8192, "TPU": 8192}  # of the matrices: large enough to keep every core busy
 _PRODUCTS = 4  # in a turn, of which the fastest counts
 _COPIED = 64 << 20  # bytes: more than a processor's cache holds
 
@@ -18,13 +18,13 @@ def limits(turns: int) -> Iterator[Comparison]:
     """Products of each precision on each kind of device, and copies in memory."""
     for kind in dict.fromkeys(device.device_type for device in tf.config.list_logical_devices()):
         products = [
-            Candidate(name=precision, kind=LIMIT, work=_in_giga(product_flops(f"/{kind}:0", precision)), amount=None)
+            Candidate(name=precision, kind=LIMIT, work=_in_giga(product_flops(kind, precision)), amount=None)
             for precision in ("float32", "bfloat16")
         ]
         yield Comparison(
             what=f"matrix products ({kind})",
             unit="GFLOP/s",
-            about=f"One product of square matrices of {_SIDE:,}; a multiplication and an addition are two operations.",
+            about=f"One product of square matrices of {_SIDE[kind]:,}; a multiplication and an addition count as two.",
             ways=by_turns(products, turns),
         )
     copy = Candidate(name="NumPy", kind=LIMIT, work=copier(_COPIED), amount=_COPIED / 1e9)
@@ -40,10 +40,11 @@ def _in_giga(work: Callable[[], float]) -> Callable[[], float]:
     return lambda: work() / 1e9
 
 
-def product_flops(device: str, precision: Precision = "float32") -> Callable[[], float]:
-    """Makes what gives the FLOP/s of a product of square matrices on a device; the best of several."""
+def product_flops(kind: str, precision: Precision = "float32") -> Callable[[], float]:
+    """Makes what gives the FLOP/s of a product of square matrices on a kind's first device; the best of several."""
+    device, side = f"/{kind}:0", _SIDE[kind]
     with tf.device(device):
-        matrix = tf.cast(tf.random.stateless_normal([_SIDE, _SIDE], [0, 0]), precision)
+        matrix = tf.cast(tf.random.stateless_normal([side, side], [0, 0]), precision)
 
     @tf.function(autograph=False)
     def product(left: tf.Tensor) -> tf.Tensor:
@@ -55,7 +56,7 @@ def product_flops(device: str, precision: Precision = "float32") -> Callable[[],
         product(matrix).numpy()
         return time.perf_counter() - began
 
-    return lambda: 2 * _SIDE**3 / min(seconds() for _ in range(_PRODUCTS))
+    return lambda: 2 * side**3 / min(seconds() for _ in range(_PRODUCTS))
 
 
 def copier(n_bytes: int) -> Callable[[], None]:

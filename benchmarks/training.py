@@ -116,14 +116,14 @@ def measure_strategies(
         what="training",
         unit="windows/s",
         about=f"{network.cell.upper()}, {network.layers} x {network.units} units, batch {training.batch_size}, windows "
-        f"of {training.window_length} characters, {training.precision}. The limit is a matrix product of 2,048 by "
-        "2,048, for as many operations as the network's products have.",
+        f"of {training.window_length} characters, {training.precision}. The limit is one large matrix product, "
+        "for as many operations as the network's products have.",
         ways=by_turns(candidates, turns),
     )
 
 
 def _products(device: str, precision: Precision, flops_per_window: float) -> Candidate:
-    flops = product_flops(f"/{device}:0", precision)
+    flops = product_flops(device, precision)
     name = f"products alone, {precision} ({device})"
     return Candidate(name=name, kind=LIMIT, work=lambda: flops() / flops_per_window, amount=None)
 

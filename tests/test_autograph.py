@@ -49,8 +49,8 @@ def test_no_function_is_rewritten_by_autograph(sample_chat: str, tmp_path: Path,
 def test_measurement_of_the_peak_is_not_rewritten_by_autograph(
     monkeypatch: pytest.MonkeyPatch, converted: list[str]
 ) -> None:
-    monkeypatch.setattr(limits, "_SIDE", 8)
-    limits.product_flops("/cpu:0")()
+    monkeypatch.setattr(limits, "_SIDE", {"CPU": 8})
+    limits.product_flops("CPU")()
     assert converted == []
 
 

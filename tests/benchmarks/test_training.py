@@ -71,7 +71,7 @@ def test_the_recipe_trains_beside_charflow(text: TextInMemory, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_product_flops_are_plausible() -> None:
-    assert 1e8 < product_flops("/cpu:0")() < 1e14
+    assert 1e8 < product_flops("CPU")() < 1e14
 
 
 def test_available_strategies_has_the_cpu() -> None:
