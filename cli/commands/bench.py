@@ -211,10 +211,11 @@ def _training(
     from charflow.benchmarks.local_cluster import count_processes
     from charflow.benchmarks.training import available_strategies, measure_recipe, measure_strategies
 
-    text = _text(files, config)
-    found = measure_strategies(config, text, available_strategies(), seconds=seconds, turns=turns)
+    text, strategies = _text(files, config), available_strategies()
+    found = measure_strategies(config, text, strategies, seconds=seconds, turns=turns)
     if count := count_processes(workers):
-        found = replace(found, ways=(*found.ways, _cluster(words, count)))
+        own = len(strategies)
+        found = replace(found, ways=(*found.ways[:own], _cluster(words, count), *found.ways[own:]))
     yield found
     if has_gradients(config):
         yield measure_gradients(config, text.vocabulary.size, turns=turns)
