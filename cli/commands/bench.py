@@ -137,7 +137,7 @@ def decode(
 @checked
 def serve(
     models: Annotated[
-        Path | None, typer.Argument(metavar="[MODELS]", help="What export wrote. [default: a new network]")
+        Path | None, typer.Argument(metavar="MODELS", help="What export wrote. [default: a new network]")
     ] = None,
     turns: Turns = 3,
     json: options.Json = False,
