@@ -84,10 +84,10 @@ def measure_recipe(vocabulary_size: int, *, chars: int, turns: int) -> Compariso
     alphabet = [chr(ord("!") + k) for k in range(vocabulary_size)]
     model, begun = recipe.build_model(len(alphabet)), alphabet[0] * recipe.LENGTH
 
-    def by(context: ContextKind) -> Candidate:
-        writer = Writer(make_decoder(network, context, recipe.LENGTH, never=()).fixed())
-        work = partial(writer, _NOTHING, chars, temperatures=[0.5], seeds=[0])
-        return Candidate(name=f"charflow, {context}", kind=OURS, work=work, amount=chars)
+    def by(context: ContextKind, name: str = "", *, xla: bool = False) -> Candidate:
+        writer = Writer(make_decoder(network, context, recipe.LENGTH, never=()).fixed(), xla=xla)
+        work = _writing(writer, 1, chars)
+        return Candidate(name=f"charflow, {name or context}", kind=OURS, work=work, amount=chars)
 
     return Comparison(
         what="writing with the recipe's network",
@@ -97,6 +97,7 @@ def measure_recipe(vocabulary_size: int, *, chars: int, turns: int) -> Compariso
         ways=by_turns(
             [
                 by("stream"),
+                by("stream", "stream, XLA", xla=True),
                 by("window"),
                 Candidate(
                     name="recipe",
