@@ -63,6 +63,7 @@ class Generator:
         text_model: the TensorFlow module underneath.
     """
 
+    @checked
     def __init__(self, text_model: TextModel, vocabulary: Vocabulary, *, xla: bool = False) -> None:
         self.text_model = text_model
         self.vocabulary = vocabulary

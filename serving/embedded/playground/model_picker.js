@@ -25,7 +25,11 @@ export class ModelPicker {
       this.wanted = this.version.value === LABEL ? LABEL : LATEST;
       this.#takeVersions().then(onchange);
     });
-    this.version.addEventListener("change", () => (this.#showLabel(), onchange()));
+    this.version.addEventListener("change", () => {
+      this.wanted = undefined; // what was to be chosen once the versions are known gives way to what somebody chose
+      this.#showLabel();
+      onchange();
+    });
     this.label.addEventListener("change", onchange);
     this.#offer([]);
   }
