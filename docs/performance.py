@@ -40,7 +40,9 @@ _COMMAND = """\
 charflow bench all chat.csv --user ID
 ```
 """
-_MAY_FALL_TO = 0.7  # of the ratio that the page has, before a fresh one is called slower
+# Of the ratio that the page has, before a fresh one is called slower: two runs of the same code on a machine that others
+# use differed by 0.6 where one way waits for memory, and the other for the start of small ops.
+_MAY_FALL_TO = 0.55
 _LEFT, _RIGHT, _ROW = 16, 464, 40
 
 
@@ -138,7 +140,7 @@ def slower(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             known = {way.name: again.ratio(way) for way in again.ways}
             for way in comparison.ways[1:]:
                 ratio = comparison.ratio(way)
-                if way.name in known and known[way.name] < _MAY_FALL_TO * ratio:
+                if way.kind != OURS and known.get(way.name, ratio) < _MAY_FALL_TO * ratio:
                     yield f"{bench}: {comparison.what}: {known[way.name]:.3g} of {way.name}, and was {ratio:.3g}"
 
 
