@@ -40,8 +40,9 @@ _COMMAND = """\
 charflow bench all chat.csv --user ID
 ```
 """
-# Of the ratio that the page has, before a fresh one is called slower: two runs of the same code on a machine that others
-# use differed by 0.6 where one way waits for memory, and the other for the start of small ops.
+
+# Of the ratio that the page has, before a fresh one is called slower: two runs of the same code on a shared machine
+# differed by 0.6 where one way waits for memory, and the other for the start of small ops.
 _MAY_FALL_TO = 0.55
 _LEFT, _RIGHT, _ROW = 16, 464, 40
 
