@@ -32,6 +32,11 @@ class Way:
     figures: tuple[float, ...]
 
     @property
+    def label(self) -> str:
+        """Its name, as tables and pictures have it."""
+        return f"limit: {self.name}" if self.kind == LIMIT else self.name
+
+    @property
     def median(self) -> float:
         """Of the turns."""
         return statistics.median(self.figures)

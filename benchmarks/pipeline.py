@@ -41,11 +41,12 @@ def measure_pipeline(files: Sequence[InputFile], settings: CorpusSettings, *, tu
         text = recipe.read_text(paths, users, *columns)
     except ValueError as error:
         raise UserError(f"The recipe reads CSV files with pandas, which cannot read {quoted(paths[0])}.") from error
-    yield _to_windows(files, settings, lambda: recipe.read_text(paths, users, *columns), turns)
+    yield _to_windows(files, settings, corpus.characters, lambda: recipe.read_text(paths, users, *columns), turns)
     yield _memory(corpus, text)
     everybody = replace(settings, users=())
-    yield _to_ids(files, everybody, turns)
-    yield from _prepared(paths, everybody, build_corpus(files, everybody).characters)
+    characters = build_corpus(files, everybody).characters
+    yield _to_ids(files, everybody, characters, turns)
+    yield from _prepared(paths, everybody, characters)
 
 
 def _parsed(paths: Sequence[str], columns: list[str]) -> None:
@@ -54,7 +55,7 @@ def _parsed(paths: Sequence[str], columns: list[str]) -> None:
 
 
 def _to_windows(
-    files: Sequence[InputFile], settings: CorpusSettings, read: Callable[[], str], turns: int
+    files: Sequence[InputFile], settings: CorpusSettings, characters: int, read: Callable[[], str], turns: int
 ) -> Comparison:
     """One person's windows, 40 characters, 3 apart, in random order."""
 
@@ -63,7 +64,7 @@ def _to_windows(
         for _ in make_windows(ids, length=recipe.LENGTH, shift=recipe.STEP, batch_size=1024, shuffle_seed=0):
             pass
 
-    windows = count_windows(build_corpus(files, settings).characters, length=recipe.LENGTH, shift=recipe.STEP)
+    windows = count_windows(characters, length=recipe.LENGTH, shift=recipe.STEP)
     return Comparison(
         what="chat to windows",
         unit="windows/s",
@@ -94,9 +95,8 @@ def _memory(corpus: Corpus, text: str) -> Comparison:
     )
 
 
-def _to_ids(files: Sequence[InputFile], settings: CorpusSettings, turns: int) -> Comparison:
+def _to_ids(files: Sequence[InputFile], settings: CorpusSettings, characters: int, turns: int) -> Comparison:
     """Everybody's messages."""
-    characters = build_corpus(files, settings).characters
     paths = [file.path for file in files]
     columns = [settings.csv.user_column, settings.csv.text_column]
     limits: dict[str, Callable[[], Any] | None] = {

@@ -49,21 +49,26 @@ def measure_serving(base: Path, *, turns: int) -> Iterator[Comparison]:
     Raises:
         UserError: there is none, or a server does not start.
     """
-    newest = _newest(base)
+    version = newest(base)
     batching = ("--enable_batching", f"--batching_parameters_file={base / BATCHING}")
     with ExitStack() as stack:
         alone, batched = (
             {name: stack.enter_context(running(program, base, *flags)) for name, program in programs().items()}
             for flags in ((), batching)
         )
-        model = InProcess(newest)
+        model = InProcess(version)
         yield _one_caller("generate", alone, batched, model, turns)
         yield _one_caller("next_char", alone, batched, model, turns)
         yield _many_callers(alone, batched, model, turns)
         yield from _start_and_memory([alone, batched])
 
 
-def _newest(base: Path) -> Path:
+def newest(base: Path) -> Path:
+    """The newest version of an exported model.
+
+    Raises:
+        UserError: there is none.
+    """
     versions = [path for path in base.iterdir() if path.name.isdecimal()] if base.is_dir() else []
     if not versions:
         raise UserError(f"{base}: no version of a model there: name the folder that charflow export wrote to.")

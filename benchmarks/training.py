@@ -15,11 +15,9 @@ from charflow.benchmarks.limits import product_flops
 from charflow.model.config import Config, Precision
 from charflow.model.distributed.agreement import Agreement
 from charflow.model.distributed.strategy import placement
-from charflow.model.network.network import Network
 from charflow.model.presets import preset
-from charflow.model.training.optimizer import make_optimizer
 from charflow.model.training.plan import check_fit, count_batch
-from charflow.model.training.steps import Steps
+from charflow.model.training.steps import Steps, untrained
 from charflow.model.training_text import TextInMemory, TrainingText
 
 _SECONDS_PER_CALL = 0.5
@@ -56,15 +54,7 @@ class Pace:
         check_fit(config, text, strategy)
         _, self._batch_size = count_batch(config, text, placement(strategy))
         with strategy.scope():
-            network = Network(
-                config.network,
-                text.vocabulary.size,
-                targets=training.targets,
-                seed=training.seed,
-                precision=training.precision,
-            )
-            optimizer = make_optimizer(training)
-            optimizer.build(network.model.trainable_variables)
+            network, optimizer = untrained(config, text.vocabulary.size)
         self._steps = Steps(strategy, network, optimizer, training, self._batch_size, replies=text.vocabulary.replies)
         self._batches, self._rate = self._steps.batches(text, 0), training.learning_rate
         self._agreement = Agreement(strategy)

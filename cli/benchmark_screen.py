@@ -46,11 +46,11 @@ def _awaited(comparisons: "Iterator[Comparison]") -> "Iterator[Comparison]":
 
 
 def _print(comparison: "Comparison") -> None:
-    from charflow.benchmarks.comparison import LIMIT, in_words
+    from charflow.benchmarks.comparison import in_words
 
     rows = [
         (
-            f"limit: {way.name}" if way.kind == LIMIT else way.name,
+            way.label,
             in_words(way.median),
             way.spread,
             comparison.verdict(way),

@@ -93,7 +93,7 @@ def _table(comparison: Comparison) -> str:
 
 
 def _name(way: Way) -> str:
-    return f"limit: {way.name}" if way.kind == LIMIT else f"**{way.name}**" if way.kind == OURS else way.name
+    return f"**{way.name}**" if way.kind == OURS else way.label
 
 
 def _wrapped(text: str) -> str:
@@ -120,10 +120,9 @@ def _bar(y: float, way: Way, comparison: Comparison, most: float) -> str:
     kind = {OURS: "hot", LIMIT: "off"}.get(way.kind, "box")
     verdict = comparison.verdict(way)
     figure = f"{in_words(way.median)}{f' ({verdict})' if verdict else ''}"
-    name = f"limit: {way.name}" if way.kind == LIMIT else way.name
     length = max(2.0, (_RIGHT - _LEFT) * way.median / most)
     return (
-        pictures.text(_LEFT, y + 20, name, "dim")
+        pictures.text(_LEFT, y + 20, way.label, "dim")
         + pictures.text(_RIGHT, y + 20, figure, "dim", "end")
         + f'<rect class="{kind}" x="{_LEFT}" y="{y + 26}" width="{length:.1f}" height="9" rx="2"/>'
     )

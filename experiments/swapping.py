@@ -25,13 +25,10 @@ import numpy as np
 
 from charflow.benchmarks.machine import peak_bytes
 from charflow.benchmarks.model_server import EMBEDDED, NAME, programs, running
+from charflow.benchmarks.serving import newest
 from charflow.serving import AsyncClient, ServingError
 
 PROMPT = "how do i "
-
-
-def newest(base: Path) -> Path:
-    return max((path for path in base.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
 
 
 def percentiles(seconds: list[float]) -> str:

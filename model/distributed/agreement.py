@@ -1,6 +1,6 @@
 """What several workers must know of each other so that all take the same steps.
 
-Time passes differently for each, and a signal may reach one alone: `trainer` and `throughput` go by what is agreed
+Time passes differently for each, and a signal may reach one alone: whoever trains goes by what is agreed
 here.
 """
 

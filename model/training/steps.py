@@ -1,6 +1,6 @@
 """Takes training steps under a tf.distribute strategy, many in one call of a graph.
 
-`trainer` and `throughput` drive it. B is the global batch size, T the window length, R the number of replicas.
+`loop` and the benchmark of training drive it. B is the global batch size, T the window length, R the replicas.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,12 +10,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from charflow.model.config import TrainingConfig
+from charflow.model.config import Config, TrainingConfig
 from charflow.model.distributed.strategy import placement
 from charflow.model.network.network import Network
+from charflow.model.training.optimizer import make_optimizer
 from charflow.model.training_text import TrainingText
 from charflow.pipeline.read_only import is_learned, plain
 from charflow.pipeline.windows import Share
+
+
+def untrained(config: Config, vocabulary_size: int) -> tuple[Network, keras.optimizers.Optimizer]:
+    """Makes the network and the built optimizer that a configuration describes, in the scope of a strategy."""
+    training = config.training
+    network = Network(
+        config.network,
+        vocabulary_size,
+        targets=training.targets,
+        seed=training.seed,
+        precision=training.precision,
+    )
+    optimizer = make_optimizer(training)
+    optimizer.build(network.model.trainable_variables)
+    return network, optimizer
 
 
 class Steps:

@@ -15,7 +15,6 @@ from charflow.model.distributed.strategy import naming_lost_peers, placement
 from charflow.model.evaluation.divergence import guess_bits
 from charflow.model.evaluation.evaluation import Evaluation
 from charflow.model.evaluation.memorisation import Memorisation
-from charflow.model.network.network import Network
 from charflow.model.run.base import Base
 from charflow.model.run.checkpoints import Checkpoints, Progress, best_step
 from charflow.model.run.run_dir import RunDir
@@ -23,10 +22,9 @@ from charflow.model.run.run_memory import count_text, make_memory, save_counts
 from charflow.model.training.chief import Chief, CutShort
 from charflow.model.training.diverged import DivergenceGuard
 from charflow.model.training.loop import Loop
-from charflow.model.training.optimizer import make_optimizer
 from charflow.model.training.plan import check_fit, make_plan
 from charflow.model.training.report import ENDED, Listener, Result, StopReason
-from charflow.model.training.steps import Steps
+from charflow.model.training.steps import Steps, untrained
 from charflow.model.training.stop_request import StopRequest
 from charflow.model.training.timetable import Timetable
 from charflow.model.training_text import TrainingText
@@ -64,15 +62,7 @@ class Trainer:
         check_fit(config, text, strategy)
         self._placement = placement(strategy)
         with naming_lost_peers(self._placement), strategy.scope():
-            self.network = Network(
-                config.network,
-                text.vocabulary.size,
-                targets=training.targets,
-                seed=training.seed,
-                precision=training.precision,
-            )
-            optimizer = make_optimizer(training)
-            optimizer.build(self.network.model.trainable_variables)
+            self.network, optimizer = untrained(config, text.vocabulary.size)
         self._progress = Progress()  # host variables, not mirrored
         self._counts = count_text(text, training, run_dir, listener.counting) if self._placement.chief else None
         self._memory = make_memory(self._counts, text.vocabulary.size) if self._counts else None
