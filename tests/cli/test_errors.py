@@ -575,7 +575,7 @@ def test_model_that_does_not_fit_into_memory_is_refused(
     def no_room(*_: object, **__: Any) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape[1000000000]")
 
-    monkeypatch.setattr("charflow.model.training.trainer.Network", no_room)
+    monkeypatch.setattr("charflow.model.training.steps.Network", no_room)
     message = refused("train", sample_chat, "--out", tmp_path / "run", "--units", 10**9)
     assert "memory" in message
     assert not (tmp_path / "run").exists()
