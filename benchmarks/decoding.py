@@ -62,7 +62,7 @@ def measure_decoding(
         )
 
 
-def _writing(writer: Writer, size: int, chars: int) -> Callable[[], object]:
+def _writing(writer: Writer, size: int, chars: int | Sequence[int]) -> Callable[[], object]:
     """What writes other texts each time: by XLA some are written twice, and the same ones always."""
     seeds = itertools.count(step=size)
 
@@ -78,7 +78,31 @@ def _waited(way: Callable[[], object]) -> Callable[[], object]:
     return lambda: np.asarray(way())
 
 
-def measure_recipe(vocabulary_size: int, *, chars: int, turns: int) -> Comparison:
+def measure_lengths(config: NetworkConfig, vocabulary_size: int, size: int, *, chars: int, turns: int) -> Comparison:
+    """Lets a new network write texts of different lengths at once, `chars` the longest, as they come together on a
+    server."""
+    network = Network(config, vocabulary_size, targets="all", seed=0)
+    decoder = Decoder(StreamContext(config.cell, network.layers), *network.dense).fixed()
+    lengths = [round(length) for length in np.linspace(chars / 20, chars, size)]
+    amount, mean = sum(lengths), round(sum(lengths) / size)
+    writer, bare = Writer(decoder), tf.function(_bare_loop, autograph=False)
+    ways: list[tuple[str, Kind, Callable[[], object], int]] = [
+        ("charflow", OURS, _writing(writer, size, lengths), amount),
+        ("a bare loop, all to the longest", PEER, partial(bare, decoder, size, chars), amount),
+        ("texts of the same length", LIMIT, _writing(writer, size, mean), size * mean),
+    ]
+    return Comparison(
+        what=f"writing {size:,} texts of different lengths",
+        unit="characters/s",
+        about="The lengths go from a twentieth of the longest to it; what is written beyond a text's end does not "
+        "count. Texts that are done make room for the others; the limit is as many characters without any of that.",
+        ways=by_turns(
+            [Candidate(name=name, kind=kind, work=_waited(way), amount=each) for name, kind, way, each in ways], turns
+        ),
+    )
+
+
+def measure_recipe(vocabulary_size: int, *, chars: int, turns: int, xla: bool) -> Comparison:
     """Lets the recipe's own network write one text, by both of charflow's contexts and by the recipe's loop."""
     network = Network(preset("tutorial").network, vocabulary_size, targets="next", seed=0)
     alphabet = [chr(ord("!") + k) for k in range(vocabulary_size)]
@@ -97,7 +121,7 @@ def measure_recipe(vocabulary_size: int, *, chars: int, turns: int) -> Compariso
         ways=by_turns(
             [
                 by("stream"),
-                by("stream", "stream, XLA", xla=True),
+                *([by("stream", "stream, XLA", xla=True)] if xla else []),
                 by("window"),
                 Candidate(
                     name="recipe",

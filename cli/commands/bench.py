@@ -17,7 +17,7 @@ from charflow.cli.interrupts import Terminated
 from charflow.cli.terminal import console
 from charflow.cli.terminal.tensorflow_log import load_tensorflow
 from charflow.cli.terminal.waiting import waiting
-from charflow.model.config import Config
+from charflow.model.config import Config, NetworkConfig
 from charflow.model.distributed.cluster import names_cluster
 from charflow.pipeline.bounds import Bounds
 from charflow.pipeline.errors import UserError
@@ -127,10 +127,7 @@ def decode(
     load_tensorflow()
     sizes = [batch_size] if batch_size else _BATCH_SIZES
     network = _config(preset, changes).network
-    from charflow.benchmarks.decoding import measure_decoding
-
-    found = measure_decoding(network, vocabulary, sizes, chars=chars, turns=turns, xla=xla)
-    show({"decode": found}, json)
+    show({"decode": _writing(network, sizes, vocabulary, chars=chars, turns=turns, xla=xla)}, json)
 
 
 @bench.command(cls=Command)
@@ -168,7 +165,7 @@ def everything(
             "machine": limits(turns),
             "pipeline": _reading(files, config, turns),
             "train": _training(files, config, words, _SECONDS, None, turns),
-            "decode": _writing(config, turns),
+            "decode": _writing(config.network, _BATCH_SIZES, turns=turns, xla=True),
             "serve": _served(None, turns),
         },
         json,
@@ -235,11 +232,21 @@ def _cluster(words: list[str], count: int) -> "Way":
         raise typer.Exit(failed.status) from failed
 
 
-def _writing(config: Config, turns: int) -> "Iterator[Comparison]":
-    from charflow.benchmarks.decoding import measure_decoding, measure_recipe
+def _writing(
+    network: NetworkConfig,
+    sizes: list[int],
+    vocabulary: int = _VOCABULARY,
+    *,
+    chars: int = _CHARS,
+    turns: int,
+    xla: bool,
+) -> "Iterator[Comparison]":
+    from charflow.benchmarks.decoding import measure_decoding, measure_lengths, measure_recipe
 
-    yield from measure_decoding(config.network, _VOCABULARY, _BATCH_SIZES, chars=_CHARS, turns=turns, xla=True)
-    yield measure_recipe(_VOCABULARY, chars=_CHARS, turns=turns)
+    yield from measure_decoding(network, vocabulary, sizes, chars=chars, turns=turns, xla=xla)
+    if max(sizes) > 1:
+        yield measure_lengths(network, vocabulary, max(sizes), chars=chars, turns=turns)
+    yield measure_recipe(vocabulary, chars=chars, turns=turns, xla=xla)
 
 
 def _served(models: Path | None, turns: int) -> "Iterator[Comparison]":

@@ -11,12 +11,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from charflow.model.decoding.rounds import rows_at, with_rows_at
 from charflow.model.decoding.sampling import draw, weigh
 from charflow.model.decoding.sampling_loops import (
     Loop,
     Noted,
     begin,
     loop_of_rows,
+    taken,
     uses_samplers,
     warmth,
     write,
@@ -62,8 +64,8 @@ def write_compiled(
         return write(make_stepper(), *given, after_end=after_end, loop=loop)
 
     def compiled() -> Written:
-        written, doubtful = _write(make_stepper, *begin(*given))
-        again = lambda: _replaced(written, tf.where(doubtful), given, in_graph)  # noqa: E731
+        written, doubtful = _write(make_stepper, begin(*given), taken(options))
+        again = lambda: _replaced(written, tf.where(doubtful)[:, 0], given, in_graph)  # noqa: E731
         return tf.cond(tf.reduce_any(doubtful), again, lambda: written)
 
     given = (state, tail, position, options)
@@ -71,7 +73,7 @@ def write_compiled(
         return in_graph(*given)
     few = tf.shape(position)[0] <= MOST_ROWS
     if loop is None:
-        few &= ~uses_samplers(begin(*given)[1])
+        few &= ~uses_samplers(taken(options))
     return tf.cond(few, compiled, lambda: in_graph(*given))
 
 
@@ -102,15 +104,13 @@ def _choosing(options: SamplingOptions) -> Callable[[tf.Tensor, tf.Tensor, Noted
         near = tf.reduce_any(tf.abs(share - numbers[:, tf.newaxis]) < apart, axis=1)
         best = tf.reduce_max(logits, axis=1, keepdims=True)
         several = tf.reduce_sum(tf.cast(logits > best - _BEST_APART, tf.int32), axis=1) > 1
-        ids = tf.where(warm, draw(probabilities, numbers), tf.argmax(logits, axis=1, output_type=tf.int32))
-        return ids, (noted[0] | tf.where(warm, near, several),)
+        return draw(probabilities, numbers), (noted[0] | tf.where(warm, near, several),)
 
     return choose
 
 
 def _replaced(written: Written, places: tf.Tensor, given: Any, write_again: Callable[..., Written]) -> Written:
-    """Has the rows at some places, int64 [N, 1], written again from what was given."""
-    again = write_again(*tf.nest.map_structure(lambda each: tf.gather(each, places[:, 0]), given))
+    """Has the rows at some places, int64 [N], written again from what was given."""
+    again = write_again(*rows_at(places, given))
     missing = tf.shape(written.ids)[1] - tf.shape(again.ids)[1]
-    again = again._replace(ids=tf.pad(again.ids, [[0, 0], [0, missing]]))
-    return tf.nest.map_structure(lambda rows, new: tf.tensor_scatter_nd_update(rows, places, new), written, again)
+    return with_rows_at(places, written, again._replace(ids=tf.pad(again.ids, [[0, 0], [0, missing]])))

@@ -33,6 +33,7 @@ _XLA_CHUNK = 512  # likewise; the fewer calls the better, because the state carr
 _STATES = 3  # before, after, and on the way
 _PIECE = 32  # characters a call where somebody watches
 _LONGEST_PROMPT = 1 << 20  # characters; only a bound for the graph, not for users
+_UNASKED = 1 << 20  # bytes that are taken without a look at what is free, which takes a millisecond
 # The ops of one character are too small for a GPU, whose rounding would change texts besides.
 _DEVICE = "/cpu:0"
 
@@ -180,7 +181,7 @@ class Generator:
         self._check_memory(rows, max(map(len, prompts)))
         places, left = np.arange(rows), settings.max_chars
         columns = {
-            setting.name: tf.fill([rows], tf.constant(getattr(settings, setting.name), setting.dtype))
+            setting.name: tf.constant([getattr(settings, setting.name)] * rows, setting.dtype)
             for setting in SETTINGS
         }
         columns["seed"] = tf.constant(settings.seeds(rows), tf.int64)
@@ -196,7 +197,6 @@ class Generator:
             on = np.flatnonzero(chunk.finish_reason.numpy() == b"length")
             if left <= 0 or not len(on):
                 return
-            # Rows that are done are left out, or the others would be written the slow way of rows that differ.
             places, columns = places[on], {name: tf.gather(column, on) for name, column in columns.items()}
             state, position, prompt = tf.gather(chunk.state, on), tf.gather(chunk.position, on), tf.fill([len(on)], "")
 
@@ -212,7 +212,9 @@ class Generator:
         """Refuses a batch whose ids and states, of which a step holds a few, are more than there is room for."""
         ids = rows * (min(longest, _LONGEST_PROMPT) + 2 * self._chunk)
         floats = rows * (_STATES * self.text_model.state_size + 2 * self.vocabulary.size)
-        refuse_beyond_memory(4 * (ids + floats), f"Completing {rows:,} prompts at once needs", "their number")
+        needed = 4 * (ids + floats)
+        if needed > _UNASKED:
+            refuse_beyond_memory(needed, f"Completing {rows:,} prompts at once needs", "their number")
 
 
 @checked

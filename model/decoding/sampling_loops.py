@@ -1,7 +1,8 @@
 """Writes ids one by one: the loops in which characters are sampled, and what ends a text.
 
-`decoder` calls `write`, `compiled_loop` has XLA compile one of them; `sampling` draws, `samplers` narrow down what may
-be drawn. B is the batch, T a number of characters, V the vocabulary size.
+`decoder` calls `write`, `compiled_loop` has XLA compile one of them; `rounds` has them go on with the rows that are
+left, `sampling` draws, `samplers` narrow down what may be drawn. B is the batch, T a number of characters, V the
+vocabulary size.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Literal
 
 import tensorflow as tf
 
+from charflow.model.decoding.rounds import in_rounds, rows_at, with_rows_at
 from charflow.model.decoding.samplers import SAMPLERS
 from charflow.model.decoding.sampling import draw, uniforms, weigh
 from charflow.model.decoding.settings import LONGEST_STOP
@@ -20,6 +22,7 @@ from charflow.pipeline.marks import UNKNOWN_ID
 
 _AT_ONCE = 4  # steps of the plain loop between two looks whether to go on: 10 % faster than 2 for a single row
 _COLDEST, _HOTTEST = 1e-6, 1e6
+_FROZEN = 1e38  # 1 / temperature of greedy rows
 Noted = tuple[tf.Tensor, ...]
 Choose = Callable[[tf.Tensor, tf.Tensor, Noted], tuple[tf.Tensor, Noted]]
 Loop = Literal["sampled", "plain", "rows"]
@@ -49,44 +52,55 @@ def write(
         loop: the one that `options` call for, where that is known when the graph is traced, which is sooner done then;
             None has the graph find out.
     """
-    begun, options = begin(state, tail, position, options)
-    # Three loops, because stop strings, several messages and rows of different lengths double the ops of a step,
-    # and so do samplers, which cost some even where none is used. All give the same text for a row that uses none
-    # of these: a sampler only zeroes probabilities.
-    loops: dict[Loop, Callable[[], Written]] = {
-        "sampled": lambda: _write_rows(stepper, begun, options, sampled=True),
-        "plain": lambda: _write_plain(stepper, begun, options, after_end),
-        "rows": lambda: _write_rows(stepper, begun, options, sampled=False),
-    }
-    if loop:
-        return loops[loop]()
-    one = (options.messages == 1) | (options.end_id < 0)
-    alike = tf.reduce_all(one & (options.stop_ids[:, -1] < 0) & (options.max_chars == options.max_chars[:1]))
-    return tf.case([(uses_samplers(options), loops["sampled"]), (alike, loops["plain"])], loops["rows"])
+    options = taken(options)
+
+    # Three loops, because stop strings and several messages double the ops of a step, and so do samplers, which cost
+    # some even where none is used. All give the same text for a row that uses none of these: a sampler only zeroes
+    # probabilities.
+    def piece(state: State, tail: tf.Tensor, position: tf.Tensor, options: SamplingOptions, few: tf.Tensor) -> Written:
+        begun = begin(state, tail, position, options)
+        loops: dict[Loop, Callable[[], Written]] = {
+            "sampled": lambda: _write_rows(stepper, begun, options, few, sampled=True),
+            "plain": lambda: _write_plain(stepper, begun, options, few, after_end),
+            "rows": lambda: _write_rows(stepper, begun, options, few, sampled=False),
+        }
+        if loop:
+            return loops[loop]()
+        one = (options.messages == 1) | (options.end_id < 0)
+        if after_end:  # what the plain loop has to read again takes longer than the other's ops
+            one &= options.max_chars == options.max_chars[:1]
+        plain = tf.reduce_all(one & (options.stop_ids[:, -1] < 0))
+        return tf.case([(uses_samplers(options), loops["sampled"]), (plain, loops["plain"])], loops["rows"])
+
+    return in_rounds(piece, state, tail, position, options)
 
 
-def begin(
-    state: State, tail: tf.Tensor, position: tf.Tensor, options: SamplingOptions
-) -> tuple[Begun, SamplingOptions]:
-    """Where the loops begin, and the options with every sampler's value taken as one that has a meaning."""
-    taken = tuple(sampler.taken(values) for sampler, values in zip(SAMPLERS, options.samplers, strict=True))
-    begun = Begun(
+def taken(options: SamplingOptions) -> SamplingOptions:
+    """The options with every sampler's value taken as one that has a meaning."""
+    return options._replace(
+        samplers=tuple(each.taken(values) for each, values in zip(SAMPLERS, options.samplers, strict=True))
+    )
+
+
+def begin(state: State, tail: tf.Tensor, position: tf.Tensor, options: SamplingOptions) -> Begun:
+    """Where the loops begin."""
+    numbers = uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0)))
+    return Begun(
         state=state,
         tail=tail,
         begins=(position == 0) | (tail[:, -1] == options.end_id),
-        numbers=uniforms(options.seed, position, tf.reduce_max(tf.concat([options.max_chars, [0]], axis=0))),
+        numbers=tf.where(warmth(options.temperature)[0], numbers, 0.0),
     )
-    return begun, options._replace(samplers=taken)
 
 
 def uses_samplers(options: SamplingOptions) -> tf.Tensor:
-    """Whether any row, of options as `begin` gives them, has a sampler at work, a bool scalar."""
+    """Whether any row, of options as `taken` gives them, has a sampler at work, a bool scalar."""
     used = [tf.reduce_any(sampler.used(values)) for sampler, values in zip(SAMPLERS, options.samplers, strict=True)]
     return tf.reduce_any(tf.stack(used))
 
 
-def _write_plain(stepper: Stepper, begun: Begun, options: SamplingOptions, after_end: bool) -> Written:
-    """The loop for rows that all write `max_chars` characters, or one message, without samplers or stop string.
+def _write_plain(stepper: Stepper, begun: Begun, options: SamplingOptions, few: tf.Tensor, after_end: bool) -> Written:
+    """The loop for rows that write one message, or as much as they may, without samplers or stop string.
 
     Rows that have ended run on with the others; what they wrote then is cut off afterwards. The first steps are a loop
     of their own: there a message may begin, and the others come in fours.
@@ -115,10 +129,10 @@ def _write_plain(stepper: Stepper, begun: Begun, options: SamplingOptions, after
     arrays = (array_like(options.max_chars, steps), array_like(options.temperature, steps))
     start = (0, tf.ones_like(begun.begins), begun.state, *arrays, barred)
     *variables, _ = tf.while_loop(lambda t, *_: t < first, first_steps, start)
-    _, _, state, written, nlls = tf.while_loop(
-        lambda t, writes, *_: (t < steps) & tf.reduce_any(writes), more_steps, variables
+    t, _, state, written, nlls = tf.while_loop(
+        lambda t, writes, *_: _more_than(few, writes & (t < options.max_chars)), more_steps, variables
     )
-    ids, nlls = (tf.transpose(array.stack()[1:]) for array in (written, nlls))  # [B, T]
+    ids, nlls = (tf.transpose(array.stack()[1 : t + 1]) for array in (written, nlls))  # [B, T]
     return _cut_at_ends(stepper, begun, options, state, ids, nlls, after_end)
 
 
@@ -142,12 +156,13 @@ def _cut_at_ends(
         nlls: float32 [B, T], of each of them.
         after_end: whether the state of rows that ended early is needed.
     """
-    ends = tf.cast(ids == options.end_id[:, tf.newaxis], tf.int32)
-    inside = tf.cumsum(ends, axis=1, exclusive=True) == 0
+    ends = ids == options.end_id[:, tf.newaxis]
+    inside = tf.cumsum(tf.cast(ends, tf.int32), axis=1, exclusive=True) == 0
+    inside &= tf.range(tf.shape(ids)[1]) < options.max_chars[:, tf.newaxis]
     ids, length = tf.where(inside, ids, UNKNOWN_ID), tf.reduce_sum(tf.cast(inside, tf.int32), axis=1)
     if after_end:
-        early = length < tf.shape(ids)[1]
-        state = select(early, stepper.read(begun.state, ids, tf.where(early, length, 0)), state)
+        early = tf.where(length < tf.shape(ids)[1])[:, 0]
+        state = with_rows_at(early, state, stepper.read(*rows_at(early, (begun.state, ids, length))))
     return Written(
         ids=ids,
         length=length,
@@ -155,19 +170,25 @@ def _cut_at_ends(
         stopped=tf.zeros_like(begun.begins),
         state=state,
         tail=_latest(begun.tail, ids, length),
-        left=options.messages - tf.minimum(tf.reduce_sum(ends, axis=1), 1),
+        left=options.messages - tf.cast(tf.reduce_any(ends & inside, axis=1), tf.int32),
     )
 
 
-def _write_rows(stepper: Stepper, begun: Begun, options: SamplingOptions, *, sampled: bool) -> Written:
-    """The loop with stop strings, several messages and rows of different lengths, and samplers."""
+def _write_rows(stepper: Stepper, begun: Begun, options: SamplingOptions, few: tf.Tensor, *, sampled: bool) -> Written:
+    """The loop with stop strings, several messages, and samplers."""
     choose = _choosing(options, sampled=sampled)
     written = array_like(tf.zeros_like(options.max_chars), 0)
-    return loop_of_rows(stepper, begun, options, lambda *given: (choose(*given[:2]), ()), written)[0]
+    return loop_of_rows(stepper, begun, options, lambda *given: (choose(*given[:2]), ()), written, few=few)[0]
 
 
 def loop_of_rows(
-    stepper: Stepper, begun: Begun, options: SamplingOptions, choose: Choose, written: tf.TensorArray, noted: Noted = ()
+    stepper: Stepper,
+    begun: Begun,
+    options: SamplingOptions,
+    choose: Choose,
+    written: tf.TensorArray,
+    noted: Noted = (),
+    few: tf.Tensor | int = 0,
 ) -> tuple[Written, Noted]:
     """Writes rows of different lengths, with stop strings and several messages.
 
@@ -179,6 +200,7 @@ def loop_of_rows(
             which of a row that has ended is left out.
         written: takes ids from index 1 on.
         noted: what is noted before the first character; tensors [B].
+        few: no more rows than that are left to others to go on with, int32 [].
     """
     length = tf.zeros_like(options.max_chars)
 
@@ -186,7 +208,7 @@ def loop_of_rows(
         return (t < options.max_chars) & ~stopped & (left > 0)
 
     def goes_on(t, stopped, left, *_):  # type: ignore[no-untyped-def]
-        return tf.reduce_any(active(t, stopped, left))
+        return _more_than(few, active(t, stopped, left))
 
     def body(t, stopped, left, begins, state, written, log_prob, length, tail, noted):  # type: ignore[no-untyped-def]
         writes = active(t, stopped, left)
@@ -216,6 +238,11 @@ def loop_of_rows(
     return Written(ids, length, log_prob, stopped, state, tail, left), noted
 
 
+def _more_than(few: tf.Tensor | int, these: tf.Tensor) -> tf.Tensor:
+    """Whether more rows than `few` are among these, bool [B]; a bool scalar."""
+    return tf.reduce_sum(tf.cast(these, tf.int32)) > few
+
+
 def _barred(stepper: Stepper, begins: tf.Tensor, options: SamplingOptions) -> tf.Tensor:
     """What is added to logits, [B, V], so that a message that begins does not end at once."""
     return stepper.barred(tf.where(begins, options.end_id, -1))
@@ -231,6 +258,8 @@ def _choosing(options: SamplingOptions, *, sampled: bool = False) -> Callable[[t
 
     def choose(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         probabilities = weigh(logits, sharpness)
+        if not sampled:
+            return draw(probabilities, numbers)
         for keep, values, used in samplers:
             probabilities = tf.cond(used, partial(keep, probabilities, values), lambda kept=probabilities: kept)
         return tf.where(warm, draw(probabilities, numbers), tf.argmax(logits, axis=1, output_type=tf.int32))
@@ -239,9 +268,13 @@ def _choosing(options: SamplingOptions, *, sampled: bool = False) -> Callable[[t
 
 
 def warmth(temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Which rows are drawn, bool [B], the others being greedy, and 1 / temperature, float32 [B, 1]; of those 1."""
+    """Which rows are drawn, bool [B], the others being greedy, and 1 / temperature, float32 [B, 1].
+
+    Of greedy rows that leaves nothing but the likeliest any probability: the number 0 draws the first of those, which
+    is sooner done than to look for it beside.
+    """
     warm = temperature > _COLDEST  # false for NaN
-    return warm, 1.0 / tf.minimum(tf.where(warm, temperature, 1.0), _HOTTEST)[:, tf.newaxis]
+    return warm, tf.where(warm, 1.0 / tf.clip_by_value(temperature, _COLDEST, _HOTTEST), _FROZEN)[:, tf.newaxis]
 
 
 def _ends_with(tail: tf.Tensor, stop_ids: tf.Tensor) -> tf.Tensor:

@@ -61,7 +61,7 @@ class Begun(NamedTuple):
         state: what was read before.
         tail: int32 [B, LONGEST_STOP], the ids written before.
         begins: bool [B], whether a message begins.
-        numbers: float32 [T, B], what each character is drawn with.
+        numbers: float32 [T, B], what each character is drawn with; 0 in greedy rows.
     """
 
     state: State

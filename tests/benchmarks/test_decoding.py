@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from charflow.benchmarks import decoding
-from charflow.benchmarks.comparison import LIMIT, OURS
+from charflow.benchmarks.comparison import LIMIT, OURS, PEER
 from charflow.model.config import NetworkConfig
 from charflow.model.decoding.contexts import StreamContext
 from charflow.model.decoding.decoder import Decoder
@@ -34,9 +34,15 @@ def test_measures_every_batch_each_way(xla: bool) -> None:
         assert all(len(way.figures) == 2 and min(way.figures) > 0 for way in comparison.ways)
 
 
+def test_measures_texts_of_different_lengths() -> None:
+    found = decoding.measure_lengths(NetworkConfig(units=8), 9, 20, chars=40, turns=2)
+    assert [way.kind for way in found.ways] == [OURS, PEER, LIMIT]
+    assert all(len(way.figures) == 2 and min(way.figures) > 0 for way in found.ways)
+
+
 def test_the_recipe_writes_beside_both_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_RECIPE_CHARS", 1)
-    found = decoding.measure_recipe(5, chars=6, turns=1)
+    found = decoding.measure_recipe(5, chars=6, turns=1, xla=True)
     assert [way.name for way in found.ways] == [
         *("charflow, stream", "charflow, stream, XLA", "charflow, window"),
         "recipe",

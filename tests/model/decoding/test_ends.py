@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charflow.model.decoding import rounds
 from charflow.model.decoding.generator import Generator
 from charflow.model.decoding.sampling import uniforms
 from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
@@ -38,8 +39,14 @@ def model(generator: Generator) -> TextModel:
 
 @pytest.fixture(scope="module")
 def complete(model: TextModel) -> Callable[..., Completions]:
-    """Completes a prompt a row, with a dictionary of settings each, in a traced graph."""
-    traced = tf.function(model.complete, reduce_retracing=True, autograph=False)
+    """Completes a prompt a row, with a dictionary of settings each, in a traced graph that leaves each row behind."""
+
+    def in_many_rounds(*given: Any) -> Completions:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rounds, "_FEWEST", 1)
+            return model.complete(*given)
+
+    traced = tf.function(in_many_rounds, reduce_retracing=True, autograph=False)
 
     def complete(
         prompts: Sequence[str], rows: Sequence[dict], state: Any = None, position: Any = None, **both: Any
