@@ -80,19 +80,33 @@ def test_bench_of_a_missing_file_names_it(call) -> None:
 DECODE = ["bench", "decode", "--units", 8, "--chars", 5, "--turns", 1, "--no-xla"]
 
 
+@pytest.fixture
+def short_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe writes one character: it takes a long time to."""
+    monkeypatch.setattr("charflow.benchmarks.decoding._RECIPE_CHARS", 1)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_recipe")
 def test_bench_decode_has_a_table_for_each_batch(call) -> None:
     lines = call(*DECODE).out.splitlines()
     heads = [line.split(",")[0] for line in lines if "characters/s" in line]
-    assert heads == ["writing one text", *(f"writing {n} texts at once" for n in (2, 8, 64))]
+    assert heads == [
+        "writing one text",
+        *(f"writing {n} texts at once" for n in (2, 8, 64)),
+        "writing 64 texts of different lengths",
+        "writing with the recipe's network",
+    ]
     assert not [line for line in lines if "XLA" in line]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_recipe")
 def test_bench_decode_prints_json(call) -> None:
-    (batch,) = call(*DECODE, "--batch-size", 3, "--json").json["benches"]["decode"]
+    batch, *others = call(*DECODE, "--batch-size", 3, "--json").json["benches"]["decode"]
     assert batch["what"] == "writing 3 texts at once"
     assert [way["name"] for way in batch["ways"]] == ["charflow", "a bare loop", "products alone"]
+    assert [each["ways"][-1]["name"] for each in others] == ["texts of the same length", "recipe"]
 
 
 def test_bench_serve_of_no_model_names_the_folder(call, tmp_path: Path) -> None:
