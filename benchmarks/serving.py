@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  # registers its ops
 
 from charflow.benchmarks.comparison import LIMIT, OURS, PEER, Candidate, Comparison, Kind, Way, by_turns
 from charflow.benchmarks.machine import peak_bytes

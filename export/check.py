@@ -103,7 +103,7 @@ def check(version_folder: Path, *, xla: bool = False) -> list[Finding]:
 
 
 def _stock_ops(nodes: Iterator[tuple[str, Mapping[str, Any]]], *, xla: bool) -> str:
-    from tensorflow.python.framework import op_def_registry
+    from charflow.text_ops import register_ops, unregistered
 
     seen = {}
     for op, attributes in nodes:
@@ -115,13 +115,9 @@ def _stock_ops(nodes: Iterator[tuple[str, Mapping[str, Any]]], *, xla: bool) -> 
             )
     if forbidden := sorted(op for op in seen if any(op.startswith(name) for name in _FORBIDDEN)):
         raise ValueError(f"the graph has {', '.join(forbidden)}")
-    unknown = [op for op in seen if op_def_registry.get(op) is None]
-    if unknown:
-        import tensorflow_text  # noqa: F401  # stock TensorFlow Serving links its ops
-
-        unknown = [op for op in unknown if op_def_registry.get(op) is None]
-    if unknown:
-        raise ValueError(f"the graph has custom ops: {', '.join(sorted(unknown))}")
+    register_ops(seen)  # stock TensorFlow Serving links those of TensorFlow Text
+    if unknown := unregistered(seen):
+        raise ValueError(f"the graph has custom ops: {', '.join(unknown)}")
     return f"{len(seen)} kinds of ops"
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from charflow.pipeline.scrub import scrub
 from charflow.pipeline.settings import checked
 from charflow.pipeline.text_settings import TextSettings
+from charflow.text_ops import case_fold_utf8, normalize_utf8
 
 # Signs without shape, width or meaning of their own, as files and copied text bring them along: byte order marks, soft
 # hyphens, zero width spaces, marks of direction, and what Unicode keeps for such. Not those that change what is seen:
@@ -33,13 +34,10 @@ def normalise(text: tf.Tensor, settings: TextSettings) -> tf.Tensor:
     """
     if not settings.keep_invisible:
         text = tf.strings.regex_replace(text, _INVISIBLE, "")
-    if settings.unicode_form or settings.case_fold:
-        import tensorflow_text  # only where it is asked for: it costs half a second to load
-
-        if settings.unicode_form:
-            text = tensorflow_text.normalize_utf8(text, settings.unicode_form)
-        if settings.case_fold:
-            text = tensorflow_text.case_fold_utf8(text)
+    if settings.unicode_form:
+        text = normalize_utf8(text, settings.unicode_form)
+    if settings.case_fold:
+        text = case_fold_utf8(text)
     if settings.lowercase and not settings.case_fold:
         text = _lower(text)
     return scrub(text) if settings.scrub else text

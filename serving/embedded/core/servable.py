@@ -21,7 +21,6 @@ from charflow.serving.embedded.core.deadline import NEVER, Deadline
 from charflow.serving.embedded.core.graph_session import GraphSession, Output, output_of
 from charflow.serving.embedded.core.signature import MAX_RANK, ServedSignature, read_signature
 from charflow.serving.embedded.core.step_threads import ALONE, StepThreads
-from charflow.serving.embedded.core.without_keras import register_text_ops
 from charflow.serving.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -31,8 +30,8 @@ from charflow.serving.errors import (
     ServingError,
     error_of,
 )
+from charflow.text_ops import register_ops_of
 
-register_text_ops()
 _NODES = re.compile(r"\s*\[\[.*?\]\]")  # where in the graph an error came up, in TensorFlow's notation
 
 
@@ -145,6 +144,7 @@ def from_tensorflow(error: tf.errors.OpError) -> ServingError:
 
 def _load(session: tf.compat.v1.Session, tags: list[str], path: str) -> meta_graph_pb2.MetaGraphDef:
     try:
+        register_ops_of(path)
         return tf.compat.v1.saved_model.load(session, tags, path)
     except tf.errors.OpError as error:
         raise from_tensorflow(error) from error

@@ -1,11 +1,11 @@
-"""The server's modules without Keras: what is loaded, and that a graph with TensorFlow Text's ops runs."""
+"""The server's modules without Keras: what is loaded, and what can be loaded later."""
 
 import subprocess
 import sys
 
 import pytest
 
-from charflow.serving.embedded.core.without_keras import register_text_ops, without_keras
+from charflow.serving.embedded.core.without_keras import without_keras
 
 SERVER = """
 import sys
@@ -31,17 +31,3 @@ def test_keras_that_is_there_stays() -> None:
     with without_keras():
         import keras as again
     assert again is keras
-
-
-def test_text_ops_are_registered_however_often() -> None:
-    import tensorflow as tf
-
-    register_text_ops()
-    register_text_ops()
-    graph = tf.compat.v1.GraphDef()
-    node = graph.node.add(name="x", op="CaseFoldUTF8")
-    node.input.append("text")
-    graph.node.add(name="text", op="Placeholder").attr["dtype"].type = tf.string.as_datatype_enum
-    with tf.Graph().as_default() as made:
-        tf.import_graph_def(graph, name="")
-    assert made.get_operation_by_name("x").type == "CaseFoldUTF8"
