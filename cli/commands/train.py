@@ -22,6 +22,7 @@ from charflow.cli.terminal.waiting import waiting
 from charflow.cli.training_screen import TrainingScreen
 from charflow.model.config import Config
 from charflow.model.distributed.cluster import names_cluster
+from charflow.model.run.run_folder import check_holds_run
 from charflow.model.training.early import refuse_early
 from charflow.pipeline.errors import UserError, counted
 
@@ -70,8 +71,10 @@ def train(
 
     With --each-user each run has a folder in RUN. The same command goes on after Ctrl-C, and with people who are new.
     """
-    if not (each_user or resume):
-        refuse_early(data, changes, name=preset, file=config)
+    if resume:
+        check_holds_run(out)
+    elif not each_user:
+        refuse_early(data, out, changes, name=preset, file=config)
     load_tensorflow(start_devices=not names_cluster(os.environ) and strategy != "tpu", log_placement=log_placement)
     from charflow.model.distributed.strategy import make_strategy
     from charflow.model.training.each_user import EachUser

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from charflow.model.config import Config, load_toml
-from charflow.model.run.run_lock import LOCK, check_not_in_use, locked
+from charflow.model.run.run_folder import CHECKPOINTS, CONTENT, CORPUS, SAMPLES, check_free, check_holds_run
+from charflow.model.run.run_lock import locked
 from charflow.pipeline.corpus.corpus import Corpus
-from charflow.pipeline.errors import SettingError, UserError, counted, reason
+from charflow.pipeline.errors import UserError, counted, reason
 from charflow.pipeline.files import SETTINGS, VOCABULARY, replacing
-from charflow.pipeline.places import check_folder, check_new_folder
+from charflow.pipeline.places import check_folder
 from charflow.pipeline.prepared.corpus import PreparedCorpus
 from charflow.pipeline.settings import checked
 from charflow.pipeline.tables import override
@@ -48,15 +49,15 @@ class RunDir:
         self.path = Path(path)
         self.config_file = self.path / SETTINGS
         self.vocabulary_file = self.path / VOCABULARY
-        self.corpus_file = self.path / "corpus.json"
+        self.corpus_file = self.path / CORPUS
         self.memory_file = self.path / "memory.npz"
         self.placement_file = self.path / "placement.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.losses_file = self.path / "losses.f32"
         self.curves_file = self.path / "curves.png"
-        self.samples = self.path / "samples"
-        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / SAMPLES
+        self.checkpoints = self.path / CHECKPOINTS
         self.logs = self.path / "logs"
 
     def create(
@@ -105,13 +106,7 @@ class RunDir:
 
     def check_free(self) -> None:
         """Raises UserError unless the folder is new or empty."""
-        if self.config_file.exists():
-            check_not_in_use(self.path)
-            raise SettingError(
-                "{path} already holds a run: pass {resume} to continue it, or name another folder.", path=str(self.path)
-            )
-        born = (self.samples, self.vocabulary_file, self.corpus_file, self.checkpoints)  # of a run killed at birth
-        check_new_folder(self.path, _CONTENT, own={LOCK, *(child.name for child in born)})
+        check_free(self.path)
 
     def load(self) -> tuple[Config, Vocabulary]:
         """Reads settings and vocabulary.
@@ -119,10 +114,7 @@ class RunDir:
         Raises:
             UserError: there is no run here, or its files are damaged.
         """
-        if not self.config_file.exists():
-            raise UserError(
-                f"{self.path} holds no run: it has no {self.config_file.name}. Make one with charflow train."
-            )
+        check_holds_run(self.path)
         # Every key is in the file, so what the preset-less Config starts from does not matter.
         config = override(Config(), load_toml(self.config_file), source=str(self.config_file))
         return config, Vocabulary.load(self.vocabulary_file)
@@ -165,7 +157,7 @@ class RunDir:
         Raises:
             UserError: another process holds it.
         """
-        check_folder(self.path, _CONTENT)
+        check_folder(self.path, CONTENT)
         with locked(self.path):
             yield
 
@@ -275,5 +267,4 @@ def _read_facts(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-_CONTENT = "the run"
 _PART = "held_out_part_"  # what the names of figures in the metrics begin with that are of a part of the held-out text

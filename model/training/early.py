@@ -10,23 +10,30 @@ from typing import Any
 
 from charflow.model.config import NOTHING, load_toml
 from charflow.model.presets import preset, with_limits
+from charflow.model.run.run_folder import check_free
 from charflow.pipeline.errors import UserError
 from charflow.pipeline.files import STANDARD_INPUT, is_prepared
 from charflow.pipeline.tables import override
 
 
-def refuse_early(data: Sequence[str], changes: Mapping[str, Any], *, name: str | None, file: Path | None) -> None:
-    """Refuses settings of a new run that no preset, nor the file of settings, makes valid, and files that are missing.
+def refuse_early(
+    data: Sequence[str], out: Path, changes: Mapping[str, Any], *, name: str | None, file: Path | None
+) -> None:
+    """Refuses what makes no new run.
+
+    That is: a folder that is taken, settings that no preset, nor the file of settings, makes valid, missing files.
 
     Args:
         data: files and globs, or a prepared folder.
+        out: folder of the run.
         changes: settings of `Config`, as nested dictionaries.
         name: of the preset; "default" by default.
         file: TOML.
 
     Raises:
-        UserError: as `configure` and `find_inputs`.
+        UserError: as `check_free`, `configure` and `find_inputs`.
     """
+    check_free(out)
     if any(map(is_prepared, data)) or (file and file.exists() and not file.is_file()):  # a pipe can be read once
         return
     read = load_toml(file) if file else {}

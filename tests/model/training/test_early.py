@@ -18,11 +18,17 @@ from charflow.pipeline.errors import UserError
         (["--preset", "nope"], "Unknown preset 'nope': use default or tutorial."),
         (["--config", "none.toml"], "none.toml cannot be read: No such file or directory."),
         ([], "none.csv: no such file."),
+        (["--out", "old"], "old already holds a run: pass --resume to continue it, or name another folder."),
+        (["--out", "full"], "full holds other files: name a new or empty folder for the run."),
+        (["--out", "full", "--resume"], "full holds no run: it has no config.toml. Make one with charflow train."),
     ],
-    ids=["value", "preset", "settings file", "data"],
+    ids=["value", "preset", "settings file", "data", "taken", "other files", "nothing to resume"],
 )
 def test_train_refuses_without_tensorflow(options: list[str], sentence: str, tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text('raise SystemExit("TensorFlow was loaded")\n')
+    for file in ("old/config.toml", "full/notes.txt"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
     process = subprocess.run(
         [sys.executable, "-m", "charflow", "train", "none.csv", "--out", "run", *options],
         cwd=tmp_path,
@@ -38,7 +44,7 @@ def test_refuse_early_takes_the_file_of_settings_under_the_options(tmp_path: Pat
     file = tmp_path / "settings.toml"
     file.write_text("[network]\nunits = 0\n")
     with pytest.raises(UserError, match="units"):
-        refuse_early([], {}, name=None, file=file)
+        refuse_early([], tmp_path / "run", {}, name=None, file=file)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +58,9 @@ def test_refuse_early_takes_the_file_of_settings_under_the_options(tmp_path: Pat
     ids=["standard input", "remote", "glob", "another run"],
 )
 def test_refuse_early_leaves_the_rest_to_whoever_can_tell(path: str, changes: dict) -> None:
-    refuse_early([path], changes, name=None, file=None)
+    refuse_early([path], Path("run"), changes, name=None, file=None)
 
 
 def test_refuse_early_does_not_read_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "settings")
-    refuse_early(["-"], {}, name=None, file=pipe)
+    refuse_early(["-"], tmp_path / "run", {}, name=None, file=pipe)
