@@ -7,9 +7,9 @@ import pytest
 from charflow.serving.embedded import memory
 
 
-def test_memory_is_trimmed_when_it_has_grown_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    ending, sizes, trims = threading.Event(), iter([100, 100, 120, 150, 180, 90, 90, 160, 95]), []
-    now = [100]
+def test_memory_is_trimmed_at_first_and_when_it_has_grown_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending, sizes, trims = threading.Event(), iter([140, 140, 160, 190, 220, 90, 90, 160, 95]), []
+    now = [200]
 
     def resident() -> int:
         return now[0] * 2**20
@@ -26,7 +26,7 @@ def test_memory_is_trimmed_when_it_has_grown_and_only_then(monkeypatch: pytest.M
     monkeypatch.setattr(ending, "wait", wait)
     monkeypatch.setattr(memory, "_resident", resident)
     memory._keep_trimming(trim, ending)
-    assert trims == [180, 160]  # 64 MB above 100; then above the 90 it fell to
+    assert trims == [200, 220, 160]  # at first; 64 MB above the 140 left; then above the 90 it fell to
 
 
 def test_trimming_is_that_of_the_c_library_where_it_has_one() -> None:
