@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  # registers its ops
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 
