@@ -181,8 +181,7 @@ class Generator:
         self._check_memory(rows, max(map(len, prompts)))
         places, left = np.arange(rows), settings.max_chars
         columns = {
-            setting.name: tf.constant([getattr(settings, setting.name)] * rows, setting.dtype)
-            for setting in SETTINGS
+            setting.name: tf.constant([getattr(settings, setting.name)] * rows, setting.dtype) for setting in SETTINGS
         }
         columns["seed"] = tf.constant(settings.seeds(rows), tf.int64)
         prompt = tf.constant(prompts)
