@@ -6,7 +6,9 @@ READY := $(VENV)/.ready
 # A file stays with one worker, for what its tests share; in the order of tests/conftest.py, long files first. Three
 # workers have two processors busy: tests of time limits and of lost connections, none of them quick, wait.
 WORKERS := 3
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# A test that hangs for a quarter of an hour, or its fixtures, shows the stacks of all threads and fails.
+HANGING = -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(HANGING)
 
 # Where it is set, each of the suite's processes compiles charflow again, and each worker the tests.
 unexport PYTHONDONTWRITEBYTECODE

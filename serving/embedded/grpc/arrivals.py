@@ -95,6 +95,7 @@ class Arrivals(grpc.ServerInterceptor):
         self._reflection = _Lane("reflection", self._take, receiving=4)
         self._watches: set[Any] = set()
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._ended: threading.Event | None = None
         threading.Thread(target=self._cut_late, name="grpc-late", daemon=True).start()
 
     @property
@@ -122,6 +123,10 @@ class Arrivals(grpc.ServerInterceptor):
         """Ends the calls that have no end of their own."""
         for context in list(self._watches):
             context.cancel()
+
+    def end_with(self, ended: threading.Event) -> None:
+        """Lets the threads go once the server has ended."""
+        self._ended = ended
 
     def _lane(self, method: str) -> _Lane:
         if method.startswith(_PREDICTIONS) and method != _METADATA:
@@ -163,7 +168,10 @@ class Arrivals(grpc.ServerInterceptor):
         context.add_callback(lambda: self._watches.discard(context))
 
     def _cut_late(self) -> None:
-        while True:
+        lanes = (self._predictions, self._control, self._reflection)
+        while not (self._ended and self._ended.is_set()):
             time.sleep(_CHECK_SECONDS)
-            for lane in (self._predictions, self._control, self._reflection):
+            for lane in lanes:
                 lane.cut_late()
+        for lane in lanes:
+            lane.pool.shutdown(wait=False)

@@ -125,4 +125,6 @@ class GrpcServer:
             self._health.enter_graceful_shutdown()
         self._arrivals.end_watches()
         with self._socket.spared() if self._socket else nullcontext():
-            return self._server.stop(grace)
+            ended = self._server.stop(grace)
+        self._arrivals.end_with(ended)
+        return ended

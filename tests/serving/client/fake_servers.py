@@ -178,7 +178,10 @@ class FakeServers:
         else:
             grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
         self._grpc.start()
-        self._rest = uvicorn.Server(uvicorn.Config(_app(self), host="127.0.0.1", port=0, log_level="critical", **tls))
+        options = {"host": "127.0.0.1", "port": 0, "log_level": "critical", **tls}
+        # Without it a server never ends while a client that went away in the middle of a request has not closed.
+        options["timeout_graceful_shutdown"] = 1
+        self._rest = uvicorn.Server(uvicorn.Config(_app(self), **options))
         self._thread = threading.Thread(target=self._rest.run, daemon=True)
         self._thread.start()
         while not self._rest.started:

@@ -629,6 +629,21 @@ def test_stop_ends_calls_that_take_too_long(gate: Gate, opened: Callable[..., Do
     assert running.code() is StatusCode.UNAVAILABLE
 
 
+def test_a_server_that_has_ended_leaves_no_thread(
+    core: Core, opened: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_arrivals, "_CHECK_SECONDS", 0.01)
+    before = set(threading.enumerate())
+    door = opened(core)
+    door.predict.Predict(predicting(x=[1.0]), timeout=20)
+    made = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("grpc-")]
+    assert {thread.name for thread in made} == {"grpc-late", "grpc-predict_0"}
+    door.server.stop(0).wait(10)
+    for thread in made:
+        thread.join(10)
+    assert [thread.name for thread in made if thread.is_alive()] == []
+
+
 def test_stop_ends_streams_that_have_no_end(core: Core, opened: Callable[..., Door]) -> None:
     door = opened(core, healthcheck=True)
     watching = health_pb2_grpc.HealthStub(door.channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
