@@ -120,7 +120,10 @@ def trained(
 
     def train(folder: Path) -> None:
         options = ["--user", "mira", "--units", 24, "--steps", 30, "--window-length", 20, "--json"]
-        process = start("train", sample_chat, "--out", folder / "mira", *options, real=True)
+        (folder / "tmp").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", str(folder / "tmp"))
+            process = start("train", sample_chat, "--out", folder / "mira", *options, real=True)
         out, err = process.communicate()
         assert process.returncode == 0, err
         (folder / "out").write_text(out, encoding="utf-8")

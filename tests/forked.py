@@ -9,6 +9,7 @@ seen: the environment variables that they read then, the locale, messages, a sig
 `subprocess`. CHARFLOW_THOROUGH=1 has real processes everywhere.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -206,6 +207,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
 def _begin_anew(request: dict[str, Any], streams: list[int], preexec_fn: Callable[[], None] | None) -> NoReturn:
     """Does what a process is for that was forked in the midst of another command, of which nothing stays."""
     status: object = 1
+    atexit._clear()  # what that other command removes at its end
     try:
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals():
@@ -224,6 +226,7 @@ def _begin_anew(request: dict[str, Any], streams: list[int], preexec_fn: Callabl
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()
         for text in (sys.stdout, sys.stderr):
             text.flush()
         os._exit(status if isinstance(status, int) else int(status is not None))

@@ -90,6 +90,11 @@ def test_train_json_has_the_figures(trained: tuple) -> None:
     assert figures["seconds"] >= rows[-1]["elapsed"]
 
 
+def test_train_leaves_nothing_in_the_temporary_folder(trained: tuple) -> None:
+    folder, _ = trained
+    assert list((folder.parent / "tmp").iterdir()) == []
+
+
 def test_train_tells_its_plan_and_nothing_of_tensorflow(trained: tuple) -> None:
     _, done = trained
     lines = done.err.splitlines()
