@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from charflow.benchmarks import limits, training
 from charflow.model import preset
 from charflow.model.decoding.settings import SETTINGS, Limits, SamplingSettings
-from tests.golden.house import RUNS, USER, House, charflow
+from tests.golden.house import RUNS, USER, House, charflow, checked_here
 
 Document = Callable[[House], Any]
 DOCUMENTS: dict[str, Document] = {}
@@ -308,7 +310,8 @@ def sweep(house: House) -> Any:
 def bench_train(house: House) -> Any:
     """`charflow bench train --json`."""
     words = ("--user", USER, "--units", 4, "--seconds", 0.1, "--workers", 0, "--turns", 1)
-    return _command("bench train", house.chat, *words)
+    with patch.object(training, "_RECIPE_BATCHES", 2), patch.dict(limits._SIDE, CPU=64):  # the figures are masked
+        return _command("bench train", house.chat, *words)
 
 
 @document("commands/bench_decode")
@@ -349,7 +352,8 @@ def generate(house: House) -> Any:
 def export(house: House) -> Any:
     """`charflow export --json`, and `--check`."""
     base = house.models
-    return {"export": house.figures["export"], "check": _command("export", "--check", base / "2")}
+    with checked_here():
+        return {"export": house.figures["export"], "check": _command("export", "--check", base / "2")}
 
 
 @document("commands/promote")

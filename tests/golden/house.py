@@ -15,6 +15,7 @@ import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import tensorflow as tf
@@ -64,6 +65,13 @@ def charflow(*words: object, status: int = 0) -> str:
     if ended != status:
         raise RuntimeError(f"charflow {' '.join(map(str, words))}: exit status {ended}\n{said}")
     return printed
+
+
+def checked_here() -> Any:
+    """Lets exports be checked in this process: to load TensorFlow in another one takes longer than the check."""
+    from charflow.export import check
+
+    return patch.object(check, "check_in_fresh_process", check.check)
 
 
 class House:
@@ -123,7 +131,8 @@ class House:
     def models(self) -> Path:
         """Version 1 as `charflow export` makes it by default, version 2 different in all that can differ."""
         base = self.folder / "models" / "m"
-        self.figures["export"] = json.loads(charflow("export", self.fixed["default"], "--to", base, "--json"))
+        with checked_here():
+            self.figures["export"] = json.loads(charflow("export", self.fixed["default"], "--to", base, "--json"))
         export_run(
             self.fixed["default"],
             base,

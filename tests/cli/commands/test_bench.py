@@ -6,10 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from charflow.benchmarks import limits, training
 from charflow.pipeline.cores import usable_cores
 from tests import forked
 
 SMALL = ["--units", 16, "--window-length", 20, "--batch-size", 8, "--seconds", 0.2, "--user", "mira"]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has products and the recipe measured on little: what is looked at here is which figures there are."""
+    monkeypatch.setitem(limits._SIDE, "CPU", 64)
+    monkeypatch.setattr(training, "_RECIPE_BATCHES", 2)
 
 
 @pytest.fixture
@@ -22,8 +30,7 @@ def _forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_forked_workers")
-def test_bench_measures_one_device_and_two_processes(call, sample_chat: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charflow.benchmarks.training._RECIPE_BATCHES", 2)
+def test_bench_measures_one_device_and_two_processes(call, sample_chat: str) -> None:
     done = call("bench", "train", sample_chat, *SMALL, "--workers", 2, "--turns", 2, "--json")
     assert (done.status, done.err) == (0, "")
     assert done.json["machine"]["cores"] == usable_cores()
@@ -37,8 +44,7 @@ def test_bench_measures_one_device_and_two_processes(call, sample_chat: str, mon
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_bench_prints_a_table(call, sample_chat: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charflow.benchmarks.training._RECIPE_BATCHES", 2)
+def test_bench_prints_a_table(call, sample_chat: str, precision: str) -> None:
     options = ["--workers", 0, "--precision", precision, "--cell", "gru", "--turns", 1]
     head, row, *rest = call("bench", "train", sample_chat, *SMALL, *options).out.splitlines()
     assert head.split() == ["training,", "windows/s", "median", "least", "to", "most", "charflow", "is"]

@@ -1,6 +1,7 @@
 """Writing by XLA against the graph's loops, which say what is right."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -44,8 +45,13 @@ def write(decoders: dict[str, Decoder]) -> Callable[..., Written]:
         nothing = tf.zeros([rows, LONGEST_STOP], tf.int32), tf.zeros([rows], tf.int64)
         return decoder.write(state, *nothing, options, xla=xla)
 
-    traced = tf.function(run, autograph=False, reduce_retracing=True)
-    return lambda kind, xla, rows: traced(kind, xla, options_of(*rows))
+    specs = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), options_of({}))
+    traced = {  # once for any number of rows
+        (kind, xla): tf.function(partial(run, kind, xla), input_signature=[specs], autograph=False)
+        for kind in decoders
+        for xla in (True, False)
+    }
+    return lambda kind, xla, rows: traced[kind, xla](options_of(*rows))
 
 
 def assert_same(found: Written, expected: Written) -> None:
