@@ -101,8 +101,16 @@ def texts_of_all(folder: Path, run: Path, version: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Runs all."""
-    folder = Path(sys.argv[1] if sys.argv[1:] else tempfile.mkdtemp(prefix="charflow-examples-")).resolve()
+    """Runs all, in a folder that is given, or in one that is gone afterwards."""
+    if sys.argv[1:]:
+        run_all(Path(sys.argv[1]).resolve())
+    else:
+        with tempfile.TemporaryDirectory(prefix="charflow-examples-") as folder:
+            run_all(Path(folder).resolve())
+
+
+def run_all(folder: Path) -> None:
+    """Runs all in a folder, and says whether they agree."""
     folder.mkdir(parents=True, exist_ok=True)
     run, version = made(folder)
     run_inside_tensorflow(folder, version)

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,8 +67,13 @@ def sample_table(sample_chat: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of corpora for each worker, and one list of fonts, which takes seconds to make, for all of them."""
+    """A cache of corpora for each worker, and one list of fonts, which takes seconds to make, for all of them.
+
+    Temporary files lie in pytest's folder, which it removes some runs later: a process that is killed leaves its own.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr(tempfile, "tempdir", None)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("MPLCONFIGDIR", str(shared_folder(tmp_path_factory)))
         yield
