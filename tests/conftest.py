@@ -33,6 +33,12 @@ _SLOW = frozenset(["subprocess", "subprocess.run", "subprocess.Popen", "tests.fo
         *("model.distributed.worker_group.run_workers", "serving.launch.backends.start", "export.publish.export_run"),
     )
 }
+_ASKED = ("bad_requests", "batching", "doors", "examples", "foreign_models", "http", "life")
+_LOADED = ("model_card", "session", "signatures", "warmup")
+TOGETHER = {  # files that share what takes long to make: once, and not in each worker
+    "the server of all models": {f"tests/serving/processes/test_{name}.py" for name in _ASKED},
+    "exports that are loaded": {f"tests/export/test_{name}.py" for name in _LOADED},
+}
 _GITTER = ROOT.parent / "shared" / "data" / "gitter.csv"
 
 
@@ -203,7 +209,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and _is_slow(item):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, _group(item.nodeid) not in TOGETHER))
+
+
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return next((group for group, files in TOGETHER.items() if file in files), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Has one worker run the files that stand together in `TOGETHER`, and each other file."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Together(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -1,23 +1,37 @@
 """What `charflow bench serve` measures: a server is called in every way, and what is wrong with it is said."""
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from charflow.benchmarks import serving
+from charflow.benchmarks import model_server, serving
 from charflow.benchmarks.machine import peak_bytes
 from charflow.benchmarks.model_server import running
 from charflow.pipeline.errors import UserError
+from charflow.serving.layout import WARM_UP
+from tests import forked
+
+
+@pytest.fixture
+def base(plain: Path, tmp_path: Path) -> Path:
+    """A model without a warm-up, which would ask signatures that are not measured."""
+    copy = shutil.copytree(plain.parent, tmp_path / "model")
+    (copy / "1" / WARM_UP).unlink()
+    return copy
 
 
 @pytest.mark.slow
-def test_every_comparison_is_there(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_comparison_is_there(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "subprocess", SimpleNamespace(Popen=forked.Popen, STDOUT=subprocess.STDOUT))
     for name, value in {"_SECONDS": 0.2, "_CALLS": 1, "CALLERS": 3, "CHARS": 5}.items():
         monkeypatch.setattr(serving, name, value)
     monkeypatch.setenv("TENSORFLOW_MODEL_SERVER", "nowhere")
-    found = {each.what: each for each in serving.measure_serving(plain.parent, turns=1)}
+    found = {each.what: each for each in serving.measure_serving(base, turns=1)}
     assert set(found) == {
         *("generate, one caller", "next_char, one caller", "generate, 3 callers"),
         *("starting a server", "memory of a server"),

@@ -27,6 +27,9 @@ from charflow.pipeline.tables import override
 PEOPLE = {"mira": "oh my dears, oh", "ada": "a plan, a plan!", "bo": "no, bo says no"}
 
 
+pytestmark = pytest.mark.usefixtures("_no_texts")
+
+
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("chat") / "chat.csv"

@@ -90,6 +90,7 @@ def test_a_generator_may_leave_the_memory_out(finished: tuple[RunDir, Result]) -
     assert np.abs(joined - expected).max() > 0.1
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_an_interrupted_run_has_its_memory_and_goes_on_as_if_never_interrupted(
     finished: tuple[RunDir, Result], corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_an_interrupted_run_has_its_memory_and_goes_on_as_if_never_interrupted(
     assert resumed.held_out.bits_per_char == pytest.approx(whole.held_out.bits_per_char, abs=1e-4)
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_a_run_from_one_with_a_memory_takes_its_weights_and_counts_its_own(
     finished: tuple[RunDir, Result], tmp_path: Path, sample_chat: Path
 ) -> None:

@@ -76,6 +76,7 @@ def test_run_starts_from_the_best_weights(whole: Path, base: Path, other: Corpus
     assert run.read_losses()[0] < alone.read_losses()[0] - 0.1  # it knows how often each letter occurs
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_run_never_ends_worse_than_it_started(base: Path, make_corpus: Callable[..., Corpus], tmp_path: Path) -> None:
     misleading = make_corpus("d" * 200, WORDS * 4)
     result = start(tmp_path / "run", misleading, config(start_from=str(base), learning_rate=1.0))
@@ -88,6 +89,7 @@ def test_run_never_ends_worse_than_it_started(base: Path, make_corpus: Callable[
     )
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_run_goes_on_to_the_same_bits_when_the_base_is_gone(
     whole: Path, base: Path, other: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,7 @@ def test_train_draws_its_curves(finished: Run) -> None:
     assert matplotlib.image.imread(finished.path / "curves.png").shape[:2] == (675, 1200)
 
 
+@pytest.mark.usefixtures("_no_texts")
 @pytest.mark.parametrize(("seconds", "pictures"), [(0.0, 1), (6.0, 3)], ids=["fast", "slow"])
 def test_train_draws_no_faster_than_somebody_looks(
     tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, seconds: float, pictures: int
@@ -529,6 +530,7 @@ def test_train_scores_a_part_while_it_trains_and_everything_in_the_end(
     }
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_train_with_nothing_known_held_out_goes_by_the_training_loss(tmp_path: Path, corpus: Corpus) -> None:
     strange = replace(corpus, ids=np.concatenate([corpus.train_ids, np.zeros(9, np.uint8)]))
     run = train(changed(steps=4), strange, tmp_path / "a")
@@ -577,6 +579,7 @@ def test_train_spreads_its_evaluations_evenly_on_any_machine(tmp_path: Path, cor
     assert [row["step"] for row in run.heard.rows] == [10, 20, 30, 40]
 
 
+@pytest.mark.usefixtures("_no_texts")
 def test_train_with_fewer_windows_than_a_batch_uses_them_all(tmp_path: Path, make_corpus: Callable) -> None:
     run = train(changed(steps=4), make_corpus(WORDS * 4, WORDS), tmp_path / "a")
     (plan,) = run.heard.plans
@@ -652,6 +655,7 @@ def test_train_that_ends_far_worse_than_guessing_does_not_finish(tmp_path: Path,
     assert RunDir(tmp_path / "a").read_result() == {}
 
 
+@pytest.mark.usefixtures("_no_texts")
 @pytest.mark.parametrize("text", ["a" * 60, "ab" * 40, WORDS * 30], ids=["one character", "two", "five"])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_train_of_a_few_steps_is_no_divergence(tmp_path: Path, make_corpus: Callable, text: str, steps: int) -> None:
