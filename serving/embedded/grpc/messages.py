@@ -9,7 +9,10 @@ from typing import Any
 
 import grpc
 
-_REFUSAL = "The message cannot be parsed as a {}"
+
+def refusal_of(method: str) -> str:
+    """What the caller of a method is told whose message is none."""
+    return f"The message cannot be parsed as a request of {method}"
 
 
 class _Unreadable:
@@ -43,7 +46,7 @@ class ReadableMessages(grpc.ServerInterceptor):
         def checked(message: Any, context: Any) -> Any:
             if isinstance(message, _Unreadable):
                 self._on_refusal()
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, _REFUSAL.format(f"request of {method}"))
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal_of(method))
             return message
 
         def each(messages: Iterator[Any], context: Any) -> Iterator[Any]:
