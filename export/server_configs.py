@@ -43,20 +43,25 @@ enable_large_batch_splitting { value: true }
 # How long the first request waits for company: not at all. While the threads are at work, those that come form the next
 # batch by themselves; a wait of 2 ms wrote no more characters a second for 4, 16 or 64 callers, and made a request
 # that was alone wait for more than 4 ms (TensorFlow Serving looks at the queue every ms). charflow's own server lets a
-# batch wait for the callers of the one before it, who come back one by one: 20 ms at most, and never one that is alone.
+# batch wait for the callers of the one before it, who come back one by one: 40 ms at most, and never one that is alone.
 batch_timeout_micros { value: 0 }
 
 # 32 batches of 400 characters are about four seconds' work: a queue that is longer answers too late to be of use, and
 # one that is full says so at once (UNAVAILABLE).
 max_enqueued_batches { value: 32 }
 
-# Batches are filled up to one of these, so a session meets few shapes; with 1 in the list a request that is alone is
-# not filled up. The last must equal max_execution_batch_size.
+# Batches are filled up to one of these, so a session meets few shapes; a row that fills up is written like any other,
+# so the steps are small, and with 1 in the list a request that is alone is not filled up. The last must equal
+# max_execution_batch_size.
 allowed_batch_sizes: 1
 allowed_batch_sizes: 2
 allowed_batch_sizes: 4
 allowed_batch_sizes: 8
+allowed_batch_sizes: 12
 allowed_batch_sizes: 16
+allowed_batch_sizes: 20
+allowed_batch_sizes: 24
+allowed_batch_sizes: 28
 allowed_batch_sizes: 32
 
 # num_batch_threads is left out: the default is a thread for each core of the machine that serves. A batch keeps

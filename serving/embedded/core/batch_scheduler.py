@@ -6,7 +6,7 @@ batches that are due, from one queue after the other.
 
 After a batch, its callers come back with their next requests, one after the other. A thread that took the first of them
 at once ran many small batches, which cost more a row: so a batch with fewer rows than the last one waits a little for
-more, at most half of the time that the last one took. A request that comes alone finds no such wait.
+more, at most as long as the last one took. A request that comes alone finds no such wait.
 
 TensorFlow's own scheduler, in the op `BatchFunction`, looks at its queues once a millisecond, so that a request that is
 alone waits for most of one, and each request costs a step of a session (0.2 ms of processor time) besides.
@@ -26,8 +26,7 @@ from charflow.serving.embedded.core.batching_settings import BatchingSettings
 from charflow.serving.embedded.core.deadline import Deadline
 from charflow.serving.errors import Internal, InvalidArgument, ServingError, Unavailable
 
-_RETURN = 0.5  # of the time that a batch took: how long its callers have to come back
-_MOST_RETURN_SECONDS = 0.02
+_MOST_RETURN_SECONDS = 0.04  # that the callers of a batch have to come back, and never more than it took
 
 _logger = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class _Queue:
     def ran(self, rows: int, seconds: float) -> None:
         """A batch was run: its callers may come back."""
         waiting = sum(batch.rows for batch in self._batches)
-        self._expected, self._until = waiting + rows, time.monotonic() + min(_MOST_RETURN_SECONDS, _RETURN * seconds)
+        self._expected, self._until = waiting + rows, time.monotonic() + min(_MOST_RETURN_SECONDS, seconds)
 
     def take(self) -> list[Piece]:
         """The first batch."""
