@@ -43,9 +43,10 @@ def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: ServedSig
         InvalidArgument: it did not, or one is no tensor, or few values stand for too many.
     """
     signature.check_names(protos)
-    for name, proto in protos.items():
-        signature.check_tensor(name, _dtype(name, proto), tuple(dim.size for dim in proto.tensor_shape.dim))
-    plain = {name: _read_plain(proto) for name, proto in protos.items()}
+    given = [(name, proto, tuple([dim.size for dim in proto.tensor_shape.dim])) for name, proto in protos.items()]
+    for name, proto, shape in given:
+        signature.check_tensor(name, _dtype(name, proto), shape)
+    plain = {name: _read_plain(proto, shape) for name, proto, shape in given}
     filled = {name: _filled_bytes(protos[name]) for name, array in plain.items() if array is None}
     if sum(filled.values()) > _LARGEST_FILL:
         raise InvalidArgument(
@@ -55,15 +56,15 @@ def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], signature: ServedSig
     return {name: to_array(name, protos[name]) if array is None else array for name, array in plain.items()}
 
 
-def _read_plain(proto: tensor_pb2.TensorProto) -> np.ndarray | None:
+def _read_plain(proto: tensor_pb2.TensorProto, shape: tuple[int, ...]) -> np.ndarray | None:
     """Reads a tensor whose values are all in their typed field, faster than what reads any; None for another."""
     field, dtype = _PLAIN.get(proto.dtype, ("", None))
     if not field or proto.tensor_content or proto.tensor_shape.unknown_rank:
         return None
-    values, dims = getattr(proto, field), [dim.size for dim in proto.tensor_shape.dim]
-    if not values or len(values) != math.prod(dims) or any(size < 0 for size in dims):
+    values = getattr(proto, field)[:]  # a list, which NumPy reads four times as fast
+    if not values or len(values) != math.prod(shape) or min(shape, default=0) < 0:
         return None
-    return np.array(values, dtype).reshape(dims)
+    return np.array(values, dtype).reshape(shape)
 
 
 def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
