@@ -219,7 +219,9 @@ def _group(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Has one worker run the files that stand together in `TOGETHER`, and each other file."""
+    """Has one worker run the files that stand together in `TOGETHER`, and each other file, as `make` asks for."""
+    if config.getvalue("dist") != "loadfile":
+        return None
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
     class Together(LoadFileScheduling):
