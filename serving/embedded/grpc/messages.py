@@ -9,10 +9,7 @@ from typing import Any
 
 import grpc
 
-
-def refusal_of(method: str) -> str:
-    """What the caller of a method is told whose message is none."""
-    return f"The message cannot be parsed as a request of {method}"
+_REFUSAL = "The message cannot be parsed as a {}"
 
 
 class _Unreadable:
@@ -46,7 +43,7 @@ class ReadableMessages(grpc.ServerInterceptor):
         def checked(message: Any, context: Any) -> Any:
             if isinstance(message, _Unreadable):
                 self._on_refusal()
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal_of(method))
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, _REFUSAL.format(f"request of {method}"))
             return message
 
         def each(messages: Iterator[Any], context: Any) -> Iterator[Any]:

@@ -1,10 +1,8 @@
 """The gRPC door: where it listens, what callers may take, and how it ends.
 
-`services` answers; `predictions` stands before those that run models, `arrivals` and `messages` before the others.
-`server` starts it.
+`services` answers, `arrivals` and `messages` stand before them; `server` starts it.
 """
 
-import functools
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,10 +20,9 @@ from tensorflow_serving.apis import (
 from charflow.serving.embedded.core.core import Core
 from charflow.serving.embedded.grpc.arrivals import Arrivals
 from charflow.serving.embedded.grpc.messages import ReadableMessages
-from charflow.serving.embedded.grpc.predictions import Predictions
 from charflow.serving.embedded.grpc.services import ModelServicer, PredictionServicer, count_refused
 from charflow.serving.embedded.grpc.unix_socket import UnixSocket
-from charflow.serving.errors import InvalidArgument
+from charflow.serving.errors import InvalidArgument, ResourceExhausted
 
 _BOUNDS: Sequence[tuple[str, int]] = (
     # Milliseconds. A connection that never says anything is cut, and one without a call, which clients open again
@@ -64,7 +61,7 @@ class GrpcServer:
             healthcheck: offers the standard health service.
             as_content: writes tensors as raw bytes instead of typed fields.
         """
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals(threads=threads, on_refusal=lambda: count_refused(core, ResourceExhausted("")))
         readable = ReadableMessages(on_refusal=lambda: count_refused(core, InvalidArgument("")))
         self._socket: UnixSocket | None = None
         self._server = grpc.server(
@@ -81,15 +78,9 @@ class GrpcServer:
             ],
         )
         self._health = health.HealthServicer() if healthcheck else None
-        predicting = PredictionServicer(core, as_content=as_content)
-        self._predictions = Predictions(
-            self._server,
-            predicting,
-            threads=threads,
-            at_most=threads + max_queued,
-            on_refusal=functools.partial(count_refused, core),
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionServicer(core, as_content=as_content), self._server
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predicting, self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(core), self._server)
         services = [
             prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name,
@@ -122,7 +113,6 @@ class GrpcServer:
     def start(self) -> None:
         """Answers from now on."""
         self._server.start()
-        self._predictions.start()
         if self._health:
             self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
