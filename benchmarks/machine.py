@@ -1,5 +1,6 @@
 """What a measurement was taken on."""
 
+import os
 import platform
 import re
 from importlib.metadata import version
@@ -40,3 +41,12 @@ def peak_bytes(pid: int) -> int:
         return 0
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return 1024 * int(found[1]) if found else 0
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has had of the processors so far; 0 of one that has ended, or where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user and in kernel mode

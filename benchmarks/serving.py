@@ -5,6 +5,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from charflow.benchmarks.comparison import LIMIT, OURS, PEER, Candidate, Comparison, Kind, Way, by_turns
-from charflow.benchmarks.machine import peak_bytes
+from charflow.benchmarks.machine import peak_bytes, processor_seconds
 from charflow.benchmarks.model_server import EMBEDDED, NAME, RunningServer, programs, running
 from charflow.export.publish import export_run
 from charflow.model.training.train import train
@@ -58,7 +59,7 @@ def measure_serving(base: Path, *, turns: int) -> Iterator[Comparison]:
         model = InProcess(version)
         yield _one_caller("generate", alone, batched, model, turns)
         yield _one_caller("next_char", alone, batched, model, turns)
-        yield _many_callers(alone, batched, model, turns)
+        yield from _many_callers(alone, batched, model, turns)
         yield from _start_and_memory([alone, batched])
 
 
@@ -152,22 +153,43 @@ def _caller(address: str, protocol: Any, signature: str) -> Callable[[], Any]:
 
 def _many_callers(
     alone: Mapping[str, RunningServer], batched: Mapping[str, RunningServer], model: InProcess, turns: int
-) -> Comparison:
-    ways: list[tuple[str, Kind, Callable[[], float]]] = []
+) -> Iterator[Comparison]:
+    ways: list[tuple[str, Kind, _Metered]] = []
     for name in alone:
         kind = OURS if name == EMBEDDED else PEER
-        ways += [
-            (f"{name}, batching on", kind, partial(_together, batched[name].grpc)),
-            (f"{name}, batching off", kind, partial(_together, alone[name].grpc)),
-        ]
-    ways.append((f"batches of {_ROWS}, in process", LIMIT, lambda: _batches_per_second(model) * _ROWS))
-    return Comparison(
+        for server, how in ((batched[name], "on"), (alone[name], "off")):
+            meter = _Metered(partial(_together, server.grpc), partial(processor_seconds, server.pid))
+            ways.append((f"{name}, batching {how}", kind, meter))
+    in_process = _Metered(lambda: _batches_per_second(model) * _ROWS, time.process_time)
+    ways.append((f"batches of {_ROWS}, in process", LIMIT, in_process))
+    yield Comparison(
         what=f"generate, {CALLERS} callers",
         unit="texts/s",
         about=f"Over gRPC, {CHARS} characters a text, each caller asking again when it is answered; the callers are "
         "one process of asyncio. The limit has none: full batches, computed in as many threads as there are cores.",
-        ways=by_turns([Candidate(name=name, kind=kind, work=work, amount=None) for name, kind, work in ways], turns),
+        ways=by_turns([Candidate(name=name, kind=kind, work=meter, amount=None) for name, kind, meter in ways], turns),
     )
+    yield Comparison(
+        what=f"generate, {CALLERS} callers: processor time",
+        unit="ms a text",
+        about="Of the server's process alone, in the same turns, on all cores together; the limit's has no server.",
+        less_is_better=True,
+        ways=tuple(Way(name=name, kind=kind, figures=tuple(meter.spent[-turns:])) for name, kind, meter in ways),
+    )
+
+
+class _Metered:
+    """Work that gives texts a second, and what each call of it took of the processor: ms a text, in `spent`."""
+
+    def __init__(self, work: Callable[[], float], processor: Callable[[], float]) -> None:
+        self._work, self._processor = work, processor
+        self.spent: list[float] = []
+
+    def __call__(self) -> float:
+        began = self._processor()
+        texts = self._work()
+        self.spent.append(1000 * (self._processor() - began) / max(1.0, texts * _SECONDS))
+        return texts
 
 
 def _together(address: str) -> float:

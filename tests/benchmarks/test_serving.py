@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from charflow.benchmarks import model_server, serving
-from charflow.benchmarks.machine import peak_bytes
+from charflow.benchmarks.machine import peak_bytes, processor_seconds
 from charflow.benchmarks.model_server import running
 from charflow.pipeline.errors import UserError
 from charflow.serving.layout import WARM_UP
@@ -34,7 +35,7 @@ def test_every_comparison_is_there(base: Path, monkeypatch: pytest.MonkeyPatch) 
     found = {each.what: each for each in serving.measure_serving(base, turns=1)}
     assert set(found) == {
         *("generate, one caller", "next_char, one caller", "generate, 3 callers"),
-        *("starting a server", "memory of a server"),
+        *("generate, 3 callers: processor time", "starting a server", "memory of a server"),
     }
     for each in found.values():
         assert all(min(way.figures) > 0 for way in each.ways), each
@@ -67,3 +68,11 @@ def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
 def test_memory_of_a_process_that_has_ended_is_unknown() -> None:
     assert peak_bytes(os.getpid()) > 1e7
     assert peak_bytes(2**22 + 1) == 0  # beyond the largest process id
+
+
+def test_processor_time_of_a_process_counts_what_it_computes() -> None:
+    began, spent = processor_seconds(os.getpid()), time.process_time()
+    while time.process_time() < spent + 0.1:
+        pass
+    assert processor_seconds(os.getpid()) - began > 0.05
+    assert processor_seconds(2**22 + 1) == 0
