@@ -251,15 +251,15 @@ def _barred(stepper: Stepper, begins: tf.Tensor, options: SamplingOptions) -> tf
 def _choosing(options: SamplingOptions, *, sampled: bool = False) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Builds a function of logits [B, V] and uniform numbers [B]: sampled ids [B]."""
     warm, sharpness = warmth(options.temperature)
+    if not sampled:
+        return lambda logits, numbers: draw(weigh(logits, sharpness), numbers)
     samplers = [
         (sampler.keep, values, tf.reduce_any(sampler.used(values)))
-        for sampler, values in zip(SAMPLERS, options.samplers if sampled else (), strict=sampled)
+        for sampler, values in zip(SAMPLERS, options.samplers, strict=True)
     ]
 
     def choose(logits: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         probabilities = weigh(logits, sharpness)
-        if not sampled:
-            return draw(probabilities, numbers)
         for keep, values, used in samplers:
             probabilities = tf.cond(used, partial(keep, probabilities, values), lambda kept=probabilities: kept)
         return tf.where(warm, draw(probabilities, numbers), tf.argmax(logits, axis=1, output_type=tf.int32))
