@@ -13,7 +13,7 @@ import tensorflow as tf
 from charflow.benchmarks import recipe
 from charflow.benchmarks.comparison import LIMIT, OURS, PEER, Candidate, Comparison, Kind, by_turns
 from charflow.model.config import NetworkConfig
-from charflow.model.decoding.contexts import ContextKind, StreamContext
+from charflow.model.decoding.contexts import ContextKind
 from charflow.model.decoding.decoder import Decoder, make_decoder
 from charflow.model.decoding.sampling import draw, uniforms
 from charflow.model.decoding.writer import Writer
@@ -29,8 +29,7 @@ def measure_decoding(
     config: NetworkConfig, vocabulary_size: int, batch_sizes: Sequence[int], *, chars: int, turns: int, xla: bool
 ) -> Iterator[Comparison]:
     """Lets a new network write `chars` characters in each row of a batch, one batch size after the other."""
-    network = Network(config, vocabulary_size, targets="all", seed=0)
-    decoder = Decoder(StreamContext(config.cell, network.layers), *network.dense).fixed()
+    decoder = _untrained(config, vocabulary_size)
     count = (4 if config.cell == "lstm" else 3) * (2 * config.layers - 1)
     matrices = [tf.random.stateless_normal([config.units, config.units], [0, k]) / config.units for k in range(count)]
     dense = tf.random.stateless_normal([config.units, vocabulary_size], [1, 0])
@@ -62,6 +61,11 @@ def measure_decoding(
         )
 
 
+def _untrained(config: NetworkConfig, vocabulary_size: int) -> Decoder:
+    network = Network(config, vocabulary_size, targets="all", seed=0)
+    return make_decoder(network, "stream", recipe.LENGTH).fixed()
+
+
 def _writing(writer: Writer, size: int, chars: int | Sequence[int]) -> Callable[[], object]:
     """What writes other texts each time: by XLA some are written twice, and the same ones always."""
     seeds = itertools.count(step=size)
@@ -81,8 +85,7 @@ def _waited(way: Callable[[], object]) -> Callable[[], object]:
 def measure_lengths(config: NetworkConfig, vocabulary_size: int, size: int, *, chars: int, turns: int) -> Comparison:
     """Lets a new network write texts of different lengths at once, `chars` the longest, as they come together on a
     server."""
-    network = Network(config, vocabulary_size, targets="all", seed=0)
-    decoder = Decoder(StreamContext(config.cell, network.layers), *network.dense).fixed()
+    decoder = _untrained(config, vocabulary_size)
     lengths = [round(length) for length in np.linspace(chars / 20, chars, size)]
     amount, mean = sum(lengths), round(sum(lengths) / size)
     writer, bare = Writer(decoder), tf.function(_bare_loop, autograph=False)
@@ -108,10 +111,10 @@ def measure_recipe(vocabulary_size: int, *, chars: int, turns: int, xla: bool) -
     alphabet = [chr(ord("!") + k) for k in range(vocabulary_size)]
     model, begun = recipe.build_model(len(alphabet)), alphabet[0] * recipe.LENGTH
 
-    def by(context: ContextKind, name: str = "", *, xla: bool = False) -> Candidate:
-        writer = Writer(make_decoder(network, context, recipe.LENGTH, never=()).fixed(), xla=xla)
-        work = _writing(writer, 1, chars)
-        return Candidate(name=f"charflow, {name or context}", kind=OURS, work=work, amount=chars)
+    def by(context: ContextKind, *, compiled: bool = False) -> Candidate:
+        writer = Writer(make_decoder(network, context, recipe.LENGTH, never=()).fixed(), xla=compiled)
+        name = f"charflow, {context}{', XLA' if compiled else ''}"
+        return Candidate(name=name, kind=OURS, work=_writing(writer, 1, chars), amount=chars)
 
     return Comparison(
         what="writing with the recipe's network",
@@ -121,7 +124,7 @@ def measure_recipe(vocabulary_size: int, *, chars: int, turns: int, xla: bool) -
         ways=by_turns(
             [
                 by("stream"),
-                *([by("stream", "stream, XLA", xla=True)] if xla else []),
+                *([by("stream", compiled=True)] if xla else []),
                 by("window"),
                 Candidate(
                     name="recipe",

@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from charflow.benchmarks.machine import processor_seconds
 from tests.serving.processes.server_process import ServerProcess, until
 
 
@@ -28,12 +28,7 @@ class Call(threading.Thread):
         return self.answer
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100  # user and system time, in jiffies
-
-
 def wait_busy(server: ServerProcess) -> None:
     """Waits until a slow call really runs: the slow model turns round and round."""
-    before = cpu_seconds(server.pid)
-    until(lambda: cpu_seconds(server.pid) > before + 0.3, "the call runs")
+    before = processor_seconds(server.pid)
+    until(lambda: processor_seconds(server.pid) > before + 0.3, "the call runs")

@@ -14,9 +14,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from charflow.benchmarks.machine import processor_seconds
 from tests import forked
 from tests.serving.processes.server_process import ServerProcess, until
-from tests.serving.processes.slow_calls import Call, cpu_seconds, wait_busy
+from tests.serving.processes.slow_calls import Call, wait_busy
 
 
 def is_refused(server: ServerProcess) -> bool:
@@ -51,9 +52,9 @@ def test_grpc_deadline_ends_the_run(server: ServerProcess) -> None:
     assert time.monotonic() - began < 5
 
     def idle() -> bool:
-        before = cpu_seconds(server.pid)
+        before = processor_seconds(server.pid)
         time.sleep(0.5)
-        return cpu_seconds(server.pid) - before < 0.3
+        return processor_seconds(server.pid) - before < 0.3
 
     until(idle, "nothing runs any more", seconds=10)
 
