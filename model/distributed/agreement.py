@@ -1,7 +1,6 @@
 """What several workers must know of each other so that all take the same steps.
 
-Time passes differently for each, and a signal may reach one alone: whoever trains goes by what is agreed
-here.
+Time passes differently for each, and a signal may reach one alone: whoever trains goes by what is agreed here.
 """
 
 from collections.abc import Sequence

@@ -178,10 +178,11 @@ class FakeServers:
         else:
             grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
         self._grpc.start()
-        options = {"host": "127.0.0.1", "port": 0, "log_level": "critical", **tls}
-        # Without it a server never ends while a client that went away in the middle of a request has not closed.
-        options["timeout_graceful_shutdown"] = 1
-        self._rest = uvicorn.Server(uvicorn.Config(_app(self), **options))
+        # Without a time limit it never ends while a client that went away in the middle of a request has not closed.
+        config = uvicorn.Config(
+            _app(self), host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=1, **tls
+        )
+        self._rest = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._rest.run, daemon=True)
         self._thread.start()
         while not self._rest.started:
