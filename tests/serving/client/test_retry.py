@@ -59,11 +59,11 @@ def test_slow_answer_ends_at_the_deadline(
     connect: Callable[..., Any], backend: Any, servers: Any, protocol: str
 ) -> None:
     client = connect(timeout=0.3)
-    backend.delay = 2.0
+    backend.delay = 1.0
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded) as caught:
         client.complete("a")
-    assert 0.25 < time.monotonic() - began < backend.delay
+    assert 0.25 < time.monotonic() - began < 0.8
     assert caught.value.message == f"{servers.addresses[protocol]}: no answer within 0.3 s."
 
 
@@ -75,7 +75,7 @@ def test_deadline_bounds_all_requests_of_a_call(connect: Callable[..., Any], bac
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=r": no answer within 0\.7 s\.$"):
         client.generate(["a"] * 10)
-    assert time.monotonic() - began < 10 * backend.delay
+    assert time.monotonic() - began < 1.2
 
 
 def test_deadline_bounds_the_tries(connect: Callable[..., Any], fail: Callable) -> None:
@@ -84,7 +84,7 @@ def test_deadline_bounds_the_tries(connect: Callable[..., Any], fail: Callable) 
     began = time.monotonic()
     with pytest.raises((Unavailable, DeadlineExceeded)):
         client.complete("a")
-    assert time.monotonic() - began < 10  # all tries would take hours
+    assert time.monotonic() - began < 0.8
 
 
 @pytest.mark.slow
